@@ -1,0 +1,65 @@
+"""Analytics Workbench: ask, see and share what lies in many systems, from Jupyter.
+
+    import workbench as wb
+
+    wb.connect("shop", "mysql://analyst@db.example/shop")
+    wb.sql("select country, sum(total) from shop.orders group by 1")
+
+`import workbench` loads nothing else; each name below is fetched when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from workbench.contract import errors as errors
+    from workbench.query.session import (
+        connect as connect,
+        connection as connection,
+        connections as connections,
+        native as native,
+        running as running,
+        sql as sql,
+        write as write,
+    )
+
+_SURFACE = {
+    **dict.fromkeys(
+        ("connect", "connection", "connections", "native", "running", "sql", "write"), "workbench.query.session"
+    ),
+    "errors": "workbench.contract",
+}
+
+__all__ = ["connect", "connection", "connections", "errors", "native", "running", "sql", "write"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _SURFACE:
+        raise AttributeError(f"module 'workbench' has no attribute {name!r}")
+    if name == "errors":
+        value: Any = importlib.import_module("workbench.contract.errors")
+    else:
+        value = getattr(importlib.import_module(_SURFACE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """`%load_ext workbench`: the SQL magics and their completion."""
+    from workbench.notebook import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    from workbench.notebook import unload
+
+    unload(shell)

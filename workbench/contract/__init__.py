@@ -1,0 +1,68 @@
+"""What a connector is. Interfaces here are the specification; `workbench.testing` holds connectors to them.
+
+Imports the standard library only; pyarrow appears in annotations.
+"""
+
+from workbench.contract.change import (
+    Changes,
+    Guarantee,
+    Heartbeat,
+    Position,
+    Rejects,
+    SchemaChange,
+    WriteSpec,
+)
+from workbench.contract.connector import (
+    Capabilities,
+    ConnectionConfig,
+    Connector,
+    Feed,
+    Feeds,
+    Manifest,
+    ServerInfo,
+    Sinks,
+    Tables,
+    Writer,
+)
+from workbench.contract.predicate import And, Applied, Column, Compare, In, IsNull, Literal, Not, Or, Predicate, Scalar
+from workbench.contract.scan import Control, Reader, ScanPlan, ScanRequest, Split, TableInfo, TableRef
+from workbench.contract.secret import Secret
+
+__all__ = [
+    "And",
+    "Applied",
+    "Capabilities",
+    "Changes",
+    "Column",
+    "Compare",
+    "ConnectionConfig",
+    "Connector",
+    "Control",
+    "Feed",
+    "Feeds",
+    "Guarantee",
+    "Heartbeat",
+    "In",
+    "IsNull",
+    "Literal",
+    "Manifest",
+    "Not",
+    "Or",
+    "Position",
+    "Predicate",
+    "Reader",
+    "Rejects",
+    "Scalar",
+    "ScanPlan",
+    "ScanRequest",
+    "SchemaChange",
+    "Secret",
+    "ServerInfo",
+    "Sinks",
+    "Split",
+    "TableInfo",
+    "TableRef",
+    "Tables",
+    "WriteSpec",
+    "Writer",
+]

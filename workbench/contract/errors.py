@@ -1,0 +1,256 @@
+"""One tree of errors. A class takes the facts and writes its own sentence; the sentence names the value and the way out.
+
+    WorkbenchError
+    ├── UsageError                 the caller can mend it by writing something else
+    │   ├── UnknownName            UnknownConnection · UnknownTable · UnknownColumn · UnknownVariable
+    │   ├── SqlSyntaxError         with line and column
+    │   ├── StatementRefused       a kind of statement, function or option that is not allowed here
+    │   ├── UrlRefused             scheme, parameter or host of a connection that is not on the allow-list
+    │   ├── InvalidParameter       a value that does not fit its schema
+    │   ├── DocumentError          a saved document that cannot be read or is from a newer version
+    │   └── Unsupported            the connector does not declare this ability
+    ├── SourceError                a source or the way to it failed; `connection` says which
+    │   ├── Unreachable            no TCP, no TLS, no answer to the greeting
+    │   ├── AuthenticationFailed
+    │   ├── ConnectionLost         in mid-conversation; nothing of the broken split was handed on as whole
+    │   ├── ProtocolError          the reply is not what the protocol says (hostile or broken server)
+    │   ├── QueryFailed            the source refused or broke off the query; its own code and text
+    │   ├── SourceTimeout          a guard ended it
+    │   ├── DataError              a value that Arrow cannot hold, under the policy `error`
+    │   ├── SnapshotChanged        the table is not what was planned any more
+    │   └── PositionLost           the source no longer has that position
+    ├── Cancelled                  somebody pressed Stop
+    ├── LimitExceeded              one of our own guards (rows, bytes, seconds) ended it
+    ├── SecretMissing              a reference to a secret that is not there
+    └── NativeMissing              the native core is absent or of another version
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "AuthenticationFailed",
+    "Cancelled",
+    "ConnectionLost",
+    "DataError",
+    "DocumentError",
+    "InvalidParameter",
+    "LimitExceeded",
+    "NativeMissing",
+    "PositionLost",
+    "ProtocolError",
+    "QueryFailed",
+    "SecretMissing",
+    "SnapshotChanged",
+    "SourceError",
+    "SourceTimeout",
+    "SqlSyntaxError",
+    "StatementRefused",
+    "UnknownColumn",
+    "UnknownConnection",
+    "UnknownName",
+    "UnknownTable",
+    "UnknownVariable",
+    "Unreachable",
+    "Unsupported",
+    "UrlRefused",
+    "UsageError",
+    "WorkbenchError",
+]
+
+
+class WorkbenchError(Exception):
+    """Whatever this product raises on purpose. `str(error)` is a whole sentence for the person at the keyboard."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Errors cross processes; the facts are attributes, so the constructor is not called again.
+        return (_rebuilt, (type(self), self.args, dict(self.__dict__)))
+
+
+def _rebuilt(cls: type[WorkbenchError], args: tuple[object, ...], facts: dict[str, object]) -> WorkbenchError:
+    error = cls.__new__(cls)
+    error.args = args
+    error.__dict__.update(facts)
+    return error
+
+
+class UsageError(WorkbenchError):
+    """The caller can mend it by writing something else."""
+
+
+class UnknownName(UsageError):
+    """A name that nothing carries; offers up to three near ones."""
+
+    kind = "name"
+
+    def __init__(self, name: str, known: Iterable[str] = (), hint: str = "") -> None:
+        self.name = name
+        self.near = tuple(near(name, known))
+        did = f" Did you mean {' or '.join(f'`{other}`' for other in self.near)}?" if self.near else ""
+        super().__init__(f"No {self.kind} `{name}`.{did}{' ' + hint if hint else ''}")
+
+
+class UnknownConnection(UnknownName):
+    kind = "connection"
+
+
+class UnknownTable(UnknownName):
+    kind = "table"
+
+
+class UnknownColumn(UnknownName):
+    kind = "column"
+
+
+class UnknownVariable(UnknownName):
+    kind = "variable"
+
+
+class SqlSyntaxError(UsageError):
+    """The statement does not parse. `line` and `column` count from 1; 0 means unknown."""
+
+    def __init__(self, message: str, line: int = 0, column: int = 0) -> None:
+        self.line, self.column = line, column
+        super().__init__(f"{message} (line {line}, column {column})" if line else message)
+
+
+class StatementRefused(UsageError):
+    """`what` is refused (a kind of statement, a function); `why` says the reason and the way out."""
+
+    def __init__(self, what: str, why: str) -> None:
+        self.what, self.why = what, why
+        super().__init__(f"{what} is refused: {why}")
+
+
+class UrlRefused(UsageError):
+    """A part of a connection URL is not on the allow-list. The URL itself is never in the text: it may hold a secret."""
+
+    def __init__(self, part: str, why: str) -> None:
+        self.part, self.why = part, why
+        super().__init__(f"The connection is refused, because of {part}: {why}")
+
+
+class InvalidParameter(UsageError):
+    def __init__(self, name: str, why: str) -> None:
+        self.name, self.why = name, why
+        super().__init__(f"Parameter `{name}` {why}")
+
+
+class DocumentError(UsageError):
+    def __init__(self, document: str, why: str) -> None:
+        self.document, self.why = document, why
+        super().__init__(f"The saved document {document} {why}")
+
+
+class Unsupported(UsageError):
+    def __init__(self, who: str, what: str, hint: str = "") -> None:
+        self.who, self.what = who, what
+        super().__init__(f"{who} cannot {what}.{' ' + hint if hint else ''}")
+
+
+class SourceError(WorkbenchError):
+    """A source, or the way to it, failed. `connection` is the connection's name; it is put in by who knows it."""
+
+    def __init__(self, message: str, connection: str = "") -> None:
+        self.message, self.connection = message, connection
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        return f"{self.connection}: {self.message}" if self.connection else self.message
+
+
+class Unreachable(SourceError):
+    def __init__(self, where: str, why: str, connection: str = "") -> None:
+        self.where, self.why = where, why
+        super().__init__(f"Cannot reach {where}: {why}. Is the server up, and the host and port right?", connection)
+
+
+class AuthenticationFailed(SourceError):
+    def __init__(self, user: str, where: str, why: str, connection: str = "") -> None:
+        self.user, self.where, self.why = user, where, why
+        hint = "Check the user, and set the password again with connect()"
+        super().__init__(f"{where} did not let `{user}` in: {why}. {hint}.", connection)
+
+
+class ConnectionLost(SourceError):
+    """The connection ended before the reply did."""
+
+
+class ProtocolError(SourceError):
+    """The reply breaks its own protocol; the connection is not used again."""
+
+
+class QueryFailed(SourceError):
+    """The source's own refusal. `code` is its number or state, `native_text` the statement that was sent."""
+
+    def __init__(self, why: str, code: str | int = "", native_text: str = "", connection: str = "") -> None:
+        self.why, self.code, self.native_text = why, code, native_text
+        super().__init__(f"{why} [{code}]" if code != "" else why, connection)
+
+
+class SourceTimeout(SourceError):
+    """A guard on our side or the source's ended the statement after `seconds`."""
+
+    def __init__(self, what: str, seconds: float | None = None, connection: str = "") -> None:
+        self.what, self.seconds = what, seconds
+        super().__init__(f"{what} took longer than {seconds:g} s" if seconds else f"{what} took too long", connection)
+
+
+class DataError(SourceError):
+    """A value that Arrow cannot hold, where the policy says `error`. `row` counts from 0 within the split."""
+
+    def __init__(self, column: str, row: int, value: str, why: str, connection: str = "") -> None:
+        self.column, self.row, self.value, self.why = column, row, value, why
+        super().__init__(f"Column `{column}`, row {row}: {value} {why}", connection)
+
+
+class SnapshotChanged(SourceError):
+    """The table changed its shape between plan and read: `table`, and what is different now."""
+
+    def __init__(self, table: str, why: str, connection: str = "") -> None:
+        self.table, self.why = table, why
+        super().__init__(f"`{table}` has changed since it was planned: {why}. Run the query again.", connection)
+
+
+class PositionLost(SourceError):
+    """The source no longer has `position`; `remedy` says how to start again."""
+
+    def __init__(self, position: str, remedy: str, connection: str = "") -> None:
+        self.position, self.remedy = position, remedy
+        super().__init__(f"The source no longer has position {position}. {remedy}", connection)
+
+
+class Cancelled(WorkbenchError):
+    def __init__(self, what: str = "The query") -> None:
+        super().__init__(f"{what} was stopped.")
+
+
+class LimitExceeded(WorkbenchError):
+    def __init__(self, limit: str, value: str, hint: str = "") -> None:
+        self.limit, self.value = limit, value
+        super().__init__(f"The limit `{limit}` of {value} was reached.{' ' + hint if hint else ''}")
+
+
+class SecretMissing(WorkbenchError):
+    def __init__(self, reference: str, hint: str) -> None:
+        self.reference = reference
+        super().__init__(f"There is no secret at {reference}. {hint}")
+
+
+class NativeMissing(WorkbenchError, ImportError):
+    def __init__(self, path: str, why: str) -> None:
+        self.library, self.why = path, why
+        super().__init__(
+            f"The native core {path} {why}. Install a wheel, or run `make setup` in the repository, "
+            "and start the kernel again."
+        )
+
+
+def near(name: str, known: Iterable[str]) -> list[str]:
+    """Up to three known names that look like `name`, best first, case ignored."""
+    by_fold: dict[str, str] = {}
+    for other in known:
+        by_fold.setdefault(other.casefold(), other)
+    return [by_fold[fold] for fold in difflib.get_close_matches(name.casefold(), list(by_fold), n=3, cutoff=0.6)]
