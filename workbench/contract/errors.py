@@ -1,5 +1,6 @@
-"""One tree of errors. A class takes the facts and writes its own sentence; the sentence names the value and the way out.
+"""One tree of errors. A class takes the facts and writes its own sentence, which names the value and the way out.
 
+```text
     WorkbenchError
     ├── UsageError                 the caller can mend it by writing something else
     │   ├── UnknownName            UnknownConnection · UnknownTable · UnknownColumn · UnknownVariable
@@ -23,6 +24,7 @@
     ├── LimitExceeded              one of our own guards (rows, bytes, seconds) ended it
     ├── SecretMissing              a reference to a secret that is not there
     └── NativeMissing              the native core is absent or of another version
+```
 """
 
 from __future__ import annotations
@@ -125,7 +127,7 @@ class StatementRefused(UsageError):
 
 
 class UrlRefused(UsageError):
-    """A part of a connection URL is not on the allow-list. The URL itself is never in the text: it may hold a secret."""
+    """A part of a connection URL is not on the allow-list. The URL is never in the text, for it may hold a secret."""
 
     def __init__(self, part: str, why: str) -> None:
         self.part, self.why = part, why

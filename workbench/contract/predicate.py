@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["And", "Applied", "Column", "Compare", "In", "IsNull", "Literal", "Not", "Or", "Predicate", "Scalar"]
 
-Scalar = (
-    bool | int | float | decimal.Decimal | str | bytes | datetime.date | datetime.datetime | datetime.time
-)
+Scalar = bool | int | float | decimal.Decimal | str | bytes | datetime.date | datetime.datetime | datetime.time
 Op = OneOf["=", "<>", "<", "<=", ">", ">="]
 
 

@@ -34,7 +34,7 @@ class TableRef:
 
 @dataclass(frozen=True, slots=True)
 class TableInfo:
-    """A row of the catalog. `rows` and `bytes` are the source's own estimates, None where it has none: never a count."""
+    """A row of the catalog. `rows` and `bytes` are the source's own estimates or None, never a count."""
 
     table: TableRef
     kind: str = "table"
