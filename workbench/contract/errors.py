@@ -3,7 +3,7 @@
 ```text
     WorkbenchError
     ├── UsageError                 the caller can mend it by writing something else
-    │   ├── UnknownName            UnknownConnection · UnknownTable · UnknownColumn · UnknownVariable
+    │   ├── UnknownName            UnknownConnection · UnknownTable · UnknownColumn · UnknownVariable · UnknownRun
     │   ├── SqlSyntaxError         with line and column
     │   ├── StatementRefused       a kind of statement, function or option that is not allowed here
     │   ├── UrlRefused             scheme, parameter or host of a connection that is not on the allow-list
@@ -53,6 +53,7 @@ __all__ = [
     "UnknownColumn",
     "UnknownConnection",
     "UnknownName",
+    "UnknownRun",
     "UnknownTable",
     "UnknownVariable",
     "Unreachable",
@@ -108,6 +109,10 @@ class UnknownColumn(UnknownName):
 
 class UnknownVariable(UnknownName):
     kind = "variable"
+
+
+class UnknownRun(UnknownName):
+    kind = "run"
 
 
 class SqlSyntaxError(UsageError):
