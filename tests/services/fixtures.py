@@ -1,0 +1,28 @@
+"""Real servers as pytest fixtures, one of each a session. One that cannot start is a failure, not a skip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.services.mysql.server import MariaDB, MySQL9, Server
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[Server]:
+    with MariaDB() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mysql9() -> Iterator[Server]:
+    with MySQL9() as server:
+        yield server
+
+
+@pytest.fixture(scope="session", params=["mariadb", "mysql9"])
+def mysql_server(request: pytest.FixtureRequest) -> Server:
+    """Each of the two in turn."""
+    server: Server = request.getfixturevalue(request.param)
+    return server
