@@ -43,17 +43,17 @@ class Store(Protocol):
 
     def arrow_types(self) -> Sequence[pa.DataType]:
         """The types that `load` keeps exactly: such a column has this type in `Tables.schema`, and each of
-        `values(type)` comes back as it was. At least an integer, a float and a text type."""
+        `values(arrow_type)` comes back as it was. At least an integer, a float and a text type."""
         import pyarrow as pa
 
         return (pa.int64(), pa.float64(), pa.string())
 
-    def values(self, type: pa.DataType) -> Sequence[Any]:
+    def values(self, arrow_type: pa.DataType) -> Sequence[Any]:
         """Values of the type that the source can hold, the extremes among them, without None. Override it to take
         out what the source cannot hold (NaN, years before 1000), and say so in the connector's page."""
         from workbench.testing.values import extremes
 
-        return extremes(type)
+        return extremes(arrow_type)
 
     def running(self) -> list[str]:
         """The marks, or texts with the marks in them, of our work that runs at the source now, asked of the source

@@ -17,36 +17,39 @@ _TEXT = (
 _BYTES = (b"", b"\x00", b"\xff", b"a", b"'", b"\\", b"\x00\x01\x02", bytes(range(256)), b"\xc3\x28")
 
 
-def extremes(type: pa.DataType) -> list[Any]:
-    """Python values that `pa.array(values, type)` takes, without None; each type's ends and its awkward middle."""
-    if pa.types.is_boolean(type):
+def extremes(kind: pa.DataType) -> list[Any]:
+    """Python values that `pa.array(values, kind)` takes, without None; each type's ends and its awkward middle."""
+    if pa.types.is_boolean(kind):
         return [False, True]
-    if pa.types.is_signed_integer(type):
-        end = 1 << (type.bit_width - 1)
+    if pa.types.is_signed_integer(kind):
+        end = 1 << (kind.bit_width - 1)
         return [-end, -end + 1, -1, 0, 1, end - 2, end - 1]
-    if pa.types.is_unsigned_integer(type):
-        end = 1 << type.bit_width
+    if pa.types.is_unsigned_integer(kind):
+        end = 1 << kind.bit_width
         return [0, 1, end // 2 - 1, end // 2, end - 2, end - 1]
-    if pa.types.is_floating(type):
-        return _floats(type.bit_width)
-    if pa.types.is_decimal(type):
-        end = Decimal(10**type.precision - 1).scaleb(-type.scale)
-        step = Decimal(1).scaleb(-type.scale)
-        return [-end, -step, Decimal(0).scaleb(-type.scale), step, end]
-    if pa.types.is_string(type) or pa.types.is_large_string(type):
+    if pa.types.is_floating(kind):
+        return _floats(kind.bit_width)
+    if pa.types.is_decimal(kind):
+        end = Decimal(10**kind.precision - 1).scaleb(-kind.scale)
+        step = Decimal(1).scaleb(-kind.scale)
+        return [-end, -step, Decimal(0).scaleb(-kind.scale), step, end]
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return list(_TEXT)
-    if pa.types.is_binary(type) or pa.types.is_large_binary(type):
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         return list(_BYTES)
-    if pa.types.is_date(type):
-        return [dt.date(*day) for day in ((1, 1, 1), (1582, 10, 15), (1969, 12, 31), (1970, 1, 1), (2024, 2, 29), (9999, 12, 31))]
-    if pa.types.is_time(type):
-        fine = 999_999 if type.unit in ("us", "ns") else 999_000 if type.unit == "ms" else 0
+    if pa.types.is_date(kind):
+        return [
+            dt.date(*day)
+            for day in ((1, 1, 1), (1582, 10, 15), (1969, 12, 31), (1970, 1, 1), (2024, 2, 29), (9999, 12, 31))
+        ]
+    if pa.types.is_time(kind):
+        fine = 999_999 if kind.unit in ("us", "ns") else 999_000 if kind.unit == "ms" else 0
         return [dt.time(0), dt.time(0, 0, 1), dt.time(12, 30), dt.time(23, 59, 59, fine)]
-    if pa.types.is_timestamp(type):
-        return _instants(type)
-    if pa.types.is_duration(type):
+    if pa.types.is_timestamp(kind):
+        return _instants(kind)
+    if pa.types.is_duration(kind):
         return [dt.timedelta(0), dt.timedelta(seconds=1), dt.timedelta(days=-800), dt.timedelta(days=800)]
-    raise NotImplementedError(f"no extreme values are known for {type}")
+    raise NotImplementedError(f"no extreme values are known for {kind}")
 
 
 def _floats(width: int) -> list[float]:
@@ -60,11 +63,11 @@ def _floats(width: int) -> list[float]:
             float("inf"), float("-inf"), float("nan")]  # fmt: skip
 
 
-def _instants(type: pa.TimestampType) -> list[dt.datetime]:
-    fine = {"s": 0, "ms": 999_000}.get(type.unit, 999_999)
+def _instants(kind: pa.TimestampType) -> list[dt.datetime]:
+    fine = {"s": 0, "ms": 999_000}.get(kind.unit, 999_999)
     # Nanoseconds in 64 bits reach from 1677 to 2262 only.
-    ends = ((1678, 1, 1), (2261, 12, 31)) if type.unit == "ns" else ((1, 1, 1), (9999, 12, 31))
-    zone = dt.UTC if type.tz is not None else None
+    ends = ((1678, 1, 1), (2261, 12, 31)) if kind.unit == "ns" else ((1, 1, 1), (9999, 12, 31))
+    zone = dt.UTC if kind.tz is not None else None
     return [
         dt.datetime(*ends[0], tzinfo=zone),
         dt.datetime(1969, 12, 31, 23, 59, 59, fine, tzinfo=zone),
