@@ -23,13 +23,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("name", choices=sorted(SERVERS))
     parser.add_argument("--empty", action="store_true", help="do not load the demo shop")
     chosen = parser.parse_args(arguments)
-    waited = {signal.SIGINT, signal.SIGTERM}
-    signal.pthread_sigmask(signal.SIG_BLOCK, waited)  # taken below, once the server is up
     try:
         server = SERVERS[chosen.name](password=secrets.token_urlsafe(12))
     except ServiceError as error:
         sys.stderr.write(f"{error}\n")
         return 1
+    waited = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, waited)  # taken below; not earlier, for the server would inherit it
     with server:
         if not chosen.empty:
             load_demo(server)

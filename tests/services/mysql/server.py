@@ -130,7 +130,11 @@ class Server:
             *options,
         ]
         process = Process(self.product, command, self.folder)
-        process.wait_ready(self._ready)
+        try:
+            process.wait_ready(self._ready)
+        except BaseException:
+            process.stop()
+            raise
         return process
 
     def _ready(self) -> None:
