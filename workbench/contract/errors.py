@@ -3,7 +3,8 @@
 ```text
     WorkbenchError
     ├── UsageError                 the caller can mend it by writing something else
-    │   ├── UnknownName            UnknownConnection · UnknownTable · UnknownColumn · UnknownVariable · UnknownRun
+    │   ├── UnknownName            UnknownConnection · UnknownConnector · UnknownTable · UnknownColumn ·
+    │   │                        UnknownVariable · UnknownRun
     │   ├── SqlSyntaxError         with line and column
     │   ├── StatementRefused       a kind of statement, function or option that is not allowed here
     │   ├── UrlRefused             scheme, parameter or host of a connection that is not on the allow-list
@@ -52,6 +53,7 @@ __all__ = [
     "StatementRefused",
     "UnknownColumn",
     "UnknownConnection",
+    "UnknownConnector",
     "UnknownName",
     "UnknownRun",
     "UnknownTable",
@@ -97,6 +99,10 @@ class UnknownName(UsageError):
 
 class UnknownConnection(UnknownName):
     kind = "connection"
+
+
+class UnknownConnector(UnknownName):
+    kind = "connector"
 
 
 class UnknownTable(UnknownName):
