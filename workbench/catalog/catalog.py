@@ -1,0 +1,250 @@
+"""Named connections of one user: saved, opened, asked for their tables."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.catalog import connectors, places
+from workbench.catalog.cache import Cache
+from workbench.catalog.making import make
+from workbench.catalog.parameters import validate, with_defaults
+from workbench.catalog.resolving import resolve
+from workbench.catalog.saved import KIND, VERSION, Saved
+from workbench.catalog.secrets import Secrets, Typed, prompt
+from workbench.catalog.url import check_host
+from workbench.contract.connector import ConnectionConfig, Connector, Manifest, ServerInfo, Tables
+from workbench.contract.errors import DocumentError, SourceError, UnknownConnection, Unsupported
+from workbench.contract.scan import TableInfo, TableRef
+from workbench.contract.secret import Secret
+from workbench.documents import DocumentStore
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Catalog"]
+
+_TTL = 60.0
+_CACHED = 512
+
+
+class Catalog:
+    """The connections of one user, in `home` (default: `places.home()`). Thread-safe; made without touching a disk.
+
+    Other processes of the user work on the same documents: what one saves, another sees at its next call.
+    """
+
+    def __init__(
+        self,
+        home: Path | None = None,
+        *,
+        ask: Callable[[str], Secret] = prompt,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._home = home
+        self._ask = ask
+        self._lock = threading.RLock()
+        self._writing = threading.RLock()  # apart, for somebody may be typing a password under it
+        self._opened: dict[str, tuple[tuple[int, ...], Connector]] = {}
+        self._pid = os.getpid()
+        self._cache = Cache(_TTL, _CACHED, clock)
+        self._secrets: Secrets | None = None
+
+    @property
+    def home(self) -> Path:
+        return self._home or places.home()
+
+    @property
+    def store(self) -> DocumentStore:
+        return DocumentStore(places.documents(self.home))
+
+    @property
+    def secrets(self) -> Secrets:
+        with self._lock:
+            if self._secrets is None:
+                self._secrets = Secrets(places.secrets(self.home))
+            return self._secrets
+
+    def connect(
+        self,
+        name: str,
+        url: str | Secret | None = None,
+        *,
+        path: str | Path | None = None,
+        secret: str | Secret | Mapping[str, str | Secret] | None = None,
+        writable: bool = False,
+        tables: Mapping[str, Mapping[str, Any]] | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        connector: str | None = None,
+    ) -> Saved:
+        """Saves a connection under `name`, in place of an older one of that name; does not connect to it yet.
+
+        Either `url` (`scheme://user@host:port/database?name=value`), or `path` (a file or a folder), or `connector`
+        with `parameters`, which also go with the other two. The password is asked for, unless `secret` is a
+        `Secret`, `"env:NAME"`, or `"ask"`; a connection to the same server as before under this name keeps its
+        secret unless `secret` is given. `writable`: sessions may write. `tables`: settings of single tables.
+        Raises UrlRefused, InvalidParameter, UnknownConnector, SecretMissing.
+        """
+        # From here on no variable of any frame of ours shows them.
+        url = Secret(url) if isinstance(url, str) else url
+        if isinstance(secret, str):
+            secret = Typed(secret)
+        elif isinstance(secret, Mapping):
+            secret = {key: Typed(value) if isinstance(value, str) else value for key, value in secret.items()}
+        with self._writing:
+            saved = make(
+                self, name, url, path=path, secret=secret, writable=writable,
+                tables=tables or {}, parameters=parameters or {}, connector=connector, ask=self._ask,
+            )  # fmt: skip
+            before = self._before(name)
+            self.store.save(KIND, name, saved.body(), VERSION)
+            for reference in set(before.secrets.values() if before else ()) - set(saved.secrets.values()):
+                self.secrets.forget(reference)
+            self._drop(name)
+        return saved
+
+    def names(self) -> list[str]:
+        """Names of the saved connections, sorted."""
+        return self.store.names(KIND)
+
+    def saved(self, name: str) -> Saved:
+        """Raises UnknownConnection with near names, DocumentError."""
+        name = self._known(name)
+        return Saved.of(self.store.load(KIND, name, VERSION))
+
+    def manifest(self, name: str) -> Manifest:
+        """Of the connection's connector."""
+        return connectors.manifest(self.saved(name).connector)
+
+    def config(self, name: str) -> ConnectionConfig:
+        """All that the connector is opened with; finds the secrets. Raises SecretMissing, and what `saved` raises;
+        InvalidParameter and UrlRefused where the document says what `connect` would have refused."""
+        saved = self.saved(name)
+        manifest = connectors.manifest(saved.connector)
+        validate(f"the parameters of connection `{name}`", saved.parameters, manifest.parameters)
+        if isinstance(host := saved.parameters.get("host"), str):
+            check_host(host)
+        found = {key: self.secrets.find(reference) for key, reference in saved.secrets.items()}
+        return ConnectionConfig(
+            saved.name,
+            with_defaults(saved.parameters, manifest.parameters),
+            found,
+            saved.writable,
+            saved.tables,
+        )
+
+    def open(self, name: str) -> Connector:
+        """The connector: one per process and connection, opened anew when the connection was saved again."""
+        name = self._known(name)
+        stamp = self.store.stamp(KIND, name) or ()
+        with self._lock:
+            if self._pid != os.getpid():
+                # A fork: the sockets are the parent's, so they are let go without a word to the servers.
+                self._opened, self._pid = {}, os.getpid()
+            held = self._opened.get(name)
+            if held and held[0] == stamp:
+                return held[1]
+        config, manifest = self.config(name), self.manifest(name)
+        connector = manifest.open(config)
+        with self._lock:
+            held = self._opened.get(name)
+            if held and held[0] == stamp:
+                other = held[1]
+            else:
+                self._drop(name)
+                self._opened[name] = (stamp, connector)
+                return connector
+        connector.close()
+        return other
+
+    def test(self, name: str) -> ServerInfo:
+        """Connects and asks the server who it is."""
+        connector = self.open(name)
+        with self.naming(name):
+            return connector.test()
+
+    def remove(self, name: str) -> None:
+        """Forgets the connection and its secrets; nothing happens to the source."""
+        with self._writing:
+            name = self._known(name)
+            before = self._before(name)
+            self.store.remove(KIND, name)
+            for reference in before.secrets.values() if before else ():
+                self.secrets.forget(reference)
+            self._drop(name)
+
+    def resolve(self, parts: Sequence[str]) -> tuple[str, TableRef]:
+        """`connection.table` or `connection.schema.table` → the connection's name, and the table as the source
+        spells it. Raises UnknownConnection, UnknownTable, with near names that the source has."""
+        return resolve(self, tuple(parts))
+
+    def schema(self, connection: str, table: TableRef) -> pa.Schema:
+        """The table's columns, at most a minute old. Raises UnknownTable."""
+        connector = self.open(connection)
+        with self.naming(connection):
+            facet = self._tables(connection, connector)
+            return self._cache.get((connection, id(connector), "schema", table), lambda: facet.schema(table))
+
+    def tables(self, connection: str, like: str = "", limit: int = 1000) -> Sequence[TableInfo]:
+        """The first `limit` tables, at most a minute old. `like` is an SQL LIKE pattern on the name."""
+        connector = self.open(connection)
+        with self.naming(connection):
+            facet = self._tables(connection, connector)
+            return self._cache.get(
+                (connection, id(connector), "tables", like, limit), lambda: tuple(facet.list(like, None, limit))
+            )
+
+    def refresh(self, connection: str | None = None) -> None:
+        """Forgets what was cached of the sources: tables and schemas are asked for again."""
+        self._cache.drop(connection)
+
+    def close(self) -> None:
+        """Closes what was opened. Idempotent; the catalog can be used again."""
+        with self._lock:
+            for name in list(self._opened):
+                self._drop(name)
+
+    @contextlib.contextmanager
+    def naming(self, connection: str) -> Iterator[None]:
+        """Puts the connection's name into errors of its source."""
+        try:
+            yield
+        except SourceError as error:
+            error.connection = error.connection or connection
+            raise
+
+    def _known(self, name: str) -> str:
+        names = self.names()
+        if name in names:
+            return name
+        folded = [other for other in names if other.casefold() == name.casefold()]
+        if folded:
+            return folded[0]
+        raise UnknownConnection(name, names, "" if names else "There is none yet: make one with connect().")
+
+    def _before(self, name: str) -> Saved | None:
+        """What is saved under the name now, if that can be read."""
+        try:
+            document = self.store.find(KIND, name, VERSION)
+            return Saved.of(document) if document else None
+        except DocumentError:
+            return None  # `save` sets a damaged one aside, and refuses to replace a newer one
+
+    def _drop(self, name: str) -> None:
+        self._cache.drop(name)
+        with self._lock:
+            held = self._opened.pop(name, None)
+        if held:
+            held[1].close()
+
+    @staticmethod
+    def _tables(connection: str, connector: Connector) -> Tables:
+        facet = connector.tables
+        if facet is None:
+            raise Unsupported(f"Connection `{connection}`", "be scanned", "It has no tables.")
+        return facet

@@ -1,0 +1,184 @@
+"""From what somebody typed to a connection that can be saved. Nothing is stored before everything was checked."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.catalog import connectors
+from workbench.catalog.parameters import known, public, secret_names, validate
+from workbench.catalog.saved import Saved
+from workbench.catalog.secrets import Typed, environment_reference
+from workbench.catalog.url import check_host, host_name, parse
+from workbench.contract.connector import Manifest
+from workbench.contract.errors import DocumentError, InvalidParameter, UnknownConnection, UrlRefused
+from workbench.contract.secret import Secret
+
+if TYPE_CHECKING:
+    from workbench.catalog.catalog import Catalog
+
+__all__ = ["check_name", "make"]
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+_RESERVED = frozenset({"main", "temp", "system", "pg_catalog", "information_schema"})
+_IDENTITY = ("host", "port", "user", "path")
+
+
+def make(
+    catalog: Catalog,
+    name: str,
+    url: Secret | None,
+    *,
+    path: str | Path | None,
+    secret: Secret | Mapping[str, Any] | None,
+    writable: bool,
+    tables: Mapping[str, Mapping[str, Any]],
+    parameters: Mapping[str, Any],
+    connector: str | None,
+    ask: Callable[[str], Secret],
+) -> Saved:
+    """See `Catalog.connect`."""
+    check_name(name, catalog.names())
+    manifest, given = _source(url, path, connector, parameters)
+    given = _merged(manifest, given, parameters)
+    validate(f"the parameters of {manifest.label}", given, manifest.parameters)
+    if isinstance(host := given.get("host"), str):
+        given["host"] = host_name(host)
+        check_host(host)
+    for table, settings in tables.items():
+        validate(f"the settings of table `{table}`", settings, manifest.table_parameters)
+    notes: list[str] = []
+    before = _before(catalog, name)
+    if before is not None:
+        notes.append(f"Replaces the connection of this name ({before.connector}, {before.where}).")
+    saved = Saved(name, manifest.name, given, {}, bool(writable), {key: dict(one) for key, one in tables.items()})
+    references = _references(catalog, saved, manifest, secret, before, ask, notes)
+    return Saved(name, saved.connector, given, references, saved.writable, saved.tables, tuple(notes))
+
+
+def check_name(name: str, names: list[str]) -> None:
+    """Raises InvalidParameter for what cannot stand before the dot in SQL."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        why = "of a connection must be a letter or `_`, then up to 62 letters, digits or `_`: it is written in SQL."
+        raise InvalidParameter("name", why)
+    if name.lower() in _RESERVED:
+        raise InvalidParameter("name", f"cannot be `{name}`: that is a schema of the SQL engine itself.")
+    for other in names:
+        if other != name and other.casefold() == name.casefold():
+            raise InvalidParameter("name", f"differs from the connection `{other}` only in its letters' case.")
+
+
+def _source(
+    url: Secret | None, path: str | Path | None, connector: str | None, parameters: Mapping[str, Any]
+) -> tuple[Manifest, dict[str, Any]]:
+    chosen = connectors.manifest(connector) if connector is not None else None
+    if url is not None and path is not None:
+        raise InvalidParameter("url", "and `path` exclude each other.")
+    if url is not None:
+        parsed = parse(url, _choose(chosen))
+        return parsed.manifest, dict(parsed.parameters)
+    if path is not None:
+        return _path(path, chosen)
+    if chosen is None:
+        raise InvalidParameter("url", "is missing: give a URL, or path= for a file or folder, or connector=.")
+    return chosen, {}
+
+
+def _choose(chosen: Manifest | None) -> Callable[[str], Manifest]:
+    def by_scheme(scheme: str) -> Manifest:
+        if chosen is None:
+            return connectors.by_scheme(scheme)
+        if scheme not in (one.lower() for one in chosen.schemes):
+            why = f"{chosen.label} has {known(chosen.schemes)}."
+            raise UrlRefused(f"the scheme `{scheme}`", why)
+        return chosen
+
+    return by_scheme
+
+
+def _path(path: str | Path, chosen: Manifest | None) -> tuple[Manifest, dict[str, Any]]:
+    text = os.fspath(path)
+    if not isinstance(text, str) or "\0" in text or re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text):
+        raise InvalidParameter("path", "must be the path of a file or a folder on this machine.")
+    whole = Path(text).expanduser().absolute()
+    pattern = any(letter in text for letter in "*?[") and not whole.exists()
+    if not pattern and not whole.exists() and not whole.parent.is_dir():
+        raise InvalidParameter("path", f"is not there: {whole}.")
+    manifest = chosen or connectors.by_path(whole.name, whole.is_dir())
+    if "path" not in manifest.parameters.get("properties", {}):
+        raise InvalidParameter("path", f"is not a parameter of {manifest.label}: {known(public(manifest))}.")
+    return manifest, {"path": str(whole)}
+
+
+def _merged(manifest: Manifest, given: dict[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    for name, value in parameters.items():
+        if name in secret_names(manifest) or isinstance(value, Secret):
+            raise InvalidParameter(name, 'is a secret: it is asked for, or given as secret=Secret(…) or "env:NAME".')
+        if name in given:
+            raise InvalidParameter(name, "is given twice.")
+    return {**given, **parameters}
+
+
+def _before(catalog: Catalog, name: str) -> Saved | None:
+    try:
+        return catalog.saved(name)
+    except (UnknownConnection, DocumentError):
+        return None
+
+
+def _references(
+    catalog: Catalog,
+    saved: Saved,
+    manifest: Manifest,
+    secret: Secret | Mapping[str, Any] | None,
+    before: Saved | None,
+    ask: Callable[[str], Secret],
+    notes: list[str],
+) -> dict[str, str]:
+    names = secret_names(manifest)
+    wanted = _wanted(names, secret, manifest)
+    if not names:
+        return {}
+    same = before is not None and before.connector == saved.connector and _identity(before) == _identity(saved)
+    references: dict[str, str] = {}
+    for number, name in enumerate(names):
+        given = wanted.get(name)
+        asked = isinstance(given, Typed) and given.reveal() == "ask"
+        if isinstance(given, Typed) and not asked:
+            references[name] = environment_reference(given)
+        elif given is not None and not asked:
+            references[name] = catalog.secrets.keep(saved.name, name, given)
+        elif same and before is not None and name in before.secrets and not asked:
+            references[name] = before.secrets[name]
+            notes.append(f'Keeps the {name} that was given before; secret="ask" asks for it again.')
+        elif number == 0 or asked:
+            typed = ask(f"{name.capitalize()} for {saved.where}: ")
+            if typed:
+                references[name] = catalog.secrets.keep(saved.name, name, typed)
+    fault = catalog.secrets.keyring_fault() if any(one.startswith("file:") for one in references.values()) else None
+    if fault:
+        notes.append(
+            f"The secret is in a file that only you can read, for the system's keyring cannot be used: {fault}."
+        )
+    return references
+
+
+def _wanted(names: list[str], secret: Secret | Mapping[str, Any] | None, manifest: Manifest) -> dict[str, Secret]:
+    if secret is None:
+        return {}
+    if not names:
+        raise InvalidParameter("secret", f"is not needed: {manifest.label} has none.")
+    wanted = {names[0]: secret} if isinstance(secret, Secret) else dict(secret)
+    for name, value in wanted.items():
+        if name not in names:
+            raise InvalidParameter("secret", f"has no part of that name: {known(names)}.")
+        if not isinstance(value, Secret):
+            raise InvalidParameter("secret", 'must be a Secret, "env:NAME" or "ask".')
+    return wanted
+
+
+def _identity(saved: Saved) -> dict[str, Any]:
+    return {key: saved.parameters.get(key) for key in _IDENTITY}
