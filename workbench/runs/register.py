@@ -40,6 +40,7 @@ _RUNS = """
 select id, kind, title, pid, process_started, host, user, state, started, ended, rows, bytes, fraction, error, updated
 from runs
 """
+_NATIVES = "select run, connection, native_id, since from natives"
 _PRUNE = """
 delete from runs where id in (
     select id from runs where ended is not null order by ended desc, started desc limit -1 offset ?)
@@ -166,7 +167,7 @@ class Register:
                 rows = db.execute(where).fetchall()
             else:
                 rows = db.execute(f"{_RUNS} order by started desc limit ?", (limit,)).fetchall()
-            natives = _natives(db.execute("select run, connection, native_id, since from natives order by since"))
+            natives = _natives(db.execute(f"{_NATIVES} order by since"))
         infos = (self._info(row, natives) for row in rows)
         return [info for info in infos if info.active or not active][:limit]
 
@@ -174,9 +175,7 @@ class Register:
         """Raises UnknownRun."""
         with self._store.reading() as db:
             row = db.execute(f"{_RUNS} where id = ?", (run_id,)).fetchone()
-            natives = _natives(
-                db.execute("select run, connection, native_id, since from natives where run = ?", (run_id,))
-            )
+            natives = _natives(db.execute(f"{_NATIVES} where run = ? order by since", (run_id,)))
             if row is None:
                 raise UnknownRun(run_id, (known for (known,) in db.execute("select id from runs").fetchall()))
         return self._info(row, natives)
@@ -218,7 +217,7 @@ class Register:
                 " and (ended is null or id in (select run from natives))",
                 (process.pid, process.started, process.host),
             ).fetchall()
-            natives = _natives(db.execute("select run, connection, native_id, since from natives order by since"))
+            natives = _natives(db.execute(f"{_NATIVES} order by since"))
         return [self._info(row, natives) for row in rows]
 
     def native_started(self, run_id: str, connection: str, native_id: str) -> None:

@@ -1,0 +1,126 @@
+"""Stopping a run from any process: ask its owner, and where the owner does not follow, end its work ourselves."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from workbench.contract.connector import Connector
+from workbench.runs import NativeWork, Register, Run, RunInfo
+
+__all__ = ["Stopped", "Watch", "stop"]
+
+_log = logging.getLogger(__name__)
+POLL_SECONDS = 0.1
+
+
+class Opener(Protocol):
+    """What opens connections by name, as the catalog does."""
+
+    def open(self, name: str) -> Connector: ...
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """What came of it. `by`: the `owner` followed; `us`: we cancelled what it left at its sources; `over`: there was
+    nothing to stop. `run` is how it stands now; `failures` says what may still run, and why."""
+
+    run: RunInfo
+    by: str
+    cancelled: tuple[NativeWork, ...] = ()
+    failures: tuple[str, ...] = ()
+
+
+def stop(
+    register: Register, connections: Opener | Callable[[str], Connector], run_id: str, patience: float = 2.0
+) -> Stopped:
+    """Asks the run to stop; when it has not finished within `patience` seconds, or its owner is gone, cancels at the
+    sources what it runs there. Raises UnknownRun."""
+    before = register.get(run_id)
+    if not before.active:
+        return Stopped(before, "over")
+    register.request_stop(run_id)
+    deadline = time.monotonic() + patience
+    while (now := register.get(run_id)).state in ("running", "stopping"):
+        if time.monotonic() >= deadline:
+            break
+        time.sleep(POLL_SECONDS)
+    else:
+        if now.state != "lost":
+            return Stopped(now, "owner")
+    opener = connections if callable(connections) else connections.open
+    cancelled, failures = _cancel_all(now.natives, opener)
+    if now.state == "lost":
+        for native in cancelled:
+            register.native_ended(run_id, native.connection, native.native_id)
+        register.mark_lost(run_id)
+    return Stopped(register.get(run_id), "us", tuple(cancelled), tuple(failures))
+
+
+def _cancel_all(
+    natives: tuple[NativeWork, ...], opener: Callable[[str], Connector]
+) -> tuple[list[NativeWork], list[str]]:
+    cancelled, failures = [], []
+    for native in natives:
+        try:
+            opener(native.connection).cancel(native.native_id)
+            cancelled.append(native)
+        except Exception as error:  # noqa: BLE001  # the others are to be cancelled all the same; this one is reported
+            failures.append(f"{native.connection} {native.native_id}: {error}")
+    return cancelled, failures
+
+
+class Watch:
+    """Sees within 250 ms that a run of this process was asked to stop, and calls back once, in its own thread.
+
+    The thread lives only while runs are watched. A call-back should only set events and return.
+    """
+
+    def __init__(self, register: Register) -> None:
+        self._register = register
+        self._changed = threading.Condition()
+        self._watched: dict[str, Callable[[], None]] = {}
+        self._thread: threading.Thread | None = None
+
+    def add(self, run: Run, on_stop: Callable[[], None]) -> None:
+        """Watches over a run until `remove`, or until it was asked to stop."""
+        with self._changed:
+            self._watched[run.id] = on_stop
+            if self._thread is None or not self._thread.is_alive():  # not alive: in a forked child
+                self._thread = threading.Thread(target=self._poll, name="workbench-watch", daemon=True)
+                self._thread.start()
+
+    def remove(self, run: Run) -> None:
+        with self._changed:
+            self._watched.pop(run.id, None)
+            self._changed.notify()
+
+    @property
+    def watching(self) -> bool:
+        """Whether its thread lives."""
+        with self._changed:
+            return self._thread is not None
+
+    def _poll(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: not self._watched, POLL_SECONDS)
+                if not self._watched:
+                    self._thread = None
+                    return
+            try:
+                asked = self._register.stopping()
+            except Exception:  # noqa: BLE001  # may be readable the next time
+                _log.exception("The register of runs cannot be read")
+                continue
+            with self._changed:
+                due = [self._watched.pop(run_id) for run_id in asked & self._watched.keys()]
+            for on_stop in due:
+                try:
+                    on_stop()
+                except Exception:  # noqa: BLE001  # the other runs are to be stopped all the same
+                    _log.exception("A run's stop call-back failed")
