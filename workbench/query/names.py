@@ -1,0 +1,341 @@
+"""Which tables a statement names, in the scopes of SQL, and the statement rewritten to the names under which DuckDB
+gets them. DuckDB itself never looks a name up outside: what is not resolved here does not exist.
+
+The rewriting cuts names out of the text and leaves the rest as it was written, so that each place in the new text
+has one in the old.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any, Generic, Protocol, TypeVar
+
+from workbench.contract.errors import SqlSyntaxError, StatementRefused
+from workbench.query.functions import FILE_READERS, TABLE_FUNCTIONS, scalar_refusal
+from workbench.query.statement import Statement
+from workbench.query.tokens import Splice, Text, tokens
+
+__all__ = ["Lookup", "Place", "Resolved", "resolve"]
+
+_QUERY_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
+_TABLE_NODES = frozenset(
+    {"BASE_TABLE", "SUBQUERY", "JOIN", "TABLE_FUNCTION", "EXPRESSION_LIST", "EMPTY", "EMPTY_FROM", "PIVOT", "SHOW_REF"}
+)
+_NOWHERE = 1 << 40
+"""DuckDB writes 2**64 - 1 where it keeps no place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in the statement a name stands, from 1; 0 is unknown."""
+
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"(line {self.line}, column {self.column})" if self.line else ""
+
+
+Target = TypeVar("Target")
+
+
+class Lookup(Protocol[Target]):
+    """What finds the tables. Each target has a `key`; the same key is the same table. Both raise UnknownName and
+    StatementRefused."""
+
+    def table(self, parts: tuple[str, ...], place: Place) -> Target: ...
+
+    def path(self, path: str, suffix: str, place: Place) -> Target: ...
+
+
+@dataclass
+class Resolved(Generic[Target]):
+    """`sql` is what DuckDB runs, `targets` the tables in it by the names they are to be registered under.
+    `references` counts mentions. `recursive`: DuckDB will ask for the same rows again and again."""
+
+    sql: str
+    splices: tuple[Splice, ...] = ()
+    targets: dict[str, Target] = field(default_factory=dict)
+    parameters: tuple[str, ...] = ()
+    references: int = 0
+    recursive: bool = False
+
+
+@dataclass
+class _Scope:
+    ctes: frozenset[str] = frozenset()
+    tables: list[tuple[tuple[str, ...], str]] = field(default_factory=list)
+    outer: _Scope | None = None
+
+
+def resolve(statement: Statement, lookup: Lookup[Target]) -> Resolved[Target]:
+    """Raises StatementRefused for a function or a form that is not allowed, and what `lookup` raises."""
+    return _Resolver(statement, lookup).run()
+
+
+class _Resolver(Generic[Target]):
+    def __init__(self, statement: Statement, lookup: Lookup[Target]) -> None:
+        self.statement, self.lookup = statement, lookup
+        self.text = Text(statement.body)
+        self.tokens = tokens(statement.body)
+        self.starts = {token.start: number for number, token in enumerate(self.tokens)}
+        self.splices: dict[int, Splice] = {}
+        self.names: dict[Any, str] = {}
+        self.found: Resolved[Target] = Resolved(statement.body)
+        self.unplaced: dict[tuple[str, ...], str] = {}
+        self.parameters: dict[str, None] = {}
+        self.aliases: dict[int, str] = {}
+
+    def run(self) -> Resolved[Target]:
+        waiting: list[tuple[Any, _Scope]] = [(self.statement.tree, _Scope())]
+        while waiting:
+            node, scope = waiting.pop()
+            if isinstance(node, list):
+                waiting.extend((item, scope) for item in reversed(node))
+            elif isinstance(node, dict):
+                waiting.extend(reversed(self.visit(node, scope)))
+        self._place_the_unplaced()
+        body = Splice.apply(self.statement.body, tuple(self.splices.values()))
+        blank = len(self.statement.body) - len(self.statement.body.lstrip(" "))
+        prefix = self.statement.prefix
+        if len(prefix) > blank:
+            body, shift = prefix + body[blank:], len(prefix) - blank
+            self.splices[-1] = Splice(0, 0, " " * shift)
+        else:
+            body = prefix + body[len(prefix) :]
+        self.found.sql, self.found.splices = body, tuple(self.splices.values())
+        self.found.parameters = tuple(self.parameters)
+        return self.found
+
+    # --- the walk
+
+    def visit(self, node: dict[str, Any], scope: _Scope) -> list[tuple[Any, _Scope]]:
+        kind = node.get("type")
+        if isinstance(kind, str) and kind.endswith("_NODE"):
+            return self.query(node, scope)
+        if "sample" in node and "alias" in node and "class" not in node:
+            if kind not in _TABLE_NODES:
+                raise StatementRefused(f"The table form {kind}", "it is not known here; write a table or a sub-query")
+            if kind == "BASE_TABLE":
+                self.base_table(node, scope)
+                return []
+            if kind == "TABLE_FUNCTION":
+                return self.table_function(node, scope)
+            if kind == "SHOW_REF" and not node.get("query"):
+                raise StatementRefused(
+                    "SHOW",
+                    "`describe connection.table` shows a table, `workbench.connection(name).tables()` lists them",
+                )
+        match node.get("class"):
+            case "COLUMN_REF":
+                self.column(node, scope)
+            case "FUNCTION" | "WINDOW":
+                self.function(node)
+            case "PARAMETER":
+                self.parameter(node)
+        return [(value, scope) for value in node.values() if isinstance(value, (dict, list))]
+
+    def query(self, node: dict[str, Any], scope: _Scope) -> list[tuple[Any, _Scope]]:
+        kind = node["type"]
+        if kind not in _QUERY_NODES:
+            raise StatementRefused(kind.removesuffix("_NODE").removesuffix("_QUERY"), "only queries run here")
+        work: list[tuple[Any, _Scope]] = []
+        ctes = scope.ctes
+        for entry in (node.get("cte_map") or {}).get("map", ()):
+            name = str(entry["key"]).casefold()
+            work.append((entry["value"], _Scope(ctes, outer=scope)))
+            ctes |= {name}
+        if kind == "RECURSIVE_CTE_NODE":
+            self.found.recursive = True
+            ctes |= {str(node.get("cte_name", "")).casefold()}
+        inner = _Scope(ctes, outer=scope)
+        if kind == "SELECT_NODE":
+            inner.tables = self._direct_tables(node.get("from_table"))
+        work.extend((value, inner) for key, value in node.items() if key != "cte_map")
+        return work
+
+    def _direct_tables(self, root: Any) -> list[tuple[tuple[str, ...], str]]:
+        """Tables without an alias that this SELECT reads itself, with the alias each gets."""
+        found: list[tuple[int, tuple[str, ...]]] = []
+        waiting = [root]
+        while waiting:
+            node = waiting.pop()
+            if not isinstance(node, dict):
+                continue
+            if node.get("type") in ("JOIN", "PIVOT"):
+                waiting += [node.get("left"), node.get("right"), node.get("source")]
+            elif node.get("type") == "BASE_TABLE" and not node.get("alias"):
+                found.append((id(node), _path(node)))
+        last: dict[str, set[tuple[str, ...]]] = {}
+        for _, path in found:
+            last.setdefault(path[-1].casefold(), set()).add(tuple(part.casefold() for part in path))
+        out = []
+        for number, path in found:
+            alias = path[-1] if len(last[path[-1].casefold()]) == 1 else ".".join(path)
+            self.aliases[number] = alias
+            out.append((path, alias))
+        return out
+
+    # --- tables
+
+    def base_table(self, node: dict[str, Any], scope: _Scope) -> None:
+        path = _path(node)
+        if len(path) == 1 and path[0].casefold() in scope.ctes:
+            return
+        place = self._place(node)
+        if node.get("at_clause"):
+            raise StatementRefused("AT (a table's past)", f"it is not supported here {place}".rstrip())
+        first = self._token(node)
+        if first is None:
+            self._unplaced_table(path)
+            return
+        if self.tokens[first].kind == "string":
+            name, alias = self._register(self.lookup.path(path[-1], "", place), path[-1]), PurePath(path[-1]).stem
+            end = self.tokens[first].end
+        else:
+            name, alias = self._register(self.lookup.table(path, place), ".".join(path)), path[-1]
+            end = self.tokens[first + 2 * len(path) - 2].end
+        alias = self.aliases.get(id(node), alias) if self.tokens[first].kind != "string" else alias
+        self._splice(self.tokens[first].start, end, _quoted(name) + ("" if node.get("alias") else f" as {_quoted(alias)}"))
+
+    def _unplaced_table(self, path: tuple[str, ...]) -> None:
+        """`table x`, `describe x`, `summarize x`: DuckDB keeps no place for these names."""
+        if path in self.unplaced:
+            self.found.references += 1
+            return
+        at = next((n for n in range(len(self.tokens)) if self._names_at(n, path)), None)
+        place = Place(*self.text.place(self.tokens[at].start)) if at is not None else Place()
+        if at is not None and self.tokens[at].kind == "string":
+            target = self.lookup.path(path[-1], "", place)
+        else:
+            target = self.lookup.table(path, place)
+        self.unplaced[path] = self._register(target, ".".join(path))
+
+    def _place_the_unplaced(self) -> None:
+        for path, name in self.unplaced.items():
+            placed = False
+            for number in range(1, len(self.tokens)):
+                before = self.tokens[number - 1].upper
+                if before in ("TABLE", "DESCRIBE", "DESC", "SUMMARIZE") and self._names_at(number, path):
+                    placed = True
+                    end = self.tokens[number + 2 * len(path) - 2].end
+                    start, new = self.tokens[number].start, _quoted(name)
+                    if before == "TABLE":
+                        start, new = self.tokens[number - 1].start, f"from {new} as {_quoted(path[-1])}"
+                    self._splice(start, end, new)
+            if not placed:
+                raise SqlSyntaxError(f"The table {'.'.join(path)} cannot be found in the text; write `from` before it")
+
+    def _names_at(self, number: int, path: tuple[str, ...]) -> bool:
+        for step, part in enumerate(path):
+            at = number + 2 * step
+            if at >= len(self.tokens) or (step and self.tokens[at - 1].text != "."):
+                return False
+            token = self.tokens[at]
+            written = token.text[1:-1].replace("''", "'") if token.kind == "string" else token.name
+            if token.kind not in ("word", "quoted", "string") or written != part:
+                return False
+        return True
+
+    def table_function(self, node: dict[str, Any], scope: _Scope) -> list[tuple[Any, _Scope]]:
+        function = node.get("function") or {}
+        name = str(function.get("function_name", "")).lower()
+        place = self._place(node)
+        if function.get("class") != "FUNCTION":
+            raise StatementRefused(f"The table function `{name}`", "only plain calls are allowed")
+        if name in FILE_READERS:
+            self._file_reader(node, function, name, place)
+            return []
+        if name not in TABLE_FUNCTIONS or len(_path(function)) > 1:
+            raise StatementRefused(
+                f"The table function `{name}`",
+                f"only {', '.join(sorted(TABLE_FUNCTIONS))} are allowed; connect what it reads by name {place}".rstrip(),
+            )
+        return [(function.get("arguments"), scope)]
+
+    def _file_reader(self, node: dict[str, Any], function: dict[str, Any], name: str, place: Place) -> None:
+        arguments = function.get("arguments") or []
+        literal = (arguments[0].get("expression") or {}).get("literal") if len(arguments) == 1 else None
+        if not isinstance(literal, dict) or literal.get("kind") != "STRING" or arguments[0].get("name"):
+            raise StatementRefused(
+                f"`{name}` with more than one path in quotes",
+                f"connect the folder with its settings: `workbench.connect(name, path=…)` {place}".rstrip(),
+            )
+        target = self.lookup.path(str(literal["text"]), FILE_READERS[name], place)
+        first = self._token(node)
+        if first is None:
+            raise SqlSyntaxError(f"The call of {name} cannot be found in the text")
+        last, depth = first, 0
+        while last < len(self.tokens):
+            depth += (self.tokens[last].text == "(") - (self.tokens[last].text == ")")
+            if self.tokens[last].text == ")" and depth == 0:
+                break
+            last += 1
+        new = _quoted(self._register(target, str(literal["text"])))
+        alias = "" if node.get("alias") else f" as {_quoted(name)}"
+        self._splice(self.tokens[first].start, self.tokens[last].end, new + alias)
+
+    def _register(self, target: Target, shown: str) -> str:
+        self.found.references += 1
+        key = getattr(target, "key", None) or id(target)
+        if key not in self.names:
+            taken = {name.casefold() for name in self.names.values()}
+            name = shown
+            while name.casefold() in taken:
+                name += "'"
+            self.names[key] = name
+            self.found.targets[name] = target
+        return self.names[key]
+
+    # --- expressions
+
+    def column(self, node: dict[str, Any], scope: _Scope | None) -> None:
+        """`connection.schema.table.column` becomes `alias.column`."""
+        names = tuple(str(part).casefold() for part in node.get("column_names", ()))
+        first = self._token(node)
+        if len(names) < 3 or first is None:
+            return
+        while scope is not None:
+            for path, alias in scope.tables:
+                for start in range(len(path) - 1):
+                    prefix = tuple(part.casefold() for part in path[start:])
+                    if len(names) > len(prefix) and names[: len(prefix)] == prefix:
+                        end = self.tokens[first + 2 * len(prefix) - 2].end
+                        self._splice(self.tokens[first].start, end, _quoted(alias))
+                        return
+            scope = scope.outer
+
+    def function(self, node: dict[str, Any]) -> None:
+        name = str(node.get("function_name", ""))
+        if why := scalar_refusal(name):
+            raise StatementRefused(f"The function `{name.lower()}`", f"{why} {self._place(node)}".rstrip())
+
+    def parameter(self, node: dict[str, Any]) -> None:
+        name = str(node.get("identifier", ""))
+        if not name or name.isdigit():
+            raise StatementRefused(
+                "A parameter without a name", f"write `$name`, and give or have a variable `name` {self._place(node)}".rstrip()
+            )
+        self.parameters[name] = None
+
+    # --- places
+
+    def _place(self, node: dict[str, Any]) -> Place:
+        at = node.get("query_location", _NOWHERE)
+        return Place(*self.text.place(self.text.character(at))) if at < _NOWHERE else Place()
+
+    def _token(self, node: dict[str, Any]) -> int | None:
+        at = node.get("query_location", _NOWHERE)
+        return self.starts.get(self.text.character(at)) if at < _NOWHERE else None
+
+    def _splice(self, start: int, end: int, new: str) -> None:
+        self.splices[start] = Splice(start, end, new)
+
+
+def _path(node: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(str(part) for part in (node.get("qualified_name") or {}).get("path", ()))
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
