@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.catalog import connectors, places
 from workbench.catalog.cache import Cache
-from workbench.catalog.making import make
+from workbench.catalog.making import Wish, make
 from workbench.catalog.parameters import validate, with_defaults
 from workbench.catalog.resolving import resolve
 from workbench.catalog.saved import KIND, VERSION, Saved
-from workbench.catalog.secrets import Secrets, Typed, prompt
+from workbench.catalog.secrets import Hidden, Secrets, Typed, prompt
 from workbench.catalog.url import check_host
 from workbench.contract.connector import ConnectionConfig, Connector, Manifest, ServerInfo, Tables
 from workbench.contract.errors import DocumentError, SourceError, UnknownConnection, Unsupported
@@ -96,11 +96,11 @@ class Catalog:
             secret = Typed(secret)
         elif isinstance(secret, Mapping):
             secret = {key: Typed(value) if isinstance(value, str) else value for key, value in secret.items()}
+        hidden: Hidden[Mapping[str, Any]] = Hidden(dict(parameters or {}))
+        parameters = None
+        wish = Wish(name, url, path, secret, writable, tables or {}, hidden, connector)
         with self._writing:
-            saved = make(
-                self, name, url, path=path, secret=secret, writable=writable,
-                tables=tables or {}, parameters=parameters or {}, connector=connector, ask=self._ask,
-            )  # fmt: skip
+            saved = make(self, wish, self._ask)
             before = self._before(name)
             self.store.save(KIND, name, saved.body(), VERSION)
             for reference in set(before.secrets.values() if before else ()) - set(saved.secrets.values()):

@@ -5,58 +5,72 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.catalog import connectors
 from workbench.catalog.parameters import known, public, secret_names, validate
 from workbench.catalog.saved import Saved
-from workbench.catalog.secrets import Typed, environment_reference
-from workbench.catalog.url import check_host, host_name, parse
+from workbench.catalog.secrets import Hidden, Typed, environment_reference
+from workbench.catalog.url import bare, check_host, host_name, parse
 from workbench.contract.connector import Manifest
-from workbench.contract.errors import DocumentError, InvalidParameter, UnknownConnection, UrlRefused
+from workbench.contract.errors import DocumentError, InvalidParameter, UnknownConnection, UrlRefused, UsageError
 from workbench.contract.secret import Secret
 
 if TYPE_CHECKING:
     from workbench.catalog.catalog import Catalog
 
-__all__ = ["check_name", "make"]
+__all__ = ["Wish", "check_name", "make"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _RESERVED = frozenset({"main", "temp", "system", "pg_catalog", "information_schema"})
 _IDENTITY = ("host", "port", "user", "path")
 
 
-def make(
-    catalog: Catalog,
-    name: str,
-    url: Secret | None,
-    *,
-    path: str | Path | None,
-    secret: Secret | Mapping[str, Any] | None,
-    writable: bool,
-    tables: Mapping[str, Mapping[str, Any]],
-    parameters: Mapping[str, Any],
-    connector: str | None,
-    ask: Callable[[str], Secret],
-) -> Saved:
-    """See `Catalog.connect`."""
+@dataclass(frozen=True)
+class Wish:
+    """What was asked of `Catalog.connect`. What may hold a secret where none belongs is hidden."""
+
+    name: str
+    url: Secret | None
+    path: str | Path | None
+    secret: Secret | Mapping[str, Any] | None
+    writable: bool
+    tables: Mapping[str, Mapping[str, Any]]
+    parameters: Hidden[Mapping[str, Any]]
+    connector: str | None
+
+
+def make(catalog: Catalog, wish: Wish, ask: Callable[[str], Secret]) -> Saved:
+    """See `Catalog.connect`. An error that the caller can mend comes without the frames in which the parts were
+    variables."""
+    try:
+        return _make(catalog, wish, ask)
+    except UsageError as error:
+        refused = bare(error)
+    raise refused
+
+
+def _make(catalog: Catalog, wish: Wish, ask: Callable[[str], Secret]) -> Saved:
+    name = wish.name
     check_name(name, catalog.names())
-    manifest, given = _source(url, path, connector, parameters)
-    given = _merged(manifest, given, parameters)
+    manifest, given = _source(wish)
+    given = _merged(manifest, given, wish.parameters.value())
     validate(f"the parameters of {manifest.label}", given, manifest.parameters)
     if isinstance(host := given.get("host"), str):
         given["host"] = host_name(host)
         check_host(host)
-    for table, settings in tables.items():
+    for table, settings in wish.tables.items():
         validate(f"the settings of table `{table}`", settings, manifest.table_parameters)
     notes: list[str] = []
     before = _before(catalog, name)
     if before is not None:
         notes.append(f"Replaces the connection of this name ({before.connector}, {before.where}).")
-    saved = Saved(name, manifest.name, given, {}, bool(writable), {key: dict(one) for key, one in tables.items()})
-    references = _references(catalog, saved, manifest, secret, before, ask, notes)
-    return Saved(name, saved.connector, given, references, saved.writable, saved.tables, tuple(notes))
+    tables = {key: dict(one) for key, one in wish.tables.items()}
+    saved = Saved(name, manifest.name, given, {}, bool(wish.writable), tables)
+    references = _references(catalog, saved, manifest, wish.secret, before, ask, notes)
+    return replace(saved, secrets=references, notes=tuple(notes))
 
 
 def check_name(name: str, names: list[str]) -> None:
@@ -71,17 +85,15 @@ def check_name(name: str, names: list[str]) -> None:
             raise InvalidParameter("name", f"differs from the connection `{other}` only in its letters' case.")
 
 
-def _source(
-    url: Secret | None, path: str | Path | None, connector: str | None, parameters: Mapping[str, Any]
-) -> tuple[Manifest, dict[str, Any]]:
-    chosen = connectors.manifest(connector) if connector is not None else None
-    if url is not None and path is not None:
+def _source(wish: Wish) -> tuple[Manifest, dict[str, Any]]:
+    chosen = connectors.manifest(wish.connector) if wish.connector is not None else None
+    if wish.url is not None and wish.path is not None:
         raise InvalidParameter("url", "and `path` exclude each other.")
-    if url is not None:
-        parsed = parse(url, _choose(chosen))
+    if wish.url is not None:
+        parsed = parse(wish.url, _choose(chosen))
         return parsed.manifest, dict(parsed.parameters)
-    if path is not None:
-        return _path(path, chosen)
+    if wish.path is not None:
+        return _path(wish.path, chosen)
     if chosen is None:
         raise InvalidParameter("url", "is missing: give a URL, or path= for a file or folder, or connector=.")
     return chosen, {}

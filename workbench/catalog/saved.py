@@ -33,12 +33,12 @@ class Saved:
         """`user@host:port/database`, or the path, as far as there is such a thing."""
         given = self.parameters
         if "path" in given:
-            return str(given["path"])
+            return _printable(str(given["path"]))
         host = str(given.get("host", ""))
         host = f"[{host}]" if ":" in host else host
         port = f":{given['port']}" if "port" in given else ""
-        user = f"{given['user']!r}"[1:-1] + "@" if "user" in given else ""
-        return f"{user}{host}{port}" + (f"/{given['database']}" if "database" in given else "")
+        user = f"{given['user']}@" if "user" in given else ""
+        return _printable(f"{user}{host}{port}" + (f"/{given['database']}" if "database" in given else ""))
 
     def __repr__(self) -> str:
         facts = [self.connector, self.where, "writable" if self.writable else "read-only"]
@@ -67,3 +67,7 @@ class Saved:
         ):
             raise DocumentError(f"{KIND}/{document.name}", "is not a connection: connect again under this name.")
         return cls(document.name, **{name: body[name] for name in fields})
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

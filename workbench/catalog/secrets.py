@@ -12,14 +12,14 @@ import secrets
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from workbench.catalog.bounded import TookTooLong, within
-from workbench.contract.errors import InvalidParameter, SecretMissing
+from workbench.contract.errors import DocumentError, InvalidParameter, SecretMissing, UsageError
 from workbench.contract.secret import Secret
 from workbench.documents.private import private_folder, write_private
 
-__all__ = ["Secrets", "Typed", "environment_reference", "prompt", "shown"]
+__all__ = ["Hidden", "Secrets", "Typed", "environment_reference", "prompt", "shown"]
 
 SERVICE = "analytics-workbench"
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,64}\.[A-Za-z0-9_-]{1,64}\.[0-9a-f]{12}")
@@ -33,6 +33,18 @@ class Typed(Secret):
     until then it may be a password."""
 
     __slots__ = ()
+
+
+class Hidden(Generic[T]):
+    """A value that may hold a secret where none belongs; a traceback's variables show nothing of it."""
+
+    __slots__ = ("__value",)
+
+    def __init__(self, value: T) -> None:
+        self.__value = value
+
+    def value(self) -> T:
+        return self.__value
 
 
 class Secrets:
@@ -56,13 +68,7 @@ class Secrets:
                 self._mark_dead("it does not give back what it was given")
             except _KeyringFailed:
                 pass  # `_ask` has noted why; the file is what is left
-        try:
-            data = secret.reveal().encode()
-        except UnicodeEncodeError:
-            data = None
-        if data is None:
-            raise InvalidParameter(name, "holds a character that has no UTF-8 form.")
-        write_private(private_folder(self._folder) / key, data)
+        self._write(key, name, secret)
         return f"file:{key}"
 
     def find(self, reference: str) -> Secret:
@@ -126,6 +132,18 @@ class Secrets:
         except _KeyringFailed as failed:
             return failed.why
         return self.keyring_fault()
+
+    def _write(self, key: str, name: str, secret: Secret) -> None:
+        # The error is raised when the frames that hold the text are gone.
+        failed: UsageError
+        try:
+            write_private(private_folder(self._folder) / key, secret.reveal().encode())
+            return
+        except UnicodeEncodeError:
+            failed = InvalidParameter(name, "holds a character that has no UTF-8 form.")
+        except OSError as error:
+            failed = DocumentError("of the secret", f"cannot be written in {self._folder}: {error.strerror}.")
+        raise failed
 
     def _look(self) -> str:
         try:

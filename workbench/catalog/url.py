@@ -20,7 +20,7 @@ from workbench.contract.errors import InvalidParameter, UrlRefused, UsageError
 from workbench.contract.secret import Secret
 from workbench.kit import hosts
 
-__all__ = ["Parsed", "check_host", "parse"]
+__all__ = ["Parsed", "bare", "check_host", "host_name", "parse"]
 
 _LONGEST = 8192
 _PARTS = ("user", "host", "port", "database")
@@ -43,8 +43,14 @@ def parse(url: Secret, by_scheme: Callable[[str], Manifest] = connectors.by_sche
     try:
         return _parse(url, by_scheme)
     except UsageError as error:
-        refused = error.with_traceback(None)
+        refused = bare(error)
     raise refused
+
+
+def bare(error: UsageError) -> UsageError:
+    """The error without what led to it: frames and other errors, in which what was typed can be seen."""
+    error.__traceback__ = error.__context__ = error.__cause__ = None
+    return error
 
 
 def _parse(url: Secret, by_scheme: Callable[[str], Manifest]) -> Parsed:
@@ -119,9 +125,9 @@ def _authority(authority: str) -> dict[str, str]:
 def host_name(host: str) -> str:
     """The host as it will be resolved: what is checked is what is used. Raises UrlRefused."""
     bare = hosts.normal(host)
-    if bare.startswith("[") and bare.endswith("]"):
-        bare = bare[1:-1]
-    if ":" in bare:
+    bracketed = bare.startswith("[") and bare.endswith("]")
+    bare = bare[1:-1] if bracketed else bare
+    if bracketed or ":" in bare:
         if hosts.numeric(bare) is None or not re.fullmatch(r"[0-9a-f:.]+(%[a-z0-9_.-]{1,15})?", bare):
             raise UrlRefused("the host", "it is not an IPv6 address.")
     else:
