@@ -1,0 +1,36 @@
+"""What every test may use. Real servers come from `tests/services/fixtures.py`, each started when first asked for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["tests.services.fixtures"]  # pytest allows this in the top conftest only
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The checkout that is tested."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def eventually() -> Callable[..., object]:
+    """`eventually(probe, within=2.0)`: asks until the answer is true and returns it; fails after `within` seconds."""
+
+    def ask(probe: Callable[[], object], *, within: float = 2.0, every: float = 0.01) -> object:
+        deadline = time.monotonic() + within
+        while True:
+            answer = probe()
+            if answer:
+                return answer
+            if time.monotonic() > deadline:
+                pytest.fail(f"{getattr(probe, '__name__', probe)} still answers {answer!r} after {within} s")
+            time.sleep(every)
+
+    return ask
