@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -112,11 +113,21 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def toy(install: Install) -> None:
-    install("toy", schemes=("toy",), suffixes=(".toy", ".toy.gz"), folders=False)
+    install("toy", schemes=("toy",), suffixes=(".toy", ".toy.zz"), folders=False)
 
 
 @pytest.fixture
-def catalog(home: Path, toy: None) -> Iterator[Catalog]:
+def no_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No question leaves the machine: no name can be resolved."""
+
+    def unknown(host: str, *_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "unknown")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+
+
+@pytest.fixture
+def catalog(home: Path, toy: None, no_name_server: None) -> Iterator[Catalog]:
     """With the connector `toy`; whoever is asked for a password says `typed at the prompt`."""
     made = Catalog(ask=lambda question: Secret("typed at the prompt"))
     yield made

@@ -169,14 +169,14 @@ def test_errors_of_a_source_carry_the_connection(catalog: Catalog) -> None:
 
 
 def test_paths(catalog: Catalog, install: Install, tmp_path: Path) -> None:
-    install("folders", folders=True, suffixes=(".gz",))
+    install("folders", folders=True, suffixes=(".zz",))
     file = tmp_path / "a.toy"
     file.write_bytes(b"")
     saved = catalog.connect("file", path=file)
     assert (saved.connector, saved.parameters) == ("toy", {"path": str(file)})
-    assert catalog.connect("folder", path=str(tmp_path)).connector == "folders"
-    assert catalog.connect("long", path=tmp_path / "b.TOY.gz").connector == "toy", "the longest suffix; not there yet"
-    assert catalog.connect("short", path=tmp_path / "b.gz").connector == "folders"
+    assert catalog.connect("folder", path=str(tmp_path), connector="folders").connector == "folders"
+    assert catalog.connect("long", path=tmp_path / "b.TOY.zz").connector == "toy", "the longest suffix; not there yet"
+    assert catalog.connect("short", path=tmp_path / "b.zz").connector == "folders"
     assert catalog.connect("pattern", path=tmp_path / "*" / "*.toy").connector == "toy"
     with pytest.raises(UrlRefused, match=r"\.toy"):
         catalog.connect("x", path=tmp_path / "a.exe")
