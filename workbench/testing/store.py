@@ -55,6 +55,27 @@ class Store(Protocol):
 
         return extremes(arrow_type)
 
+    def names(self) -> Sequence[str]:
+        """Awkward names that the source allows for a table and for a column. Take out what it forbids; a connector
+        never has to forbid more than its source."""
+        return (
+            "wbt with space",
+            "wbt'quote",
+            'wbt"double',
+            "wbt`tick",
+            "wbt.dot",
+            "wbt-dash;--",
+            "wbt%s{0}$x",
+            "wbtÜmläut",
+            "select",
+            "wbt" + "x" * 61,
+        )
+
+    def many(self) -> int:
+        """So many rows, with an integer key, that a plan for several workers has several splits, where the connector
+        declares them."""
+        return 20_000
+
     def running(self) -> list[str]:
         """The marks, or texts with the marks in them, of our work that runs at the source now, asked of the source
         itself. Always empty for a source that is embedded in the process."""

@@ -30,9 +30,10 @@ def extremes(kind: pa.DataType) -> list[Any]:
     if pa.types.is_floating(kind):
         return _floats(kind.bit_width)
     if pa.types.is_decimal(kind):
-        end = Decimal(10**kind.precision - 1).scaleb(-kind.scale)
-        step = Decimal(1).scaleb(-kind.scale)
-        return [-end, -step, Decimal(0).scaleb(-kind.scale), step, end]
+        # Made of digits: arithmetic would round to the context's 28.
+        digits = ((0,), (1,), (9,) * kind.precision)
+        zero, step, end = (Decimal((0, number, -kind.scale)) for number in digits)
+        return [end.copy_negate(), step.copy_negate(), zero, step, end]
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return list(_TEXT)
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
