@@ -1,0 +1,1 @@
+"""Files and folders of Parquet, Arrow IPC, CSV and JSON lines."""

@@ -1,0 +1,1 @@
+"""Analytics Workbench's connector for MySQL and MariaDB."""
