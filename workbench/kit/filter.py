@@ -225,7 +225,7 @@ def _against_nan(op: str) -> Callable[[Any], Mask]:
         case "<=":
             return pc.is_valid  # type: ignore[no-any-return]
         case _:
-            return lambda column: pc.and_(pc.is_valid(column), pc.is_null(column))
+            return lambda column: pc.and_kleene(pc.is_valid(column), pc.is_null(column))
 
 
 def _membership(kind: pa.DataType, literals: tuple[Literal, ...], negated: bool) -> Callable[[Any], Mask]:
