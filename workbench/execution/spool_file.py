@@ -1,0 +1,120 @@
+"""The file part of a spool: Arrow messages at places that their reader remembers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import threading
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.types as pt
+
+__all__ = ["Place", "SpoolFile", "sweep"]
+
+_PREFIX = "spool-"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    start: int
+    length: int
+
+
+class SpoolFile:
+    """A file of 0600 without a name: it is taken out of its folder as soon as it is open, so that it ends with the
+    process, however that ends.
+
+    One thread writes; any number read at the same time, each at its own place.
+    """
+
+    def __init__(self, folder: Path, schema: pa.Schema) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = folder / f"{_PREFIX}{secrets.token_hex(8)}"
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        self._finalizer = weakref.finalize(self, os.close, self._descriptor)
+        path.unlink(missing_ok=True)  # another process may have swept it
+        self._schema = schema
+        self._self_contained = any(_has_dictionary(column.type) for column in schema)
+        self._lock = threading.Lock()
+        self._reading = 0
+        self._closing = False
+        self.size = 0
+
+    def write(self, batch: pa.RecordBatch) -> Place:
+        """Raises OSError when the disk is full; then nothing of the batch is kept."""
+        message = _stream(batch) if self._self_contained else batch.serialize()
+        place = Place(self.size, message.size)
+        rest, at = memoryview(message), self.size
+        try:
+            while rest:
+                written = os.pwrite(self._descriptor, rest, at)
+                rest, at = rest[written:], at + written
+        except OSError:
+            os.ftruncate(self._descriptor, self.size)
+            raise
+        self.size = at
+        return place
+
+    def read(self, place: Place) -> pa.RecordBatch:
+        with self._lock:
+            if self._closing:
+                raise ValueError("The spool file is closed.")
+            self._reading += 1
+        try:
+            data = pa.py_buffer(_read(self._descriptor, place))
+        finally:
+            with self._lock:
+                self._reading -= 1
+                last = self._closing and not self._reading
+            if last:
+                self._finalizer()
+        if self._self_contained:
+            return pa.ipc.open_stream(data).read_next_batch()
+        return pa.ipc.read_record_batch(data, self._schema)
+
+    def close(self) -> None:
+        """Gives the space back, when the reads under way are done."""
+        with self._lock:
+            self._closing = True
+            if self._reading:
+                return
+        self._finalizer()
+
+
+def sweep(folder: Path) -> None:
+    """Removes the names that processes left which died between making a file and taking its name away."""
+    if not folder.is_dir():
+        return
+    for path in folder.glob(f"{_PREFIX}*"):
+        with contextlib.suppress(PermissionError):  # somebody else's, in a folder that is shared
+            path.unlink(missing_ok=True)
+
+
+def _read(descriptor: int, place: Place) -> bytes:
+    data = os.pread(descriptor, place.length, place.start)
+    while len(data) < place.length:
+        more = os.pread(descriptor, place.length - len(data), place.start + len(data))
+        if not more:
+            raise EOFError(f"The spool file ends at {place.start + len(data)}.")
+        data += more
+    return data
+
+
+def _stream(batch: pa.RecordBatch) -> pa.Buffer:
+    """With its schema and dictionaries, so that it can be read alone."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return sink.getvalue()
+
+
+def _has_dictionary(kind: pa.DataType) -> bool:
+    if pt.is_dictionary(kind):
+        return True
+    if isinstance(kind, pa.BaseExtensionType):
+        return _has_dictionary(kind.storage_type)
+    return any(_has_dictionary(kind.field(at).type) for at in range(kind.num_fields))
