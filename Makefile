@@ -80,7 +80,7 @@ fuzz: setup  ## feed the native decoders with broken replies for SECONDS (defaul
 services: setup system  ## start a real server, NAME=mysql or mariadb; prints the connection URL, Ctrl-C stops it
 	@$(BIN)/python -m tests.services.serve $(or $(NAME),mysql) $(ARGS)
 
-dist: dist/built  ## wheel and source distribution into dist/ (WORKBENCH_WHEEL_PLATFORM=manylinux_2_17_x86_64 for a release)
+dist: dist/.built  ## wheel and source distribution into dist/ (WORKBENCH_WHEEL_PLATFORM=manylinux_2_17_x86_64 for a release)
 
 lock: .venv/uv  ## solve the dependencies again, pins are kept where they can be (UPGRADE=--upgrade for newer ones)
 	$(COMPILE) $(UPGRADE) -o requirements.lock
@@ -120,7 +120,7 @@ system: .venv/installed
 	@$(UV) pip install -q --no-deps -e .
 	@touch $@
 
-dist/built: .venv/uv $(INSTALLED_FROM) $(PACKAGES) README.md LICENSE
+dist/.built: .venv/uv $(INSTALLED_FROM) $(PACKAGES) README.md LICENSE
 	@rm -rf dist
 	@$(UV) build -q -o dist
 	@touch $@

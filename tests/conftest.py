@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.services.fixtures"]  # pytest allows this in the top conftest only
+pytest_plugins = ["tests.services.fixtures", "tests.wheel"]  # pytest allows this in the top conftest only
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
