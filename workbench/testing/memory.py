@@ -19,6 +19,7 @@ import pyarrow as pa
 from workbench.contract import (
     Applied,
     Capabilities,
+    Column,
     ConnectionConfig,
     Control,
     Manifest,
@@ -157,8 +158,9 @@ class MemoryTables:
     def plan(self, request: ScanRequest) -> ScanPlan:
         table = self._connector.source().table(request.table)
         schema = self.schema(request.table)
+        known = set(schema.names)
         for name in (*request.columns, *(c.name for p in request.predicates for c in columns_of(p))):
-            if name not in schema.names:
+            if name not in known:
                 raise UnknownColumn(name, schema.names)
         knobs = self._connector.config.tables.get(request.table.name, {})
         applied, reasons = _levels(request, schema, knobs)
@@ -166,7 +168,7 @@ class MemoryTables:
         columns = list(request.columns)
         for predicate in request.predicates:
             if applied[predicate] != Applied.EXACT:
-                columns += [c.name for c in columns_of(predicate) if c.name not in columns]
+                columns += [name for name in dict.fromkeys(map(_top, columns_of(predicate))) if name not in columns]
         out = pa.schema([schema.field(name) for name in columns])
         exact = len(pushed) == len(request.predicates)
         limit = request.limit if exact else None
@@ -234,6 +236,10 @@ def _levels(
         else:
             applied[predicate], reasons[predicate] = Applied.NONE, "not a type that can be compared here"
     return applied, reasons
+
+
+def _top(column: Column) -> str:
+    return column.name
 
 
 def _can_apply(predicate: Predicate, schema: pa.Schema) -> bool:
