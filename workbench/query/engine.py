@@ -46,7 +46,7 @@ class Engine:
     """Opened when it is first needed. Thread-safe; each statement has a cursor of its own, so nothing that one
     registers is seen by another."""
 
-    def __init__(self, limits: Limits = Limits()) -> None:
+    def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._lock = threading.Lock()
         self._connection: DuckDBPyConnection | None = None

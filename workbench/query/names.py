@@ -38,15 +38,16 @@ class Place:
 
 
 Target = TypeVar("Target")
+Found = TypeVar("Found", covariant=True)
 
 
-class Lookup(Protocol[Target]):
+class Lookup(Protocol[Found]):
     """What finds the tables. Each target has a `key`; the same key is the same table. Both raise UnknownName and
     StatementRefused."""
 
-    def table(self, parts: tuple[str, ...], place: Place) -> Target: ...
+    def table(self, parts: tuple[str, ...], place: Place) -> Found: ...
 
-    def path(self, path: str, suffix: str, place: Place) -> Target: ...
+    def path(self, path: str, suffix: str, place: Place) -> Found: ...
 
 
 @dataclass
@@ -197,7 +198,9 @@ class _Resolver(Generic[Target]):
             name, alias = self._register(self.lookup.table(path, place), ".".join(path)), path[-1]
             end = self.tokens[first + 2 * len(path) - 2].end
         alias = self.aliases.get(id(node), alias) if self.tokens[first].kind != "string" else alias
-        self._splice(self.tokens[first].start, end, _quoted(name) + ("" if node.get("alias") else f" as {_quoted(alias)}"))
+        self._splice(
+            self.tokens[first].start, end, _quoted(name) + ("" if node.get("alias") else f" as {_quoted(alias)}")
+        )
 
     def _unplaced_table(self, path: tuple[str, ...]) -> None:
         """`table x`, `describe x`, `summarize x`: DuckDB keeps no place for these names."""
@@ -250,7 +253,7 @@ class _Resolver(Generic[Target]):
         if name not in TABLE_FUNCTIONS or len(_path(function)) > 1:
             raise StatementRefused(
                 f"The table function `{name}`",
-                f"only {', '.join(sorted(TABLE_FUNCTIONS))} are allowed; connect what it reads by name {place}".rstrip(),
+                f"allowed are {', '.join(sorted(TABLE_FUNCTIONS))}; connect what it reads by name {place}".rstrip(),
             )
         return [(function.get("arguments"), scope)]
 
@@ -315,7 +318,8 @@ class _Resolver(Generic[Target]):
         name = str(node.get("identifier", ""))
         if not name or name.isdigit():
             raise StatementRefused(
-                "A parameter without a name", f"write `$name`, and give or have a variable `name` {self._place(node)}".rstrip()
+                "A parameter without a name",
+                f"write `$name`, and give or have a variable `name` {self._place(node)}".rstrip(),
             )
         self.parameters[name] = None
 

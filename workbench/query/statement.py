@@ -95,7 +95,9 @@ def parse(text: str, parser: DuckDBPyConnection) -> Statement:
     if not found:
         raise SqlSyntaxError("There is no statement")
     if len(found) > 1:
-        raise StatementRefused("A second statement", "one call runs one statement; write the others in calls of their own")
+        raise StatementRefused(
+            "A second statement", "one call runs one statement; write the others in calls of their own"
+        )
     while words and words[-1].text == ";":
         words.pop()
     return _classified(text, words, parser)
@@ -192,7 +194,9 @@ def _created(text: str, words: list[Token], parser: DuckDBPyConnection) -> State
     if upper[at : at + 3] == ["IF", "NOT", "EXISTS"]:
         at, optional = at + 3, True
     if words[at + 1].text == ".":
-        raise StatementRefused("A schema before a temporary table's name", "it lives in this session; write its name alone")
+        raise StatementRefused(
+            "A schema before a temporary table's name", "it lives in this session; write its name alone"
+        )
     if at + 2 >= len(words) or upper[at + 1] != "AS":
         raise StatementRefused("CREATE TEMP TABLE without AS", _WAYS["CREATE"])
     inner = _classified(text, words[at + 2 :], parser)
@@ -261,7 +265,7 @@ def _pivot_splices(words: Sequence[Token]) -> list[Splice]:
         depth, on, start, has_in = 0, False, 0, False
         for number in range(at + 1, len(words) + 1):
             here = words[number] if number < len(words) else None
-            closes = here is None or here.text in (")", ";") and depth == 0
+            closes = here is None or (here.text in (")", ";") and depth == 0)
             if here is not None and not closes:
                 depth += (here.text in ("(", "[", "{")) - (here.text in (")", "]", "}"))
             if not on:
@@ -281,7 +285,7 @@ def _pivot_splices(words: Sequence[Token]) -> list[Splice]:
             elif here is not None and depth == 0 and here.upper == "IN":
                 has_in = True
                 if number + 2 < len(words) and words[number + 2].upper in ("SELECT", "FROM", "WITH"):
-                    raise StatementRefused("PIVOT … IN (SELECT …)", "write the values, or leave IN out to take them all")
+                    raise StatementRefused("PIVOT … IN (SELECT …)", "write the values, or leave IN out")
             if ends:
                 break
     return splices

@@ -1,0 +1,316 @@
+"""The two kinds of work behind a result: a statement that DuckDB runs, and a source's own text."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+import pyarrow as pa
+
+from workbench.contract.errors import SourceError
+from workbench.contract.predicate import Applied as Level
+from workbench.contract.scan import ScanPlan, ScanRequest
+from workbench.execution.scan import Scan, ScanStats, Source
+from workbench.execution.spool import Spool
+from workbench.query.engine import Engine, Limits
+from workbench.query.explain import Applied, SourceReport
+from workbench.query.lookup import LocalTarget, RemoteTarget, Target
+from workbench.query.names import Resolved
+from workbench.query.source import register
+from workbench.query.stage import LocalSource, RemoteSource, Stage
+from workbench.query.statement import Kind, Statement
+from workbench.query.tokens import Splice
+from workbench.query.translate import fatal, translated
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from workbench.runs import Run
+
+__all__ = ["NativeJob", "Prepared", "QueryJob"]
+
+BATCH_ROWS = 65_536
+
+
+@dataclass
+class Prepared:
+    """A statement that may run: checked, its names resolved, its parameters bound."""
+
+    statement: Statement
+    resolved: Resolved[Target]
+    parameters: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def remotes(self) -> dict[str, RemoteTarget]:
+        return {name: one for name, one in self.resolved.targets.items() if isinstance(one, RemoteTarget)}
+
+
+class QueryJob:
+    """Rehearses and runs a prepared statement, in one transaction."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        engine: Engine,
+        limits: Limits,
+        folder: Path,
+        estimate: Callable[[RemoteTarget], int | None],
+        protect: Callable[[RemoteTarget], None],
+    ) -> None:
+        self._prepared, self._engine, self._limits, self._folder = prepared, engine, limits, folder
+        self._estimate, self._protect = estimate, protect
+        self._stage: Stage | None = None
+        self._cursor: DuckDBPyConnection | None = None
+        self._reader: pa.RecordBatchReader | None = None
+        self._lock = threading.Lock()
+        self._stopping = False
+
+    @property
+    def title(self) -> str:
+        return " ".join(self._prepared.statement.text.split())[:200]
+
+    def open(self, run: Run) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+        stage, cursor = self._open(run)
+        if self._prepared.remotes:
+            cursor.begin()
+            self._rehearse(stage, cursor)
+            stage.start(stage.plan())
+        else:
+            stage.start([])
+        self._reader = self._run(cursor)
+        return self._reader.schema, self._batches(self._reader)
+
+    def plan(self, run: Run) -> list[SourceReport]:
+        """The rehearsal and the plans alone; nothing is started at the sources."""
+        try:
+            stage, cursor = self._open(run)
+            cursor.begin()
+            self._rehearse(stage, cursor)
+            return [_report(feed.target, feed.plan, None, feed.foreseen, feed.again) for feed in stage.plan()]
+        finally:
+            self.close()
+
+    def translated(self, error: BaseException) -> BaseException:
+        if self._stage is not None and self._stage.error is not None:
+            return self._stage.error
+        if fatal(error):
+            self._engine.renew()
+        return translated(error, self._prepared.statement.body, self._prepared.resolved.splices)
+
+    def failed_early(self) -> BaseException | None:
+        return self._stage.failed_early() if self._stage is not None else None
+
+    def progress(self) -> tuple[int, int, float | None]:
+        return _figures([feed.stats for feed in self._stage.feeds]) if self._stage is not None else (0, 0, None)
+
+    def reports(self) -> list[SourceReport]:
+        if self._stage is None:
+            return []
+        return [_report(feed.target, feed.plan, feed.stats, feed.foreseen, feed.again) for feed in self._stage.feeds]
+
+    def stop(self) -> None:
+        with self._lock:
+            self._stopping = True
+            stage, cursor = self._stage, self._cursor
+            if stage is not None:
+                stage.stop()
+            if cursor is not None:
+                cursor.interrupt()
+
+    def close(self) -> None:
+        with self._lock:
+            cursor, self._cursor = self._cursor, None
+        if self._stage is not None:
+            self._stage.stop()
+        if self._reader is not None:
+            with contextlib.suppress(Exception):  # it may end with the interrupt that ended it
+                self._reader.close()
+            self._reader = None
+        if self._stage is not None:
+            self._stage.close()
+        if cursor is not None:
+            with contextlib.suppress(duckdb.Error):
+                cursor.rollback()
+            with contextlib.suppress(duckdb.Error):
+                cursor.close()
+
+    # --- inside
+
+    def _open(self, run: Run) -> tuple[Stage, DuckDBPyConnection]:
+        resolved, limits = self._prepared.resolved, self._limits
+        stage = Stage(
+            run,
+            lambda: Spool(self._folder, limits.spool_memory),
+            seconds=limits.seconds,
+            recursive=resolved.recursive or self._prepared.statement.pivots,
+            protect=self._protect,
+        )
+        cursor = self._engine.cursor()
+        with self._lock:
+            self._stage, self._cursor = stage, cursor
+            if self._stopping:
+                stage.stop()
+        several = resolved.references > 1
+        for name, target in resolved.targets.items():
+            if isinstance(target, LocalTarget):
+                register(cursor, name, LocalSource(stage, target.value))
+            else:
+                rows = self._estimate(target) if several else None
+                register(cursor, name, RemoteSource(stage, name, target, rows))
+        return stage, cursor
+
+    def _run(self, cursor: DuckDBPyConnection) -> pa.RecordBatchReader:
+        sql, parameters = self._prepared.resolved.sql, dict(self._prepared.parameters) or None
+        try:
+            return cursor.sql(sql, params=parameters).to_arrow_reader(BATCH_ROWS)
+        except (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException):
+            # Relations tell errors without their place; a cursor that explains does.
+            with contextlib.suppress(duckdb.Error):
+                cursor.rollback()
+            prefix = "" if self._prepared.statement.kind is Kind.EXPLAIN else "explain "
+            try:
+                cursor.execute(prefix + sql, parameters)
+            except duckdb.Error as error:
+                places = (Splice(0, 0, prefix), *self._prepared.resolved.splices)
+                raise translated(error, self._prepared.statement.body, places) from None
+            raise
+
+    def _rehearse(self, stage: Stage, cursor: DuckDBPyConnection) -> None:
+        """Its error is never shown: the run makes the same one, or the rehearsal was wrong."""
+        lock, over = threading.Lock(), False
+
+        def enough() -> None:
+            with lock:
+                if not over:
+                    cursor.interrupt()
+
+        timer = threading.Timer(self._limits.rehearsal, enough)
+        timer.daemon = True
+        timer.start()
+        try:
+            reader = self._run(cursor)
+            try:
+                for _ in reader:
+                    if stage.stopped:
+                        break
+            finally:
+                reader.close()
+        except Exception:  # noqa: BLE001
+            with contextlib.suppress(duckdb.Error):
+                cursor.rollback()
+            cursor.begin()
+        finally:
+            with lock:
+                over = True
+            timer.cancel()
+
+    def _batches(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+        while True:
+            try:
+                yield reader.read_next_batch()
+            except StopIteration:
+                return
+
+
+class NativeJob:
+    """A source's own text, as the source gives it; DuckDB has no part in it."""
+
+    def __init__(
+        self, target: RemoteTarget, text: str, limits: Limits, protect: Callable[[RemoteTarget], None]
+    ) -> None:
+        self._target, self._text, self._limits, self._protect = target, text, limits, protect
+        self._lock = threading.Lock()
+        self._scan: Scan | None = None
+        self._plan: ScanPlan | None = None
+        self._stopping = False
+
+    @property
+    def title(self) -> str:
+        return f"{self._target.connection}: {' '.join(self._text.split())}"[:200]
+
+    def open(self, run: Run) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+        tables = self._target.connector.tables
+        assert tables is not None
+        try:
+            plan = tables.native(self._text)
+        except SourceError as error:
+            error.connection = error.connection or self._target.connection
+            raise
+        target = self._target
+        source = Source(target.connection, target.connector, plan, lambda: self._protect(target))
+        scan = Scan(source, run, guard=self._limits.seconds)
+        with self._lock:
+            self._plan, self._scan = plan, scan
+            if self._stopping:
+                scan.cancel()
+        scan.start()
+        return plan.schema, iter(scan)
+
+    def plan(self, run: Run) -> list[SourceReport]:
+        request = ScanRequest(self._target.table, ())
+        return [_report(self._target, ScanPlan(request, (), pa.schema([]), self._text), None, True, False)]
+
+    def translated(self, error: BaseException) -> BaseException:
+        return error
+
+    def failed_early(self) -> BaseException | None:
+        return None
+
+    def progress(self) -> tuple[int, int, float | None]:
+        return _figures([self._scan.stats]) if self._scan is not None else (0, 0, None)
+
+    def reports(self) -> list[SourceReport]:
+        if self._plan is None or self._scan is None:
+            return []
+        return [_report(self._target, self._plan, self._scan.stats, True, False)]
+
+    def stop(self) -> None:
+        with self._lock:
+            self._stopping = True
+            if self._scan is not None:
+                self._scan.cancel()
+
+    def close(self) -> None:
+        if self._scan is not None:
+            self._scan.close()
+
+
+def _figures(stats: list[ScanStats]) -> tuple[int, int, float | None]:
+    splits = sum(one.splits for one in stats)
+    fraction = sum(one.splits_done for one in stats) / splits if splits else None
+    return sum(one.rows_moved for one in stats), sum(one.bytes_received for one in stats), fraction
+
+
+def _report(target: RemoteTarget, plan: ScanPlan, stats: ScanStats | None, foreseen: bool, again: bool) -> SourceReport:
+    conditions = tuple(
+        Applied(str(one), Level(plan.applied.get(one, Level.NONE)).name, plan.reasons.get(one, ""))
+        for one in plan.request.predicates
+    )
+    report = SourceReport(
+        connection=target.connection,
+        table=str(target.table),
+        columns=plan.request.columns,
+        native_text=plan.native_text,
+        conditions=conditions,
+        splits=max(1, len(plan.splits)),
+        estimate=plan.estimate,
+        foreseen=foreseen,
+        again=again,
+        notes=plan.notes,
+    )
+    if stats is None:
+        return report
+    return replace(
+        report,
+        rows_moved=stats.rows_moved,
+        rows_kept=stats.rows_kept,
+        bytes=stats.bytes_received,
+        seconds=stats.seconds,
+        retries=stats.retries,
+        lost=dict(stats.lost),
+    )

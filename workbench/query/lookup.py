@@ -1,0 +1,168 @@
+"""What a name in a statement means: a table of a connection, of this session, of the notebook, or a path."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.catalog import connectors
+from workbench.contract.connector import ConnectionConfig, Connector, Manifest
+from workbench.contract.errors import StatementRefused, UnknownConnection, UnknownTable, Unsupported, near
+from workbench.contract.scan import TableRef
+from workbench.query.local import LocalTable, frame
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from workbench.catalog import Catalog
+    from workbench.query.names import Place
+
+__all__ = ["LocalTarget", "RemoteTarget", "SessionLookup", "Target", "Variables"]
+
+Variables = Callable[[str], object]
+"""A notebook's variables; raises KeyError. May have `names()`, for suggestions and for names in other case."""
+
+
+@dataclass(frozen=True)
+class RemoteTarget:
+    """A table that a connector scans."""
+
+    key: Hashable
+    connection: str
+    connector: Connector
+    manifest: Manifest
+    config: ConnectionConfig
+    table: TableRef
+    schema: pa.Schema
+
+
+@dataclass(frozen=True)
+class LocalTarget:
+    """A table in this process; `value` is opened when the statement runs, for an earlier result may not have run."""
+
+    key: Hashable
+    name: str
+    value: LocalTable
+
+
+Target = RemoteTarget | LocalTarget
+
+
+class SessionLookup:
+    """Bare names: temporary tables of the session, then variables. `variables` is None and `files` False for a
+    viewer, whose statements see connections and nothing else."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        temporary: Mapping[str, LocalTable],
+        variables: Variables | None,
+        files: bool,
+        as_table: Callable[[object], LocalTable | None],
+    ) -> None:
+        self._catalog, self._temporary, self._variables, self._files = catalog, temporary, variables, files
+        self._as_table = as_table
+
+    def table(self, parts: tuple[str, ...], place: Place) -> Target:
+        if len(parts) == 1:
+            return self._bare(parts[0], place)
+        try:
+            connection, table = self._catalog.resolve(parts)
+        except UnknownConnection as error:
+            hint = "" if error.near else f"`{parts[0]}` is no connection."
+            raise UnknownConnection(
+                parts[0], self._catalog.names(), " ".join(filter(None, (hint, str(place))))
+            ) from None
+        except UnknownTable as error:
+            raise _placed(error, place) from None
+        return remote(self._catalog, connection, table)
+
+    def path(self, path: str, suffix: str, place: Place) -> Target:
+        if not self._files:
+            raise StatementRefused(
+                "A path in a statement", f"this session reads connections only, by `connection.table` {place}".rstrip()
+            )
+        return _of_path(path, suffix, place)
+
+    def _bare(self, name: str, place: Place) -> Target:
+        if name.casefold() in self._temporary:
+            value = self._temporary[name.casefold()]
+            return LocalTarget(("local", id(value)), name, value)
+        if self._variables is not None:
+            found, value = self._variable(name)
+            if found is not None:
+                table = self._as_table(value) or frame(found, value)
+                if table is not None:
+                    return LocalTarget(("local", id(value)), found, table)
+                raise UnknownTable(
+                    name,
+                    (),
+                    f"The variable `{found}` is a {type(value).__name__}, not a frame or a result. {place}".rstrip(),
+                )
+        raise UnknownTable(name, *self._bare_hint(name, place))
+
+    def _variable(self, name: str) -> tuple[str | None, Any]:
+        variables = self._variables
+        assert variables is not None
+        try:
+            return name, variables(name)
+        except KeyError:
+            pass
+        for other in self._variable_names():
+            if other.casefold() == name.casefold():
+                return other, variables(other)
+        return None, None
+
+    def _variable_names(self) -> Iterable[str]:
+        names: Callable[[], Iterable[str]] | None = getattr(self._variables, "names", None)
+        return names() if names is not None else ()
+
+    def _bare_hint(self, name: str, place: Place) -> tuple[list[str], str]:
+        connections = self._catalog.names()
+        if name.casefold() in {other.casefold() for other in connections}:
+            return [], f"`{name}` is a connection: write `{name}.table`. {place}".rstrip()
+        known = [*self._temporary, *self._variable_names()]
+        hint = "A table of a connection is written `connection.table`."
+        return near(name, known), f"{hint} {place}".rstrip()
+
+
+def _placed(error: UnknownTable, place: Place) -> UnknownTable:
+    """The same error, with the place in the statement."""
+    if str(place):
+        error.args = (f"{error.args[0]} {place}",)
+    return error
+
+
+def remote(catalog: Catalog, connection: str, table: TableRef) -> RemoteTarget:
+    return RemoteTarget(
+        ("remote", connection, table),
+        connection,
+        catalog.open(connection),
+        catalog.manifest(connection),
+        catalog.config(connection),
+        table,
+        catalog.schema(connection, table),
+    )
+
+
+def _of_path(path: str, suffix: str, place: Place) -> RemoteTarget:
+    whole = Path(os.path.expanduser(path)).absolute()
+    manifest = connectors.by_path(f"x.{suffix}" if suffix and not whole.is_dir() else whole.name, whole.is_dir())
+    config = ConnectionConfig(path, {"path": os.fspath(whole)})
+    connector = manifest.open(config)
+    if connector.tables is None:
+        raise Unsupported(f"Connector `{manifest.name}`", "be scanned")
+    try:
+        found = connector.tables.list(limit=2)
+        if len(found) != 1:
+            what = "holds no table" if not found else "holds several tables"
+            raise UnknownTable(path, hint=f"It {what}; connect it: `workbench.connect(name, path=…)`. {place}".rstrip())
+        table = found[0].table
+        schema = connector.tables.schema(table)
+    except BaseException:
+        connector.close()
+        raise
+    return RemoteTarget(("path", os.fspath(whole), suffix), path, connector, manifest, config, table, schema)

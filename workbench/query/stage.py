@@ -1,0 +1,287 @@
+"""What stands between DuckDB and the scans while one statement runs.
+
+In the rehearsal each table gives no rows and writes down what is asked of it. Then the scans for just that are
+planned and started side by side, and when DuckDB asks again it gets their batches.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from workbench.contract.errors import Cancelled, SnapshotChanged, SourceError
+from workbench.contract.predicate import Predicate
+from workbench.contract.scan import ScanPlan, ScanRequest
+from workbench.execution.scan import Scan, ScanStats, Source
+from workbench.execution.spool import Spool
+from workbench.query.local import SMALL, LocalTable
+from workbench.query.lookup import RemoteTarget
+
+if TYPE_CHECKING:
+    from workbench.runs import Run
+
+__all__ = ["Ask", "Feed", "LocalSource", "RemoteSource", "Stage"]
+
+WORKERS = 4
+CLOSE_SECONDS = 2.0
+"""So long the end of a statement waits for its sources to end; what takes longer ends behind it."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What DuckDB wants of a table. Equal asks are answered by the same rows."""
+
+    name: str
+    columns: tuple[str, ...]
+    predicates: tuple[Predicate, ...]
+
+
+class Feed:
+    """The rows for one ask. `again`: they may be asked for more than once, so they are kept in a spool, which a
+    thread fills at the source's speed: no reader waits for another one."""
+
+    def __init__(
+        self, stage: Stage, ask: Ask, target: RemoteTarget, plan: ScanPlan, again: bool, foreseen: bool
+    ) -> None:
+        self.ask, self.target, self.plan, self.foreseen = ask, target, plan, foreseen
+        self.taken = False
+        self.schema = pa.schema([target.schema.field(name) for name in ask.columns])
+        self._stage = stage
+        source = Source(target.connection, target.connector, plan, lambda: stage.protect(target))
+        self.scan = Scan(source, stage.run, workers=WORKERS, guard=stage.seconds)
+        self._spool = stage.spool() if again else None
+        if self._spool is not None:
+            self._spool.begin(self.schema)
+        self._pump: threading.Thread | None = None
+
+    @property
+    def again(self) -> bool:
+        return self._spool is not None
+
+    @property
+    def stats(self) -> ScanStats:
+        return self.scan.stats
+
+    def start(self) -> None:
+        self.scan.start()
+        if self._spool is not None:
+            self._pump = threading.Thread(target=self._fill, name="workbench-keep", daemon=True)
+            self._pump.start()
+
+    def reader(self) -> pa.RecordBatchReader:
+        batches = self._checked(self.scan) if self._spool is None else self._spool.reader()
+        return pa.RecordBatchReader.from_batches(self.schema, self._stage.guarded(batches, self._given_up))
+
+    def cancel(self) -> None:
+        self.scan.cancel()
+
+    def close(self) -> None:
+        self.scan.close()
+        self.scan.drained(CLOSE_SECONDS)
+        if self._pump is not None:
+            self._pump.join()
+        if self._spool is not None:
+            self._spool.close()
+
+    def _given_up(self) -> None:
+        """DuckDB wants no more, as under LIMIT: the source's work is ended too."""
+        if self._spool is None:
+            self.scan.close()
+
+    def _fill(self) -> None:
+        spool = self._spool
+        assert spool is not None
+        try:
+            for batch in self._checked(self.scan):
+                spool.append(batch)
+            spool.finish()
+        except BaseException as error:  # noqa: BLE001  # it goes to the readers, in their threads
+            spool.fail(error)
+
+    def _checked(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Batches go to DuckDB as bare memory, so none of another type may pass."""
+        types = self.schema.types
+        for batch in batches:
+            if batch.schema.types != types:
+                raise SnapshotChanged(str(self.target.table), "its columns have other types", self.target.connection)
+            yield batch
+
+
+class RemoteSource:
+    """A connector's table as DuckDB sees it."""
+
+    def __init__(self, stage: Stage, name: str, target: RemoteTarget, rows: int | None) -> None:
+        self._stage, self._name, self.target, self.rows = stage, name, target, rows
+        self.schema = pa.schema([field.remove_metadata() for field in target.schema])
+
+    def stream(self, columns: tuple[str, ...], predicates: tuple[Predicate, ...]) -> pa.RecordBatchReader:
+        return self._stage.asked(Ask(self._name, columns, predicates), self.target)
+
+
+class LocalSource:
+    """A table of this process as DuckDB sees it: a large one is empty in the rehearsal."""
+
+    def __init__(self, stage: Stage, table: LocalTable) -> None:
+        self._stage, self._table = stage, table
+        self.schema, self.rows = table.schema, table.rows
+
+    @property
+    def large(self) -> bool:
+        return self.rows is None or self.rows > SMALL
+
+    def stream(self, columns: tuple[str, ...], predicates: tuple[Predicate, ...]) -> pa.RecordBatchReader:
+        schema = pa.schema([self.schema.field(name) for name in columns])
+        if self._stage.rehearsing and self.large:
+            return schema.empty_table().to_reader()
+        batches = self._table.read(columns, predicates, lambda: self._stage.stopped)
+        return pa.RecordBatchReader.from_batches(schema, self._stage.guarded(batches, batches.close))
+
+
+class Stage:
+    """All sources of one run of a statement. Thread-safe."""
+
+    def __init__(
+        self,
+        run: Run,
+        spool: Callable[[], Spool],
+        *,
+        seconds: float | None = None,
+        recursive: bool = False,
+        protect: Callable[[RemoteTarget], None] = lambda target: None,
+    ) -> None:
+        self.run, self.spool, self.seconds, self.protect = run, spool, seconds, protect
+        self.rehearsing = True
+        self.error: BaseException | None = None
+        self._recursive = recursive
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._asks: dict[Ask, tuple[RemoteTarget, int]] = {}
+        self._feeds: dict[Ask, list[Feed]] = {}
+
+    # --- from DuckDB's threads
+
+    def asked(self, ask: Ask, target: RemoteTarget) -> pa.RecordBatchReader:
+        if self.rehearsing:
+            with self._lock:
+                self._asks[ask] = (target, self._asks.get(ask, (target, 0))[1] + 1)
+            return pa.schema([target.schema.field(name) for name in ask.columns]).empty_table().to_reader()
+        try:
+            return self._feed(ask, target).reader()
+        except BaseException as error:
+            self.fail(error)
+            raise
+
+    def guarded(self, batches: Iterator[pa.RecordBatch], given_up: Callable[[], object]) -> Iterator[pa.RecordBatch]:
+        """The batches, with what DuckDB would lose or take amiss: the original of an error is kept; after a stop
+        the rows just end, for DuckDB is interrupted at the same time (and whoever runs it looks at `stopped`)."""
+        try:
+            for batch in batches:
+                if self._stopped.is_set():
+                    return
+                if batch.num_rows:
+                    yield batch
+        except Cancelled as error:
+            if not self._stopped.is_set():
+                self.fail(error)
+                raise
+        except GeneratorExit:
+            given_up()
+            raise
+        except BaseException as error:
+            self.fail(error)
+            raise
+
+    # --- from whoever runs the statement
+
+    @property
+    def stopped(self) -> bool:
+        return self._stopped.is_set()
+
+    @property
+    def feeds(self) -> list[Feed]:
+        with self._lock:
+            return [feed for feeds in self._feeds.values() for feed in feeds]
+
+    def forget(self) -> None:
+        """Forgets what was asked so far."""
+        with self._lock:
+            self._asks.clear()
+
+    def plan(self) -> list[Feed]:
+        """Plans what the rehearsal asked for; several at once, for each may ask its source."""
+        with self._lock:
+            asks = [(ask, target, count) for ask, (target, count) in self._asks.items()]
+
+        def planned(item: tuple[Ask, RemoteTarget, int]) -> Feed:
+            ask, target, count = item
+            return self._planned(ask, target, again=count > 1 or self._recursive, foreseen=True)
+
+        if len(asks) > 1:
+            with ThreadPoolExecutor(len(asks), "workbench-plan") as pool:
+                feeds = list(pool.map(planned, asks))
+        else:
+            feeds = [planned(item) for item in asks]
+        with self._lock:
+            for feed in feeds:
+                self._feeds.setdefault(feed.ask, []).append(feed)
+        return feeds
+
+    def start(self, feeds: list[Feed]) -> None:
+        """Starts all scans side by side; from now on DuckDB gets their rows."""
+        self.rehearsing = False
+        for feed in feeds:
+            if self._stopped.is_set():
+                raise Cancelled
+            feed.start()
+
+    def fail(self, error: BaseException) -> None:
+        """Keeps the first error, whatever DuckDB makes of it."""
+        with self._lock:
+            if self.error is None:
+                self.error = error
+
+    def failed_early(self) -> BaseException | None:
+        """The error of a scan that DuckDB has not come to yet."""
+        return next((error for feed in self.feeds if (error := feed.scan.error) is not None), None)
+
+    def stop(self) -> None:
+        """Ends every scan and lets go of whoever waits for one. From any thread; does not wait."""
+        self._stopped.set()
+        for feed in self.feeds:
+            feed.cancel()
+
+    def close(self) -> None:
+        """Ends what is left; the sources' work too."""
+        self._stopped.set()
+        for feed in self.feeds:
+            feed.close()
+
+    def _feed(self, ask: Ask, target: RemoteTarget) -> Feed:
+        with self._lock:
+            for feed in self._feeds.get(ask, ()):
+                if feed.again or not feed.taken:
+                    feed.taken = True
+                    return feed
+        feed = self._planned(ask, target, again=self._recursive, foreseen=False)
+        feed.taken = True
+        with self._lock:
+            self._feeds.setdefault(ask, []).append(feed)
+        feed.start()
+        if self._stopped.is_set():
+            feed.cancel()
+        return feed
+
+    def _planned(self, ask: Ask, target: RemoteTarget, *, again: bool, foreseen: bool) -> Feed:
+        tables = target.connector.tables
+        assert tables is not None
+        try:
+            plan = tables.plan(ScanRequest(target.table, ask.columns, ask.predicates, splits=WORKERS))
+        except SourceError as error:
+            error.connection = error.connection or target.connection
+            raise
+        return Feed(self, ask, target, plan, again, foreseen)

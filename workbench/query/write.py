@@ -1,0 +1,185 @@
+"""Writing a result: to a file, which appears whole or not at all, and to a table through its connector's sink."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import math
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from workbench.contract.change import Changes, Guarantee, Position, Rejects, WriteSpec
+from workbench.contract.connector import Connector
+from workbench.contract.errors import Cancelled, SourceError, Unsupported, UsageError
+from workbench.contract.scan import TableRef
+
+if TYPE_CHECKING:
+    from workbench.runs import Run
+
+__all__ = ["WriteReport", "write_file", "write_table"]
+
+
+@dataclass(frozen=True)
+class WriteReport:
+    """What came of a write. `rejected` rows were refused by the target, a few of them with their reason in
+    `samples`; the others are there."""
+
+    table: str
+    rows: int
+    rejected: int
+    samples: tuple[str, ...]
+    guarantee: Guarantee
+    seconds: float
+
+    def __repr__(self) -> str:
+        refused = f", {self.rejected:,} refused by the target: {'; '.join(self.samples)}" if self.rejected else ""
+        return f"{self.rows:,} rows written to {self.table} in {self.seconds:.2f} s{refused}"
+
+
+def write_file(reader: pa.RecordBatchReader, path: str | os.PathLike[str]) -> int:
+    """The format is the suffix's. An older file of that name stays until the new one is whole."""
+    target = Path(path).expanduser()
+    open_writer = _FORMATS.get(target.suffix.lower())
+    if open_writer is None:
+        raise UsageError(f"`{target.name}` has no known suffix. Known are {', '.join(_FORMATS)}.")
+    beside = target.with_name(f".{target.name[:200]}.{secrets.token_hex(6)}")
+    rows = 0
+    with reader:
+        try:
+            with open(beside, "xb") as file:
+                with open_writer(file, reader.schema) as write:
+                    for batch in reader:
+                        write(batch)
+                        rows += batch.num_rows
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, target)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
+    return rows
+
+
+@contextlib.contextmanager
+def _parquet(file: Any, schema: pa.Schema) -> Any:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        yield writer.write_batch
+
+
+@contextlib.contextmanager
+def _arrow(file: Any, schema: pa.Schema) -> Any:
+    with pa.ipc.new_file(file, schema) as writer:
+        yield writer.write_batch
+
+
+@contextlib.contextmanager
+def _csv(file: Any, schema: pa.Schema) -> Any:
+    import pyarrow.csv as pacsv
+
+    nested = [field.name for field in schema if pa.types.is_nested(field.type)]
+    if nested:
+        raise UsageError(
+            f"CSV has no lists or structs; `{nested[0]}` is one. Write .parquet or .json, or select its parts."
+        )
+    with pacsv.CSVWriter(file, schema) as writer:
+        yield writer.write_batch
+
+
+@contextlib.contextmanager
+def _json(file: Any, schema: pa.Schema) -> Any:
+    def write(batch: pa.RecordBatch) -> None:
+        for row in batch.to_pylist():
+            file.write(json.dumps(_plain(row), ensure_ascii=False, allow_nan=False).encode() + b"\n")
+
+    yield write
+
+
+_FORMATS: dict[str, Callable[[Any, pa.Schema], Any]] = {
+    ".parquet": _parquet,
+    ".csv": _csv,
+    ".arrow": _arrow,
+    ".feather": _arrow,
+    ".json": _json,
+    ".jsonl": _json,
+    ".ndjson": _json,
+}
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it: what JSON has no value for is text."""
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if math.isfinite(value) else str(value)
+        case bytes():
+            return base64.b64encode(value).decode("ascii")
+        case dict():
+            return {str(key): _plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case _:
+            return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def write_table(
+    reader: pa.RecordBatchReader,
+    connection: str,
+    connector: Connector,
+    table: TableRef,
+    *,
+    mode: str,
+    key: Sequence[str],
+    create: bool,
+    run: Run,
+    stopped: Callable[[], bool],
+) -> WriteReport:
+    """All rows in one commit, so that a target with transactions has all of them or none."""
+    sinks = connector.sinks
+    if sinks is None:
+        raise Unsupported(f"Connection `{connection}`", "be written to")
+    started, rows, rejected = time.monotonic(), 0, 0
+    samples: list[str] = []
+    try:
+        with reader:
+            writer = sinks.open(table, WriteSpec(reader.schema, mode, tuple(key), create))
+            try:
+                for number, batch in enumerate(_numbered(reader)):
+                    if stopped():
+                        raise Cancelled("The write")
+                    at = Position(f"workbench:{run.id}", str(number))
+                    refused: Rejects = writer.write(Changes(table, batch, None, at, at), number)
+                    rows += batch.num_rows
+                    rejected += refused.count
+                    samples += refused.samples
+                    run.progress(rows, 0)
+                if stopped():
+                    raise Cancelled("The write")
+                writer.commit(None)
+            finally:
+                writer.close()
+    except SourceError as error:
+        error.connection = error.connection or connection
+        raise
+    return WriteReport(
+        f"{connection}.{table}",
+        rows - rejected,
+        rejected,
+        tuple(samples[:10]),
+        writer.guarantee,
+        time.monotonic() - started,
+    )
+
+
+def _numbered(reader: pa.RecordBatchReader) -> Iterable[pa.RecordBatch]:
+    return (batch for batch in reader if batch.num_rows)
