@@ -1,0 +1,189 @@
+"""What the server has: tables, and what has to be known of one to plan a scan of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from workbench.contract.errors import QueryFailed, SqlSyntaxError, UnknownTable
+from workbench.contract.scan import TableInfo, TableRef
+from workbench_mysql import wire
+from workbench_mysql.faults import Faults
+from workbench_mysql.link import Link
+from workbench_mysql.predicates import Source, quoted
+from workbench_mysql.types import Policy
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Known", "find", "listed", "literal", "target"]
+
+_SYSTEM = ("information_schema", "mysql", "performance_schema", "sys")
+_KINDS = {"BASE TABLE": "table", "SYSTEM VERSIONED": "table", "VIEW": "view", "SYSTEM VIEW": "view"}
+_NO_SUCH = {1049, 1059, 1102, 1103, 1146, 1300, 1366, 3988}
+"""No such database or table, and names that cannot be one."""
+_KEYS = {"tinyint", "smallint", "mediumint", "int", "bigint"}
+
+
+@dataclass(frozen=True)
+class Known:
+    """A table as it was at `seen` (the monotonic clock). `key` is the integer column by which it may be split."""
+
+    ref: TableRef
+    database: str
+    schema: pa.Schema
+    sources: dict[str, Source]
+    nullable: frozenset[str]
+    kind: str = "table"
+    rows: int | None = None
+    key: str | None = None
+    seen: float = field(default_factory=time.monotonic)
+
+    @property
+    def target(self) -> str:
+        return target(self.database, self.ref.name)
+
+
+def target(database: str, name: str) -> str:
+    return f"{quoted(database)}.{quoted(name)}"
+
+
+def literal(text: str) -> str:
+    """A constant of text, whatever is in it."""
+    return f"_utf8mb4 x'{text.encode('utf-8', 'replace').hex()}'" if text else "''"
+
+
+def listed(link: Link, database: str, like: str, after: str | None, limit: int) -> Sequence[TableInfo]:
+    """A page of the catalog: the tables of `database`, or without one those of all that are not the server's own."""
+    name = "table_name" if database else "concat(table_schema, '.', table_name)"
+    where = [f"table_schema = {literal(database)}" if database else f"table_schema not in {_SYSTEM}"]
+    if like:
+        pattern = like.replace("\\", "\\\\")  # a backslash is no escape in our patterns
+        where.append(f"lower(convert(table_name using utf8mb4)) like lower({literal(pattern)}) collate utf8mb4_bin")
+    if after is not None:
+        where.append(f"cast(convert({name} using utf8mb4) as binary) > cast({literal(after)} as binary)")
+    rows = link.run(
+        "select table_schema, table_name, table_type, table_rows, data_length + index_length, table_comment"
+        f" from information_schema.tables where {' and '.join(where)}"
+        f" order by cast(convert({name} using utf8mb4) as binary) limit {max(0, limit)}"
+    )
+    return [
+        TableInfo(
+            TableRef(_text(row[1]), None if database else _text(row[0])),
+            _KINDS.get(_text(row[2]), _text(row[2]).lower()),
+            _count(row[3]),
+            _count(row[4]),
+            "" if _text(row[2]) == "VIEW" else _text(row[5]),
+        )
+        for row in rows
+    ]
+
+
+def find(link: Link, ref: TableRef, default: str, policy: Policy, faults: Faults) -> Known:
+    """What there is to know, in five small questions. Raises UnknownTable with near names."""
+    database = ref.schema or default
+    if not database:
+        hint = "Write connection.database.table, or connect with a database in the URL."
+        raise UnknownTable(str(ref), (), hint)
+    definitions = _definitions(link, ref, database, default, faults)
+    columns = _own(
+        link.run(
+            "select table_name, column_name, data_type, column_type, is_nullable, character_set_name, column_comment"
+            f" from information_schema.columns where table_schema = {literal(database)}"
+            f" and table_name = {literal(ref.name)} order by ordinal_position"
+        ),
+        ref.name,
+    )
+    about = {_text(row[1]): row for row in columns}
+    schema = definitions.schema(policy, {name: _text(row[3]) for name, row in about.items()})
+    sources = {
+        column.name: Source(
+            column.name,
+            _text(about[column.name][2]).lower() if column.name in about else "",
+            column.type,
+            _text(about[column.name][5]).lower() if column.name in about else "",
+        )
+        for column in schema
+    }
+    kind, rows = _kind(link, database, ref.name)
+    return Known(
+        ref=ref,
+        database=database,
+        schema=_commented(schema, {name: _text(row[6]) for name, row in about.items()}),
+        sources=sources,
+        nullable=frozenset(name for name, row in about.items() if _text(row[4]) != "NO"),
+        kind=kind,
+        rows=rows,
+        key=_key(link, database, ref.name, sources) if kind == "table" else None,
+    )
+
+
+def _definitions(link: Link, ref: TableRef, database: str, default: str, faults: Faults) -> wire.Statement:
+    try:
+        if "\0" in ref.name or "\0" in database or not ref.name:
+            raise QueryFailed("a name that cannot be", 1103)
+        text = f"select * from {target(database, ref.name)}"
+        with faults.translated(text):
+            statement = wire.prepare(link, text, errors=faults.made(text))
+            statement.close()
+            return statement
+    except SqlSyntaxError:
+        unknown = True
+    except QueryFailed as error:
+        if error.code not in _NO_SUCH:
+            raise
+        unknown = True
+    assert unknown
+    here = [info.table.name for info in listed(link, database, "", None, 10_000)]
+    raise UnknownTable(str(ref), here if ref.schema is None else [f"{ref.schema}.{name}" for name in here])
+
+
+def _kind(link: Link, database: str, name: str) -> tuple[str, int | None]:
+    found = _own(
+        link.run(
+            "select table_name, table_type, table_rows from information_schema.tables"
+            f" where table_schema = {literal(database)} and table_name = {literal(name)}"
+        ),
+        name,
+    )
+    if not found:  # information_schema itself on some servers
+        return "view", None
+    return _KINDS.get(_text(found[0][1]), "view"), _count(found[0][2])
+
+
+def _key(link: Link, database: str, name: str, sources: dict[str, Source]) -> str | None:
+    """The integer column that leads the primary key, else another unique key."""
+    found = _own(
+        link.run(
+            "select table_name, column_name, index_name from information_schema.statistics"
+            f" where table_schema = {literal(database)} and table_name = {literal(name)} and seq_in_index = 1"
+            " and (non_unique = 0) and index_type = 'BTREE' and sub_part is null"
+        ),
+        name,
+    )
+    leads = sorted((_text(row[2]) != "PRIMARY", _text(row[1])) for row in found)
+    return next((column for _, column in leads if column in sources and sources[column].type in _KEYS), None)
+
+
+def _own(rows: tuple[tuple[Any, ...], ...], name: str) -> list[tuple[Any, ...]]:
+    """Without those of a table whose name differs in case only, where the server tells them apart."""
+    exact = [row for row in rows if _text(row[0]) == name]
+    return exact or list(rows)
+
+
+def _commented(schema: pa.Schema, comments: dict[str, str]) -> pa.Schema:
+    for index, column in enumerate(schema):
+        if comment := comments.get(column.name):
+            metadata = {**(column.metadata or {}), b"comment": comment.encode()}
+            schema = schema.set(index, column.with_metadata(metadata))
+    return schema
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else "" if value is None else str(value)
+
+
+def _count(value: Any) -> int | None:
+    return None if value is None else int(value)

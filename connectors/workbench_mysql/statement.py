@@ -1,0 +1,108 @@
+"""Which statements `wb.native` takes on a read-only connection.
+
+A read-only transaction stops writing to tables, but not `INTO OUTFILE`, not locks, and not a second statement that
+sets the session free. So one statement passes, of a kind that reads, looked at with the server's own rules for
+quotes and comments (the session's SQL mode is ours, so they are known).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from workbench.contract.errors import StatementRefused
+
+__all__ = ["READING", "reading", "single", "verb"]
+
+READING = ("SELECT", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "WITH", "TABLE", "VALUES")
+_CHANGING = frozenset({"UPDATE", "DELETE", "INSERT", "REPLACE"})
+_TOKEN = re.compile(
+    r"""(?P<blank>[\s\x00-\x1f]+)
+      | (?P<line>\#[^\n]*|--(?=[\s\x00-\x1f]|$)[^\n]*)
+      | (?P<block>/\*.*?\*/)
+      | (?P<string>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`[^`]*`)
+      | (?P<word>[A-Za-z0-9_$\u0080-\U0010ffff]+)
+      | (?P<open>/\*|['"`])
+      | (?P<mark>.)""",
+    re.DOTALL | re.VERBOSE,
+)
+_INTO = re.compile(r"[0-9]*(E[0-9]+)?INTO", re.ASCII)
+"""`1.5INTO` is a number and a word to the server."""
+
+
+class _Token(NamedTuple):
+    kind: str
+    text: str
+    depth: int
+
+
+def single(text: str) -> str:
+    """The statement without a semicolon at its end. Raises StatementRefused for none, for more than one, for comments
+    that are executed, and for what does not end."""
+    tokens = list(_tokens(text))
+    if not tokens:
+        raise StatementRefused("An empty statement", "there is nothing to run")
+    for place, token in enumerate(tokens):
+        if token.text == ";":
+            if place != len(tokens) - 1:
+                raise StatementRefused("A second statement", "one statement is run at a time")
+            at = text.rindex(";")
+            return text[:at].rstrip() + " " if "--" in text[at:] or "#" in text[at:] else text[:at].rstrip()
+    return text
+
+
+def verb(text: str) -> str:
+    """The first word, parentheses left out, in capitals."""
+    return next((token.text.upper() for token in _tokens(text) if token.text != "("), "")
+
+
+def reading(text: str) -> str:
+    """As `single`, and the statement only reads. Raises StatementRefused."""
+    statement = single(text)
+    tokens = [token for token in _tokens(statement) if token.kind != "string"]
+    words = [token.text.upper() if token.kind == "word" else token.text for token in tokens]
+    first = next((word for word in words if word != "("), "")
+    if first not in READING:
+        kinds = "SELECT, SHOW, DESCRIBE, EXPLAIN, WITH, TABLE and VALUES"
+        raise StatementRefused(
+            f"`{first or 'this'}`", f"the connection is read-only, which takes {kinds}. Connect with writable=True"
+        )
+    for place, word in enumerate(words):
+        after = words[place + 1] if place + 1 < len(words) else ""
+        if _INTO.fullmatch(word):
+            raise StatementRefused("`INTO`", "it writes a file or a variable; quote it as `into` where it is a name")
+        if (word == "FOR" and after in ("UPDATE", "SHARE")) or (word == "LOCK" and after == "IN"):
+            raise StatementRefused("A locking read", "the connection is read-only")
+        executed = first == "WITH" or "ANALYZE" in words
+        if executed and word in _CHANGING and tokens[place].depth == 0 and after != "(":
+            raise StatementRefused(f"`{word}`", "the connection is read-only. Connect with writable=True")
+    return statement
+
+
+def _tokens(text: str) -> Iterator[_Token]:
+    """Words, marks and quoted strings, comments left out."""
+    if "\x00" in text:
+        raise StatementRefused("A NUL character", "the server would not read beyond it")
+    depth = 0
+    for found in _TOKEN.finditer(text):
+        kind, part = str(found.lastgroup), found.group()
+        if kind == "open":
+            what = "comment" if part == "/*" else "quote"
+            raise StatementRefused(f"A {what} that does not end", "close it")
+        if kind == "block":
+            _check_comment(part)
+        elif kind in ("word", "string", "mark"):
+            if part == ")":
+                depth -= 1
+            yield _Token(kind, part, depth)
+            if part == "(":
+                depth += 1
+
+
+def _check_comment(comment: str) -> None:
+    head = comment[2:4].upper()
+    if head.startswith("!") or head == "M!":
+        raise StatementRefused("A comment that the server executes (`/*!`)", "write the statement itself")
+    if head.startswith("+") and re.search(r"SET_VAR|MAX_EXECUTION_TIME", comment, re.IGNORECASE):
+        raise StatementRefused("A hint that changes the session's settings", "leave it out")

@@ -1,0 +1,204 @@
+"""Planning scans: columns, predicates, splits, limit; and the source's own SQL."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from workbench.contract.errors import UnknownColumn
+from workbench.contract.predicate import Applied, Predicate, columns_of
+from workbench.contract.scan import Control, ScanPlan, ScanRequest, Split, TableInfo, TableRef
+from workbench.kit.levels import Fragment
+from workbench_mysql import splits, statement, wire
+from workbench_mysql.catalog import Known, find, listed
+from workbench_mysql.link import Link
+from workbench_mysql.predicates import fragment, quoted
+from workbench_mysql.reader import MySQLReader
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from workbench_mysql.connector import MySQLConnector
+
+__all__ = ["MySQLTables"]
+
+_FRESH = 60.0
+"""Seconds for which a table's keys and estimates are believed; its columns are asked for every time."""
+_NATIVE = TableRef("(native)")
+
+
+class MySQLTables:
+    """See `workbench.contract.connector.Tables`."""
+
+    def __init__(self, connector: MySQLConnector) -> None:
+        self._connector = connector
+
+    def list(self, like: str = "", after: str | None = None, limit: int = 1000) -> Sequence[TableInfo]:
+        return self._connector.ask(lambda link: listed(link, self._connector.database, like, after, limit))
+
+    def schema(self, table: TableRef) -> pa.Schema:
+        return self._connector.ask(lambda link: self._find(link, table)).schema
+
+    def plan(self, request: ScanRequest) -> ScanPlan:
+        return self._connector.ask(lambda link: self._plan(link, request))
+
+    def native(self, text: str) -> ScanPlan:
+        writable = self._connector.config.writable
+        asked = statement.single(text) if writable else statement.reading(text)
+        return self._connector.ask(lambda link: self._native(link, asked))
+
+    def read(self, split: Split, control: Control) -> MySQLReader:
+        return MySQLReader(self._connector, split, control)
+
+    # -- inside ----------------------------------------------------------------------------------------------------
+
+    def _find(self, link: Link, table: TableRef) -> Known:
+        connector = self._connector
+        connector.forget(table)
+        return connector.remember(find(link, table, connector.database, connector.policy, connector.faults))
+
+    def _current(self, link: Link, request: ScanRequest) -> Known:
+        """The table, with columns as they are now: one small question where it was met lately."""
+        known = self._connector.known(request.table)
+        if known is None or time.monotonic() - known.seen > _FRESH:
+            return self._find(link, request.table)
+        text = f"select * from {known.target}"
+        with self._connector.faults.translated(text):
+            try:
+                now = wire.prepare(link, text, errors=self._connector.faults.made(text))
+            except Exception:
+                if not link.open:
+                    raise
+                return self._find(link, request.table)
+            now.close()
+        schema = now.schema(self._connector.policy)
+        if schema.names != known.schema.names or schema.types != known.schema.types:
+            return self._find(link, request.table)
+        return known
+
+    def _plan(self, link: Link, request: ScanRequest) -> ScanPlan:
+        known = self._current(link, request)
+        _check_columns(request, known)
+        fragments = {predicate: fragment(predicate, known.sources) for predicate in request.predicates}
+        schema, extra = _columns(request, known, fragments)
+        where = [found.text for found in fragments.values() if found.text]
+        names = ", ".join(quoted(name) for name in schema.names)
+        base = f"select {names} from {known.target}"
+        exact = all(found.applied is Applied.EXACT for found in fragments.values())
+        limit = request.limit if exact else None
+        estimate, cuts = self._cuts(link, request, known, _text(base, where, None), fragments)
+        texts = [_text(base, [*where, cut], limit) for cut in cuts] or [_text(base, where, limit)]
+        notes = _notes(known, len(texts))
+        each = None if estimate is None else estimate // len(texts)
+        return ScanPlan(
+            request=request,
+            splits=tuple(
+                Split(number, request.table, text, schema, {"sql": text, "policy": self._connector.policy}, each)
+                for number, text in enumerate(texts)
+            ),
+            schema=schema,
+            native_text=_text(base, where, limit),
+            applied={predicate: found.applied for predicate, found in fragments.items()},
+            reasons={predicate: found.reason for predicate, found in fragments.items() if found.reason},
+            extra=extra,
+            estimate=estimate,
+            limit_applied=limit is not None,
+            clustered_by=(known.key,) if known.key and known.key in schema.names and len(texts) > 1 else (),
+            notes=notes,
+        )
+
+    def _cuts(
+        self,
+        link: Link,
+        request: ScanRequest,
+        known: Known,
+        text: str,
+        fragments: dict[Predicate, Fragment],
+    ) -> tuple[int | None, Sequence[str]]:
+        """The estimate of rows, and the conditions of the splits: none for a single one."""
+        estimate = known.rows
+        if known.key is None or request.splits < 2 or request.limit is not None or (estimate or 0) < splits.SMALL:
+            return estimate, ()
+        if any(found.text for found in fragments.values()):
+            estimate = _expected(link, text, estimate)
+            if estimate is None or estimate < splits.SMALL:
+                return estimate, ()
+        parts = splits.parts_for(estimate or 0, request.splits)
+        nullable = known.key in known.nullable
+        return estimate, splits.conditions(link.run, known.target, quoted(known.key), nullable, parts)
+
+    def _native(self, link: Link, text: str) -> ScanPlan:
+        import pyarrow as pa
+
+        connector = self._connector
+        with connector.faults.translated(text):
+            link.guard(connector.guard)
+            prepared = wire.prepare(link, text, errors=connector.faults.made(text))
+            prepared.close()
+        changes = not prepared.columns
+        schema = pa.schema([("affected_rows", pa.uint64())]) if changes else prepared.schema(connector.policy)
+        state = {"sql": text, "policy": connector.policy, "native": True, "changes": changes}
+        split = Split(0, _NATIVE, text, schema, state)
+        return ScanPlan(ScanRequest(_NATIVE, tuple(schema.names)), (split,), schema, text)
+
+
+def _check_columns(request: ScanRequest, known: Known) -> None:
+    read = [column.name for predicate in request.predicates for column in columns_of(predicate)]
+    for name in (*request.columns, *read):
+        if name not in known.sources:
+            raise UnknownColumn(name, known.schema.names, f"In table `{request.table}`.")
+
+
+def _columns(request: ScanRequest, known: Known, fragments: dict[Predicate, Fragment]) -> tuple[pa.Schema, int]:
+    """What is asked for, and after it what is needed to filter again; one column at least."""
+    import pyarrow as pa
+
+    names = list(dict.fromkeys(request.columns))
+    wanted = len(names)
+    for predicate, found in fragments.items():
+        if found.applied is not Applied.EXACT:
+            names.extend(column.name for column in columns_of(predicate) if column.name not in names)
+    names = list(dict.fromkeys(names)) or [_cheapest(known)]
+    return pa.schema([known.schema.field(name) for name in names]), len(names) - wanted
+
+
+def _cheapest(known: Known) -> str:
+    """A column to count rows with: the key, else the narrowest."""
+    if known.key is not None:
+        return known.key
+
+    def width(name: str) -> int:
+        try:
+            return int(known.schema.field(name).type.bit_width)
+        except ValueError:  # of no fixed width
+            return 1 << 20
+
+    return str(min(known.schema.names, key=width))
+
+
+def _text(base: str, where: Sequence[str], limit: int | None) -> str:
+    text: str = base + (" where " + " and ".join(where) if where else "")
+    return text if limit is None else f"{text} limit {limit}"
+
+
+def _expected(link: Link, text: str, otherwise: int | None) -> int | None:
+    """How many rows the server thinks it will look at."""
+    with link._faults.translated(text), link.cursor() as cursor:
+        cursor.execute("explain format=traditional " + text)
+        names = [str(column[0]).lower() for column in cursor.description]
+        first = cursor.fetchone()
+    if first is None or "rows" not in names:
+        return otherwise
+    rows = first[names.index("rows")]
+    return 0 if rows is None else int(rows)
+
+
+def _notes(known: Known, count: int) -> tuple[str, ...]:
+    notes = []
+    if count > 1:
+        notes.append(f"{count} ranges of `{known.key}`, each as of its own start: not one instant")
+    lossy = [column.name for column in known.schema if (column.metadata or {}).get(b"lossy")]
+    if lossy and len(lossy) <= 8:
+        notes.append(f"dates that no calendar has become NULL and are counted: {', '.join(lossy)}")
+    return tuple(notes)
