@@ -112,6 +112,9 @@ def prepare(
         if len(head) >= 3 and int.from_bytes(head[1:3], "little") in _NOT_PREPARABLE:
             return _unprepared(connection, text, control, errors)
         raise channel.error(head, errors)
+    if len(head) == 7 and head[0] == _OK:  # MariaDB's to HELP: OK, and no statement
+        channel.release()
+        return _unprepared(connection, text, control, errors)
     if len(head) < 12 or head[0] != _OK:
         raise channel.broken("its answer to PREPARE is none")
     number, count, parameters = struct.unpack_from("<IHH", head, 1)
@@ -124,6 +127,9 @@ def prepare(
     if parameters:
         statement.close()
         raise StatementRefused("A placeholder (`?`)", "there is no value to put into it. Write the value itself.")
+    if not columns and is_reading(text):  # MariaDB does not say beforehand what some of SHOW will give
+        statement.close()
+        return _unprepared(connection, text, control, errors)
     return statement
 
 
