@@ -12,18 +12,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Playwright, sync_playwright
 
-from tests.browser.jupyter import JupyterServer, LabPage
+from tests.browser.jupyter import CHROMIUM_FLAGS, JupyterServer, LabPage
 from tests.services.process import install
-
-CHROMIUM_FLAGS = [
-    "--no-sandbox",  # the tests run as root in containers
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,16 @@ from playwright.sync_api import Locator, Page
 
 from tests.services.process import Process, free_port
 
+CHROMIUM_FLAGS = [
+    "--no-sandbox",  # the tests run as root in containers
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
 RUN_ALL = """async () => {
   const app = window.jupyterapp, panel = app.shell.currentWidget;
   await panel.context.ready;
