@@ -109,7 +109,7 @@ class Engine:
             settings["threads"] = str(self._limits.threads)
         connection = duckdb.connect(":memory:", config=settings)
         connection.execute("set lock_configuration = true")
-        weakref.finalize(self, _quietly_closed, connection)
+        weakref.finalize(self, _quietly_closed, connection).atexit = False
         return connection
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,12 +17,13 @@ from workbench.contract.predicate import Applied as Level
 from workbench.contract.scan import ScanPlan, ScanRequest
 from workbench.execution.scan import Scan, ScanStats, Source
 from workbench.execution.spool import Spool
+from workbench.query.direct import nothing_left, shape
 from workbench.query.engine import Engine, Limits
 from workbench.query.explain import Applied, SourceReport
 from workbench.query.lookup import LocalTarget, RemoteTarget, Target
 from workbench.query.names import Resolved
 from workbench.query.source import register
-from workbench.query.stage import LocalSource, RemoteSource, Stage
+from workbench.query.stage import Ask, Feed, LocalSource, RemoteSource, Stage
 from workbench.query.statement import Kind, Statement
 from workbench.query.tokens import Splice
 from workbench.query.translate import fatal, translated
@@ -68,6 +69,7 @@ class QueryJob:
         self._cursor: DuckDBPyConnection | None = None
         self._reader: pa.RecordBatchReader | None = None
         self._lock = threading.Lock()
+        self._seen: pa.Schema | None = None
         self._stopping = False
 
     @property
@@ -78,20 +80,24 @@ class QueryJob:
         stage, cursor = self._open(run)
         if self._prepared.remotes:
             cursor.begin()
-            self._rehearse(stage, cursor)
-            stage.start(stage.plan())
+            if (feed := self._prepare(stage, cursor)) is not None:
+                stage.start([feed])
+                assert self._seen is not None
+                return self._seen, _renamed(feed.batches(), self._seen)
+            stage.start(stage.feeds)
         else:
             stage.start([])
         self._reader = self._run(cursor)
-        return self._reader.schema, self._batches(self._reader)
+        schema = distinct_names(self._reader.schema)
+        return schema, _renamed(self._reader, schema)
 
     def plan(self, run: Run) -> list[SourceReport]:
         """The rehearsal and the plans alone; nothing is started at the sources."""
         try:
             stage, cursor = self._open(run)
             cursor.begin()
-            self._rehearse(stage, cursor)
-            return [_report(feed.target, feed.plan, None, feed.foreseen, feed.again) for feed in stage.plan()]
+            self._prepare(stage, cursor)
+            return [_report(feed.target, feed.plan, None, feed.foreseen, feed.again) for feed in stage.feeds]
         finally:
             self.close()
 
@@ -120,7 +126,8 @@ class QueryJob:
             if stage is not None:
                 stage.stop()
             if cursor is not None:
-                cursor.interrupt()
+                with contextlib.suppress(duckdb.ConnectionException):  # closed with the session
+                    cursor.interrupt()
 
     def close(self) -> None:
         with self._lock:
@@ -164,6 +171,20 @@ class QueryJob:
                 register(cursor, name, RemoteSource(stage, name, target, rows))
         return stage, cursor
 
+    def _prepare(self, stage: Stage, cursor: DuckDBPyConnection) -> Feed | None:
+        """Rehearses and plans; gives the feed whose rows are the result as they are, where there is one."""
+        self._rehearse(stage, cursor)
+        asks = stage.asks
+        if len(asks) == 1 and self._seen is not None:
+            (ask, target), prepared = asks[0], self._prepared
+            found = shape(prepared.statement, prepared.resolved, target.schema)
+            if found is not None:
+                same = [target.schema.field(name).type for name in found.columns] == self._seen.types
+                if same and nothing_left(cursor, prepared.resolved.sql, prepared.parameters):
+                    return stage.direct(Ask(ask.name, found.columns, ask.predicates), target, found.limit)
+        stage.plan()
+        return None
+
     def _run(self, cursor: DuckDBPyConnection) -> pa.RecordBatchReader:
         sql, parameters = self._prepared.resolved.sql, dict(self._prepared.parameters) or None
         try:
@@ -194,6 +215,7 @@ class QueryJob:
         timer.start()
         try:
             reader = self._run(cursor)
+            self._seen = distinct_names(reader.schema)
             try:
                 for _ in reader:
                     if stage.stopped:
@@ -208,13 +230,6 @@ class QueryJob:
             with lock:
                 over = True
             timer.cancel()
-
-    def _batches(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-        while True:
-            try:
-                yield reader.read_next_batch()
-            except StopIteration:
-                return
 
 
 class NativeJob:
@@ -278,6 +293,23 @@ class NativeJob:
     def close(self) -> None:
         if self._scan is not None:
             self._scan.close()
+
+
+def distinct_names(schema: pa.Schema) -> pa.Schema:
+    """`select *` of a join may give a name twice, which frames do not take: the second `id` becomes `id_1`."""
+    names: list[str] = []
+    for name in schema.names:
+        new, number = name, 0
+        while new in names or (number and new in schema.names):
+            number += 1
+            new = f"{name}_{number}"
+        names.append(new)
+    return pa.schema([field.with_name(name) for field, name in zip(schema, names, strict=True)], schema.metadata)
+
+
+def _renamed(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        yield batch if batch.schema.equals(schema) else pa.RecordBatch.from_arrays(batch.columns, schema=schema)
 
 
 def _figures(stats: list[ScanStats]) -> tuple[int, int, float | None]:

@@ -99,11 +99,18 @@ class Result:
 
     def reader(self) -> pa.RecordBatchReader:
         """The rows as a stream. As the first use of the result nothing is kept: a reader that sleeps holds the
-        source up, and closing it ends the source's work. Later it reads what was kept, and follows what is coming."""
+        source up, and dropping it ends the source's work. Later it reads what was kept, and follows what is coming."""
         if self._execution is None:
             return self._streamed()
         schema = self._execution.wait_bound(self._runner.on_progress())
         return pa.RecordBatchReader.from_batches(schema, self._batches(lambda: False))
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The batches of `reader()` as a generator, whose `close()` ends the source's work at once."""
+        if self._execution is not None:
+            return self._batches(lambda: False)
+        direct = Direct()
+        return self._taken(self._runner.start(self._runner.job(), direct), direct)
 
     def write(self, path: str | os.PathLike[str]) -> int:
         """Writes all rows to a `.parquet`, `.csv`, `.arrow`, `.json` or `.jsonl` file (JSON: one object a line), which

@@ -73,6 +73,10 @@ class Feed:
             self._pump = threading.Thread(target=self._fill, name="workbench-keep", daemon=True)
             self._pump.start()
 
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The rows for somebody who is not DuckDB."""
+        return self._checked(self.scan)
+
     def reader(self) -> pa.RecordBatchReader:
         batches = self._checked(self.scan) if self._spool is None else self._spool.reader()
         return pa.RecordBatchReader.from_batches(self.schema, self._stage.guarded(batches, self._given_up))
@@ -212,6 +216,20 @@ class Stage:
         with self._lock:
             self._asks.clear()
 
+    @property
+    def asks(self) -> list[tuple[Ask, RemoteTarget]]:
+        """What was asked for so far."""
+        with self._lock:
+            return [(ask, target) for ask, (target, _) in self._asks.items()]
+
+    def direct(self, ask: Ask, target: RemoteTarget, limit: int | None) -> Feed:
+        """The one scan of a statement that DuckDB has no part in."""
+        self.rehearsing = False
+        feed = self._planned(ask, target, again=False, foreseen=True, limit=limit)
+        with self._lock:
+            self._feeds[ask] = [feed]
+        return feed
+
     def plan(self) -> list[Feed]:
         """Plans what the rehearsal asked for; several at once, for each may ask its source."""
         with self._lock:
@@ -276,11 +294,13 @@ class Stage:
             feed.cancel()
         return feed
 
-    def _planned(self, ask: Ask, target: RemoteTarget, *, again: bool, foreseen: bool) -> Feed:
+    def _planned(
+        self, ask: Ask, target: RemoteTarget, *, again: bool, foreseen: bool, limit: int | None = None
+    ) -> Feed:
         tables = target.connector.tables
         assert tables is not None
         try:
-            plan = tables.plan(ScanRequest(target.table, ask.columns, ask.predicates, splits=WORKERS))
+            plan = tables.plan(ScanRequest(target.table, ask.columns, ask.predicates, WORKERS, limit))
         except SourceError as error:
             error.connection = error.connection or target.connection
             raise

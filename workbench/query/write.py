@@ -24,7 +24,7 @@ from workbench.contract.scan import TableRef
 if TYPE_CHECKING:
     from workbench.runs import Run
 
-__all__ = ["WriteReport", "write_file", "write_table"]
+__all__ = ["FORMATS", "WriteReport", "write_file", "write_table"]
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class WriteReport:
 def write_file(reader: pa.RecordBatchReader, path: str | os.PathLike[str]) -> int:
     """The format is the suffix's. An older file of that name stays until the new one is whole."""
     target = Path(path).expanduser()
-    open_writer = _FORMATS.get(target.suffix.lower())
+    open_writer = FORMATS.get(target.suffix.lower())
     if open_writer is None:
-        raise UsageError(f"`{target.name}` has no known suffix. Known are {', '.join(_FORMATS)}.")
+        raise UsageError(f"`{target.name}` has no known suffix. Known are {', '.join(FORMATS)}.")
     beside = target.with_name(f".{target.name[:200]}.{secrets.token_hex(6)}")
     rows = 0
     with reader:
@@ -104,7 +104,7 @@ def _json(file: Any, schema: pa.Schema) -> Any:
     yield write
 
 
-_FORMATS: dict[str, Callable[[Any, pa.Schema], Any]] = {
+FORMATS: dict[str, Callable[[Any, pa.Schema], Any]] = {
     ".parquet": _parquet,
     ".csv": _csv,
     ".arrow": _arrow,

@@ -1,0 +1,106 @@
+"""Statements that only read one table: `select columns from connection.table [where …] [limit n]`.
+
+Where DuckDB leaves nothing to do but to hand the rows on, they need not pass through it; and where any `n` rows will
+do, the source is told so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+from duckdb import DuckDBPyConnection
+
+from workbench.query.names import Resolved
+from workbench.query.statement import Kind, Statement
+
+__all__ = ["Direct", "nothing_left", "shape"]
+
+_NOTHING_LEFT = frozenset({"PROJECTION", "PYTHON_ARROW_SCAN", "STREAMING_LIMIT"})
+
+
+@dataclass(frozen=True)
+class Direct:
+    """`columns` of the table in the order of the result; `limit` where any so many rows will do."""
+
+    columns: tuple[str, ...]
+    limit: int | None
+
+
+def shape(statement: Statement, resolved: Resolved[Any], schema: pa.Schema) -> Direct | None:
+    """What the text says it is; None for everything that is more than this."""
+    node = statement.tree
+    if statement.kind is Kind.EXPLAIN or resolved.references != 1 or node.get("type") != "SELECT_NODE":
+        return None
+    plain = (
+        not (node.get("cte_map") or {}).get("map")
+        and not node.get("group_expressions")
+        and not node.get("group_sets")
+        and node.get("aggregate_handling") == "STANDARD_HANDLING"
+        and all(node.get(part) is None for part in ("having", "sample", "qualify"))
+    )
+    table = node.get("from_table") or {}
+    if not plain or table.get("type") != "BASE_TABLE" or table.get("sample") or table.get("column_name_alias"):
+        return None
+    limit = _limit(node.get("modifiers") or [])
+    columns = _columns(node.get("select_list") or [], schema)
+    return Direct(columns, limit) if columns is not None and limit != -1 else None
+
+
+def nothing_left(cursor: DuckDBPyConnection, sql: str, parameters: Mapping[str, object] | None) -> bool:
+    """Whether DuckDB's plan is the scan alone: all conditions went to the source, nothing is computed."""
+    rows = cursor.execute(f"explain (format json) {sql}", dict(parameters) if parameters else None).fetchall()
+    waiting = list(json.loads(rows[0][1]))
+    while waiting:
+        operator = waiting.pop()
+        if operator.get("name", "").strip() not in _NOTHING_LEFT:
+            return False
+        waiting += operator.get("children", ())
+    return True
+
+
+def _limit(modifiers: list[dict[str, Any]]) -> int | None:
+    """-1 where there is more than a limit by a number."""
+    if not modifiers:
+        return None
+    limit = modifiers[0].get("limit") or {}
+    literal = limit.get("literal") or {}
+    if (
+        len(modifiers) == 1
+        and modifiers[0].get("type") == "LIMIT_MODIFIER"
+        and modifiers[0].get("limit_type") == "ROW_COUNT"
+        and modifiers[0].get("offset") is None
+        and limit.get("class") == "CONSTANT"
+        and literal.get("kind") == "INTEGER"
+        and str(literal.get("text")).isdigit()
+        and int(literal["text"]) > 0
+    ):
+        return int(literal["text"])
+    return -1
+
+
+def _columns(items: list[dict[str, Any]], schema: pa.Schema) -> tuple[str, ...] | None:
+    by_fold: dict[str, str] = {}
+    for name in schema.names:
+        if name.casefold() in by_fold:
+            return None
+        by_fold[name.casefold()] = name
+    columns: list[str] = []
+    for item in items:
+        if item.get("class") == "STAR":
+            parts = ("relation_name", "exclude_list", "replace_list", "columns", "expr", "qualified_exclude_list")
+            if any(item.get(part) for part in (*parts, "rename_list")):
+                return None
+            columns += schema.names
+            continue
+        names = [str(part).casefold() for part in item.get("column_names", ())]
+        # With more than one part, a name may lead into a struct.
+        if item.get("class") != "COLUMN_REF" or not names or (len(names) > 1 and names[0] in by_fold):
+            return None
+        if len(names) > 2 or names[-1] not in by_fold:
+            return None
+        columns.append(by_fold[names[-1]])
+    return tuple(columns) if len(set(columns)) == len(columns) else None
