@@ -17,12 +17,13 @@ from tests.wheel import REPOSITORY, bare_environment
 LAB = "share/jupyter/labextensions/analytics-workbench"
 
 NOTEBOOK = """
-from IPython.testing.globalipapp import start_ipython
-shell = start_ipython()
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
 shell.run_line_magic("load_ext", "workbench")
 import workbench as wb
 wb.connect("lake", path={folder!r})
-shell.run_cell_magic("sql", "answer <<", "select country, sum(total) as total from lake.orders group by 1 order by 1")
+query = "select country, sum(total)::int as total from lake.orders group by 1 order by 1"
+shell.run_cell_magic("sql", "answer <<", query)
 print(shell.user_ns["answer"].arrow().to_pylist())
 """
 
