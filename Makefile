@@ -122,7 +122,7 @@ system: .venv/installed
 	@$(UV) pip install -q --no-deps -e .
 	@touch $@
 
-dist/.built: .venv/uv $(INSTALLED_FROM) $(PACKAGES) README.md LICENSE
+dist/.built: .venv/uv $(INSTALLED_FROM) $(PACKAGES) $(wildcard notebooks/*.ipynb) README.md LICENSE
 	@rm -rf dist
 	@$(UV) build -q -o dist
 	@touch $@

@@ -173,5 +173,8 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
         build_library(root)
         build_data["artifacts"].append("/workbench/kit/_native/")
         build_data["pure_python"] = False
+        if version != "editable":  # there `workbench lab` takes them from the checkout
+            for notebook in sorted((root / "notebooks").glob("*.ipynb")):
+                build_data["force_include"][str(notebook)] = f"workbench/_notebooks/{notebook.name}"
         tag = release_platform() or re.sub(r"[-.]", "_", sysconfig.get_platform())
         build_data["tag"] = f"py3-none-{tag}"

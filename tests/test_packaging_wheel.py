@@ -44,6 +44,8 @@ def test_the_wheel_has_everything_once(wheel: Path) -> None:
     assert any(name.endswith(f"{LAB}/install.json") for name in names)
     sources = {path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "workbench").rglob("*.py")}
     assert sources <= set(names)
+    notebooks = {path.name for path in (REPOSITORY / "notebooks").glob("*.ipynb")}
+    assert {name.rsplit("/", 1)[1] for name in names if name.startswith("workbench/_notebooks/")} == notebooks
 
 
 def test_the_source_distribution_carries_the_bundle(wheel: Path) -> None:
