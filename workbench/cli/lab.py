@@ -1,0 +1,124 @@
+"""`workbench lab`: JupyterLab, with something to begin with."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import json
+import os
+import sys
+from pathlib import Path
+
+DESCRIPTION = """\
+Opens JupyterLab on this machine with the example notebooks and the demo shop.
+
+The first start makes the demo shop (some seconds) and copies the notebooks into the folder; what is there already is
+never overwritten. Lab listens on this machine only and asks for the token that it prints, as Jupyter does."""
+
+EXAMPLES = """\
+examples:
+  workbench lab
+  workbench lab --folder ~/analysis
+  workbench lab --no-browser --port 9999
+
+Options that are not listed here go to `jupyter lab`."""
+
+PASSES_ON = True
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--folder", type=Path, default=Path("~/workbench"), help="where to work (default: ~/workbench)")
+    parser.add_argument("--no-demo", action="store_true", help="do not make the demo shop")
+    parser.add_argument("--no-browser", action="store_true", help="do not open a browser; the address is printed")
+
+
+def run(options: argparse.Namespace) -> int:
+    from workbench.contract.errors import UsageError
+
+    if importlib.util.find_spec("jupyterlab") is None:
+        raise UsageError("JupyterLab is not installed here: pip install jupyterlab.")
+    folder = options.folder.expanduser().absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    if not options.no_demo:
+        _demo()
+    first = _copy_notebooks(folder)
+    command, environment = _command(folder, first, options.no_browser, options.passed)
+    print(f"Starting JupyterLab in {folder}. Ctrl-C here ends it.", flush=True)
+    if os.name == "posix":
+        os.execve(sys.executable, command, environment)
+    import subprocess
+
+    return subprocess.call(command, env=environment)
+
+
+def _demo() -> None:
+    from workbench import demo
+    from workbench.catalog import Catalog
+    from workbench.cli.screen import ProgressLine
+
+    catalog, progress = Catalog(), ProgressLine()
+    try:
+        made = demo.ensure(catalog, progress=progress.report)
+    finally:
+        progress.clear()
+        catalog.close()
+    for note in made.notes:
+        print(note)
+
+
+def examples() -> Path | None:
+    """The example notebooks: in the wheel inside the package, in a checkout beside it."""
+    import workbench
+
+    package = Path(workbench.__file__).parent
+    for folder in (package / "_notebooks", package.parent / "notebooks"):
+        if folder.is_dir() and any(folder.glob("*.ipynb")):
+            return folder
+    return None
+
+
+def _copy_notebooks(folder: Path) -> str | None:
+    """Copies those that are not there; the name of the one to open first."""
+    source = examples()
+    if source is None:
+        return None
+    names = sorted(path.name for path in source.glob("*.ipynb"))
+    for name in names:
+        try:
+            with open(folder / name, "xb") as file:
+                file.write((source / name).read_bytes())
+        except FileExistsError:
+            continue  # it is the user's now
+    return names[0]
+
+
+def _command(folder: Path, first: str | None, quiet: bool, passed: list[str]) -> tuple[list[str], dict[str, str]]:
+    environment = dict(os.environ)
+    command = [
+        sys.executable, "-m", "jupyterlab", "--ip=127.0.0.1", f"--ServerApp.root_dir={folder}",
+        # The language server is not used here, and costs a good part of the start.
+        '--ServerApp.jpserver_extensions={"jupyter_lsp": false}',
+    ]  # fmt: skip
+    if first:
+        command.append(f"--LabApp.default_url=/lab/tree/{first}")
+    if quiet:
+        command.append("--no-browser")
+    if os.name == "posix" and os.geteuid() == 0:
+        command.append("--allow-root")
+    _settings(environment)
+    if importlib.util.find_spec("workbench.notebook") and importlib.util.find_spec("workbench.notebook.profile"):
+        environment |= importlib.import_module("workbench.notebook.profile").environment()
+    return command + passed, environment
+
+
+def _settings(environment: dict[str, str]) -> None:
+    """A settings folder of our own behind the user's: no question about news over the first notebook."""
+    from workbench.catalog import places
+
+    base = places.home() / "jupyter"
+    target = base / "labconfig" / "page_config.json"
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    target.write_text(json.dumps({"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}))
+    before = environment.get("JUPYTER_CONFIG_PATH", "")
+    environment["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, (before, str(base))))

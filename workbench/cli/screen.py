@@ -1,0 +1,139 @@
+"""What several verbs print: tables of text, and a progress line."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["ProgressLine", "aligned", "amount", "cells", "duration"]
+
+_WIDEST = 60
+
+
+class ProgressLine:
+    """One line on stderr that is written over; silent when stderr is not a terminal. `report` is for `fraction` and a
+    text, `query` for a query's progress."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._on = self._stream.isatty()
+        self._shown = 0
+        self._began = time.monotonic()
+        self._last = 0.0
+
+    def report(self, what: str, fraction: float | None) -> None:
+        now = time.monotonic()
+        done = fraction is not None and fraction >= 1
+        if not self._on or (now - self._last < 0.1 and not done) or now - self._began < 0.3:
+            return
+        self._last = now
+        share = f"{fraction:4.0%} " if fraction is not None else ""
+        self._write(f"{share}{what}")
+        if done:
+            self.clear()
+
+    def query(self, progress: Any) -> None:
+        """`progress` has seconds, rows, bytes, fraction and finished."""
+        if progress.finished:
+            self.clear()
+            return
+        text = f"{progress.rows:,} rows, {amount(progress.bytes)}, {duration(progress.seconds)}; Ctrl-C stops it"
+        self.report(text, progress.fraction)
+
+    def clear(self) -> None:
+        if self._on and self._shown:
+            self._write("")
+            self._stream.write("\r")
+            self._stream.flush()
+
+    def _write(self, text: str) -> None:
+        self._stream.write("\r" + text.ljust(self._shown))
+        self._stream.flush()
+        self._shown = len(text)
+
+
+def amount(size: int) -> str:
+    """Bytes for people."""
+    value = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people."""
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def aligned(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool] = ()) -> str:
+    """Columns under their names. Names and cells may be anything that a source holds: control characters, which a
+    terminal would obey, are shown as `�`."""
+    table = [[_plain(cell) for cell in row] for row in (head, *rows)]
+    table = [[cell if len(cell) <= _WIDEST else cell[: _WIDEST - 1] + "…" for cell in row] for row in table]
+    widths = [max(len(row[place]) for row in table) for place in range(len(head))]
+    to_right = [*right, *([False] * (len(head) - len(right)))]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if on_the_right else cell.ljust(width)
+            for cell, width, on_the_right in zip(row, widths, to_right, strict=True)
+        ).rstrip()
+        for row in table
+    ]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join(lines)
+
+
+def cells(table: pa.Table) -> tuple[list[list[str]], list[bool]]:
+    """The rows of an Arrow table as text, and which columns are numbers."""
+    import pyarrow as pa
+
+    columns = [[_text(value) for value in _values(column)] for column in table.columns]
+    numbers = [
+        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+        for kind in table.schema.types
+    ]
+    rows = [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in range(table.num_rows)]
+    return rows, numbers
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    import pyarrow as pa
+
+    try:
+        values: list[Any] = column.to_pylist()
+    except (ValueError, OverflowError):  # a date that Python has not
+        values = column.cast(pa.string()).to_pylist()
+    return values
+
+
+def _text(value: Any) -> str:
+    match value:
+        case None:
+            return "NULL"
+        case bool():
+            return str(value).lower()
+        case bytes():
+            return "0x" + value[:_WIDEST].hex()
+        case decimal.Decimal():
+            return f"{value:f}"
+        case datetime.datetime():
+            return value.isoformat(" ")
+        case _:
+            return str(value)
+
+
+def _plain(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "�" for letter in text[: _WIDEST + 1])
