@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.catalog import connectors
 from workbench.contract.connector import ConnectionConfig, Connector, Manifest
-from workbench.contract.errors import StatementRefused, UnknownConnection, UnknownTable, Unsupported, near
+from workbench.contract.errors import (
+    SourceError,
+    StatementRefused,
+    UnknownConnection,
+    UnknownTable,
+    Unsupported,
+    near,
+)
 from workbench.contract.scan import TableRef
 from workbench.query.local import LocalTable, frame
 
@@ -34,7 +41,7 @@ class RemoteTarget:
     connection: str
     connector: Connector
     manifest: Manifest
-    config: ConnectionConfig
+    config: Callable[[], ConnectionConfig]
     table: TableRef
     schema: pa.Schema
 
@@ -142,27 +149,40 @@ def remote(catalog: Catalog, connection: str, table: TableRef) -> RemoteTarget:
         connection,
         catalog.open(connection),
         catalog.manifest(connection),
-        catalog.config(connection),
+        lambda: catalog.config(connection),
         table,
         catalog.schema(connection, table),
     )
 
 
 def _of_path(path: str, suffix: str, place: Place) -> RemoteTarget:
+    """The one table that lies at a path: a file, a pattern's files, or all files of a folder."""
     whole = Path(os.path.expanduser(path)).absolute()
-    manifest = connectors.by_path(f"x.{suffix}" if suffix and not whole.is_dir() else whole.name, whole.is_dir())
-    config = ConnectionConfig(path, {"path": os.fspath(whole)})
+    folder = whole.is_dir()
+    manifest = connectors.by_path(f"x.{suffix}" if suffix and not folder else whole.name, folder)
+    # A folder is one table among those of the folder that it is in.
+    config = ConnectionConfig(path, {"path": os.fspath(whole.parent if folder and whole.name else whole)})
     connector = manifest.open(config)
-    if connector.tables is None:
+    tables = connector.tables
+    if tables is None:
         raise Unsupported(f"Connector `{manifest.name}`", "be scanned")
     try:
-        found = connector.tables.list(limit=2)
-        if len(found) != 1:
-            what = "holds no table" if not found else "holds several tables"
-            raise UnknownTable(path, hint=f"It {what}; connect it: `workbench.connect(name, path=…)`. {place}".rstrip())
-        table = found[0].table
-        schema = connector.tables.schema(table)
+        if folder:
+            table = TableRef(whole.name)
+        else:
+            found = tables.list(limit=2)
+            if len(found) != 1:
+                what = "holds no table" if not found else "holds several tables"
+                hint = f"It {what}; connect it: `workbench.connect(name, path=…)`. {place}".rstrip()
+                raise UnknownTable(path, hint=hint)
+            table = found[0].table
+        schema = tables.schema(table)
+    except SourceError as error:
+        error.connection = ""  # the path is in the text
+        connector.close()
+        raise
     except BaseException:
         connector.close()
         raise
-    return RemoteTarget(("path", os.fspath(whole), suffix), path, connector, manifest, config, table, schema)
+    key = ("path", os.fspath(whole), suffix)
+    return RemoteTarget(key, path, connector, manifest, lambda: config, table, schema)

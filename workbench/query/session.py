@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+import weakref
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from workbench.catalog import Catalog, Connection, Connections, Saved, places
-from workbench.contract.errors import Cancelled, StatementRefused, UnknownTable, Unsupported, UsageError
+from workbench.contract.connector import ConnectionConfig, Connector
+from workbench.contract.errors import (
+    Cancelled,
+    StatementRefused,
+    UnknownTable,
+    Unsupported,
+    UsageError,
+    WorkbenchError,
+)
 from workbench.contract.scan import ScanRequest, TableRef
 from workbench.contract.secret import Secret
 from workbench.execution import watchdog
@@ -43,6 +53,7 @@ __all__ = [
 ]
 
 NO_LIMITS = Limits()
+ESTIMATE_SECONDS = 60.0
 OnProgress = Callable[[Progress], object]
 
 
@@ -71,6 +82,8 @@ class Session:
         self._lock = threading.Lock()
         self._folder = places.spool(catalog.home)
         self._temporary: dict[str, _Temporary] = {}
+        self._estimates: dict[Hashable, tuple[float, int | None]] = {}
+        self._configs: weakref.WeakKeyDictionary[Connector, ConnectionConfig] = weakref.WeakKeyDictionary()
 
     # --- asking
 
@@ -116,7 +129,7 @@ class Session:
             saved.name,
             connector,
             manifest,
-            self.catalog.config(saved.name),
+            lambda: self.catalog.config(saved.name),
             TableRef("(its own text)"),
             pa.schema([]),
         )
@@ -240,13 +253,34 @@ class Session:
         return self.sql("select * from range(0) t(dropped)")
 
     def _estimate(self, target: RemoteTarget) -> int | None:
+        """For the order of joins only, so it may be a minute old, and an error of it is none of the query's."""
+        with self._lock:
+            held = self._estimates.get(target.key)
+        if held is not None and time.monotonic() - held[0] < ESTIMATE_SECONDS:
+            return held[1]
         tables = target.connector.tables
         assert tables is not None
-        return tables.plan(ScanRequest(target.table, ())).estimate
+        try:
+            estimate = tables.plan(ScanRequest(target.table, ())).estimate
+        except WorkbenchError:
+            return None
+        with self._lock:
+            if len(self._estimates) > 1000:
+                self._estimates.clear()
+            self._estimates[target.key] = time.monotonic(), estimate
+        return estimate
 
     def _protect(self, target: RemoteTarget) -> None:
-        if target.manifest.capabilities.cancel:
-            watchdog.ensure(self.register.path, target.config, target.manifest)
+        """The watchdog gets what it needs once a connector; looking secrets up costs."""
+        if not target.manifest.capabilities.cancel:
+            return
+        with self._lock:
+            config = self._configs.get(target.connector)
+        if config is None:
+            config = target.config()
+            with self._lock:
+                self._configs[target.connector] = config
+        watchdog.ensure(self.register.path, config, target.manifest)
 
     def _watchdog(self, name: str) -> None:
         manifest = self.catalog.manifest(name)
