@@ -10,6 +10,7 @@ The last lines are figures: `figure <name> ours=<x> peer=<y> ratio=<ours/peer> u
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -68,7 +69,8 @@ class Side:
 
     def close(self) -> None:
         if self._child.stdin is not None:
-            self._child.stdin.close()
+            with contextlib.suppress(BrokenPipeError):  # it has ended by itself, and said why
+                self._child.stdin.close()
         self._child.wait(30)
         self._home.cleanup()
 

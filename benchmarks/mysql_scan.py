@@ -24,7 +24,7 @@ def main() -> None:
     options = arguments(__doc__).parse_args()
     rows, count = (500_000, 3) if options.quick else (3_000_000, 7)
     peer_python = environment("duckdb==1.5.5", "duckdb-extension-mysql==1.5.5", "pytz")
-    with MariaDB(password="bench") as server:
+    with MariaDB(password="bench", options=("--skip-ssl",)) as server:
         load(server, rows)
         where = (server.host, str(server.port), "reader", server.database)
         ours = Side("ours", "workbench_sql.py", *where, secret=server.password)
