@@ -72,14 +72,14 @@ locks: .venv/locked
 docs: setup  ## build the documentation into docs/_build/html; a warning is an error
 	@$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 
-bench: setup system  ## run the benchmarks, or those of NAME="a b"; ARGS=--quick for a short run
-	@set -e; for name in $(or $(NAME),$(filter-out _%,$(basename $(notdir $(wildcard benchmarks/*.py))))); do \
+bench: setup  ## run the benchmarks, or those of NAME="a b"; ARGS=--quick for a short run
+	@set -e; for name in $(or $(NAME),$(basename $(notdir $(shell grep -l __main__ benchmarks/*.py)))); do \
 	  $(BIN)/python -m benchmarks.$$name $(ARGS); done
 
 fuzz: setup  ## feed the native decoders with broken replies for SECONDS (default 600)
 	WORKBENCH_FUZZ_SECONDS=$(or $(SECONDS),600) $(BIN)/pytest -q --timeout 0 tests/native
 
-services: setup system  ## start a real server, NAME=mysql or mariadb; prints the connection URL, Ctrl-C stops it
+services: setup  ## start a real server, NAME=mysql or mariadb; prints the connection URL, Ctrl-C stops it
 	@$(BIN)/python -m tests.services.serve $(or $(NAME),mysql) $(ARGS)
 
 dist: dist/.built  ## wheel and source distribution into dist/ (WORKBENCH_WHEEL_PLATFORM=manylinux_2_17_x86_64 for a release)
