@@ -47,6 +47,7 @@ class Rows(abc.ABC):
         """Handed on so far."""
         self._channel, self._policy, self._errors = channel, policy, errors
         self._over = False
+        self._failure: BaseException | None = None
 
     @property
     def received(self) -> int:
@@ -62,12 +63,14 @@ class Rows(abc.ABC):
         return self
 
     def __next__(self) -> pa.RecordBatch:
+        if self._failure is not None:
+            raise self._failure  # and never an end that looks like the end of the rows
         if self._over:
             raise StopIteration
         try:
             batch = None if self.finished else self._next()
-        except BaseException:
-            self._over = True
+        except BaseException as error:
+            self._failure = error
             raise
         if batch is None:
             self._over = True
@@ -79,7 +82,6 @@ class Rows(abc.ABC):
         """From any thread: a `next` that waits raises Cancelled. Unless `finished`, the connection is of no use
         afterwards."""
         if not self.finished:
-            self._over = True
             self._channel.abandon()
 
     def end(self, said: Ending) -> None:

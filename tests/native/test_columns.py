@@ -1,0 +1,94 @@
+"""Column buffers: what a decoder fills, and what becomes of it in Arrow."""
+
+from __future__ import annotations
+
+import ctypes
+
+import pyarrow as pa
+import pytest
+
+from tests.native import rows
+from workbench.contract.scan import BATCH_BYTES, BATCH_ROWS
+from workbench.kit import native
+from workbench.kit.columns import ColumnBuffers, Slot
+from workbench_mysql.types import Kind
+
+SCHEMA = pa.schema({"n": pa.int32(), "t": pa.string(), "z": pa.null()})
+SLOTS = [Slot(Kind.W4, 4), Slot(Kind.TEXT, 0), Slot(Kind.NULL, None)]
+
+
+def fill(buffers: ColumnBuffers, values: list[tuple[int | None, str | None]]) -> int:
+    """Decodes rows until something is full; the state."""
+    payloads = [
+        rows.row([None if n is None else n.to_bytes(4, "little"), None if t is None else t.encode(), None], SLOTS)
+        for n, t in values
+    ]
+    content = rows.packets(payloads)
+    memory = ctypes.create_string_buffer(content, len(content))
+    progress = native.Progress(rows=buffers.rows, slots=buffers.slots)
+    native.call("workbench_mysql_packets", ctypes.addressof(memory), len(content), buffers.columns, progress)
+    buffers.rows = progress.rows
+    return int(progress.state)
+
+
+def test_batches_follow_each_other_and_share_nothing() -> None:
+    buffers = ColumnBuffers(SCHEMA, SLOTS)
+    assert fill(buffers, [(1, "eins"), (None, None), (3, "")]) == 0
+    first = buffers.take()
+    assert fill(buffers, [(4, "vier")]) == 0
+    second = buffers.take()
+    first.validate(full=True)
+    second.validate(full=True)
+    assert first.to_pydict() == {"n": [1, None, 3], "t": ["eins", None, ""], "z": [None] * 3}
+    assert second.to_pydict() == {"n": [4], "t": ["vier"], "z": [None]}
+    assert second["n"].null_count == 0
+    assert second["n"].buffers()[0] is None
+    assert buffers.take().num_rows == 0
+
+
+def test_growing_keeps_what_is_there() -> None:
+    buffers = ColumnBuffers(SCHEMA, SLOTS, first_slots=1)
+    values: list[tuple[int | None, str | None]] = [(n, "x" * n) for n in range(40)]
+    for n, value in enumerate(values):
+        while state := fill(buffers, [value]):
+            if state == 4:
+                assert buffers.more_slots()
+            else:
+                assert state == 6
+                assert buffers.more_room(1, at_least=1)
+        assert buffers.rows == n + 1
+    batch = buffers.take()
+    batch.validate(full=True)
+    assert list(zip(*batch.to_pydict().values(), strict=True)) == [(n, t, None) for n, t in values]
+
+
+def test_a_batch_has_no_more_rows_than_agreed_and_a_wide_one_fewer() -> None:
+    narrow = ColumnBuffers(SCHEMA, SLOTS)
+    while narrow.more_slots():
+        pass
+    assert narrow.slots == BATCH_ROWS
+    wide = ColumnBuffers(pa.schema([(f"c{n}", pa.int64()) for n in range(4096)]), [Slot(Kind.W8, 8)] * 4096)
+    while wide.more_slots():
+        pass
+    assert wide.slots * 4096 * 8 <= BATCH_BYTES
+
+
+def test_offsets_reach_no_further_than_two_gib() -> None:
+    buffers = ColumnBuffers(SCHEMA, SLOTS)
+    assert not buffers.more_room(1, at_least=2**31)
+
+
+def test_memory_of_nulls_is_zero() -> None:
+    buffers = ColumnBuffers(SCHEMA, SLOTS)
+    fill(buffers, [(None, "a")] * 5)
+    column = buffers.take()["n"]
+    assert column.buffers()[1].to_pybytes() == bytes(20)
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 64])
+def test_any_number_of_rows_with_and_without_nulls(count: int) -> None:
+    buffers = ColumnBuffers(SCHEMA, SLOTS)
+    fill(buffers, [(n if n % 3 else None, str(n)) for n in range(count)])
+    batch = buffers.take()
+    batch.validate(full=True)
+    assert batch["n"].to_pylist() == [n if n % 3 else None for n in range(count)]
