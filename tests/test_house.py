@@ -9,10 +9,12 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import workbench
 
@@ -174,6 +176,28 @@ def test_import_workbench_loads_nothing_heavy_and_no_connector() -> None:
 @pytest.mark.parametrize("package", sorted(CONNECTORS))
 def test_reading_a_manifest_loads_no_driver(package: str) -> None:
     assert not loaded_by(f"import {package}.manifest") & HEAVY
+
+
+def imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.split(".")[0]
+
+
+def test_every_package_that_is_imported_is_declared() -> None:
+    """A package that is there because another one needs it is gone with that one's next version."""
+    project = CONFIG["project"]
+    texts = [*project["dependencies"], *(text for extra in project["optional-dependencies"].values() for text in extra)]
+    declared = {canonicalize_name(Requirement(text).name) for text in texts}
+    providers = packages_distributions()
+    undeclared: dict[str, list[str]] = {}
+    for path in [*(ROOT / "workbench").rglob("*.py"), *(ROOT / "connectors").rglob("*.py")]:
+        for name in set(imported(path)) - sys.stdlib_module_names - CONNECTORS - {"workbench"}:
+            if not declared & {canonicalize_name(provider) for provider in providers.get(name, ())}:
+                undeclared.setdefault(name, []).append(str(path.relative_to(ROOT)))
+    assert not undeclared
 
 
 # ---- one version, no traces of a machine ---------------------------------------------------------------------------
