@@ -1,0 +1,75 @@
+"""Our errors in a cell: one paragraph that says what to do, in place of pages of traceback.
+
+IPython asks an exception for `_render_traceback_`; all other exceptions are shown as ever.
+"""
+
+from __future__ import annotations
+
+import linecache
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from workbench.contract.errors import SqlSyntaxError, WorkbenchError
+
+__all__ = ["install", "rendered"]
+
+_HOOK = "_render_traceback_"
+_RED, _PLAIN = "\x1b[1;31m", "\x1b[0m"
+_WIDEST = 100
+
+
+def install() -> Callable[[], None]:
+    """For all shells of the process; the function that is returned takes it back."""
+    setattr(WorkbenchError, _HOOK, rendered)
+    return lambda: delattr(WorkbenchError, _HOOK) if hasattr(WorkbenchError, _HOOK) else None
+
+
+def rendered(error: WorkbenchError) -> list[str]:
+    """Lines for the cell: what happened, where in the statement, and where in the cell."""
+    lines = [f"{_RED}{type(error).__name__}{_PLAIN}: {error}"]
+    if isinstance(error, SqlSyntaxError) and error.line:
+        lines += _place(_statement(error), error.line, error.column)
+    lines += getattr(error, "__notes__", [])
+    return lines + _own_line(error)
+
+
+def _place(statement: str, line: int, column: int) -> list[str]:
+    """The line of the statement, and a caret under the place."""
+    written = statement.split("\n")
+    if not 1 <= line <= len(written):
+        return []
+    text = written[line - 1].replace("\t", " ")
+    at = max(0, column - 1)
+    cut = max(0, at - _WIDEST // 2)
+    shown = text[cut : cut + _WIDEST]
+    return ["", f"    {shown}", f"    {' ' * (at - cut)}{_RED}^{_PLAIN}"]
+
+
+def _statement(error: SqlSyntaxError) -> str:
+    """The text that does not parse: the magic says it; else it is what the session was asked."""
+    told = getattr(error, "statement", None)
+    if isinstance(told, str):
+        return told
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_globals.get("__name__") == "workbench.query.session" and frame.f_code.co_name == "sql":
+            text = frame.f_locals.get("text")
+            if isinstance(text, str):
+                return text
+    return ""
+
+
+def _own_line(error: BaseException) -> list[str]:
+    """The line of the cell that led here, where it is not the SQL cell itself."""
+    shell: Any = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    if shell is None:
+        return []
+    for frame, number in traceback.walk_tb(error.__traceback__):
+        file = frame.f_code.co_filename
+        if shell.compile.format_code_name(file) is None:
+            continue
+        code = linecache.getline(file, number).strip()
+        if code and not code.startswith("get_ipython().run_cell_magic("):
+            return ["", f"Line {number} of the cell: {code[:_WIDEST]}"]
+    return []

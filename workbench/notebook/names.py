@@ -1,0 +1,95 @@
+"""Names for completion, which must not wait: what is not known in time is fetched behind, and there the next time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from workbench.contract.errors import WorkbenchError
+
+if TYPE_CHECKING:
+    from workbench.catalog import Catalog
+
+__all__ = ["Deadline", "Names"]
+
+TTL = 60.0
+FAILED_TTL = 10.0
+_KEPT = 500
+
+
+class Deadline:
+    """How long one completion may take in all."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._until = clock() + seconds
+
+    @property
+    def left(self) -> float:
+        return max(0.0, self._until - self._clock())
+
+
+class Names:
+    """Names of the catalog, each list fetched in a thread of its own and kept for a minute. Thread-safe."""
+
+    def __init__(self, catalog: Callable[[], Catalog], clock: Callable[[], float] = time.monotonic) -> None:
+        self._catalog, self._clock = catalog, clock
+        self._lock = threading.Lock()
+        self._known: dict[tuple[str, ...], tuple[float, list[str]]] = {}
+        self._coming: dict[tuple[str, ...], threading.Event] = {}
+
+    def connections(self, deadline: Deadline) -> list[str]:
+        return self._get(("connections",), lambda: self._catalog().names(), deadline)
+
+    def tables(self, connection: str, deadline: Deadline) -> list[str]:
+        """`table`, or `schema.table` with both parts quoted as far as they need it, as the source lists them."""
+        return self._get(("tables", connection), lambda: self._tables(connection), deadline)
+
+    def columns(self, parts: tuple[str, ...], deadline: Deadline) -> list[str]:
+        """Columns of `connection.table` or `connection.schema.table`."""
+        return self._get(("columns", *parts), lambda: self._columns(parts), deadline)
+
+    def _tables(self, connection: str) -> list[str]:
+        found = self._catalog().tables(connection, limit=2000)
+        return [f"{info.table.schema}\n{info.table.name}" if info.table.schema else info.table.name for info in found]
+
+    def _columns(self, parts: tuple[str, ...]) -> list[str]:
+        connection, table = self._catalog().resolve(parts)
+        return list(self._catalog().schema(connection, table).names)
+
+    def _get(self, key: tuple[str, ...], fetch: Callable[[], list[str]], deadline: Deadline) -> list[str]:
+        with self._lock:
+            until, names = self._known.get(key, (0.0, []))
+            if self._clock() < until:
+                return names
+            coming = self._coming.get(key)
+            if coming is None:
+                coming = self._coming[key] = threading.Event()
+                threading.Thread(
+                    target=self._fetch, args=(key, fetch, coming), name="workbench-names", daemon=True
+                ).start()
+        coming.wait(deadline.left)
+        with self._lock:
+            return self._known.get(key, (0.0, names))[1]
+
+    def _fetch(self, key: tuple[str, ...], fetch: Callable[[], list[str]], coming: threading.Event) -> None:
+        kept = TTL
+        try:
+            names = fetch()
+        except (WorkbenchError, OSError):
+            # Suggestions are no place for errors: the statement will say it. It is not tried at each key stroke.
+            names, kept = [], FAILED_TTL
+        finally:
+            with self._lock:
+                self._coming.pop(key, None)
+        with self._lock:
+            self._known[key] = (self._clock() + kept, names)
+            for old in self._oldest():
+                del self._known[old]
+        coming.set()
+
+    def _oldest(self) -> Iterator[tuple[str, ...]]:
+        if len(self._known) > _KEPT:
+            yield from sorted(self._known, key=lambda key: self._known[key][0])[: len(self._known) - _KEPT]

@@ -1,0 +1,158 @@
+"""Results at the end of a cell, and the line of progress while they come.
+
+IPython prints an error of a `_repr_html_` and goes on as if nothing had happened. So a result is brought to its
+first rows before it is shown: then an error is the cell's, and Stop stops it.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+import re
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from workbench.contract.errors import Cancelled, WorkbenchError
+
+if TYPE_CHECKING:
+    from workbench.query.execution import Progress
+
+__all__ = ["ProgressLine", "Shown", "described", "install"]
+
+SHOWN_ROWS = 50
+PATIENCE = 0.2
+EVERY = 0.2
+SOURCES_EVERY = 2.0
+_MENTIONED = re.compile(r"\b(?:workbench|wb)\b|%sql")
+
+
+class Shown:
+    """A display hook in front of the shell's own."""
+
+    def __init__(self, inner: Callable[..., Any], prepare: Callable[[], None]) -> None:
+        self.inner, self._prepare = inner, prepare
+
+    def __call__(self, value: Any = None) -> None:
+        results = sys.modules.get("workbench.query.result")
+        if results is not None and isinstance(value, results.Result):
+            self._prepare()
+            try:
+                value.head(SHOWN_ROWS, PATIENCE)
+            except KeyboardInterrupt:
+                # It is stopped by now, here and at the sources.
+                raise Cancelled from None
+        self.inner(value)
+
+
+class ProgressLine:
+    """A line that is rewritten: in a notebook a display that is updated, at a terminal the last line of stderr."""
+
+    def __init__(self, shell: Any, sources: Callable[[], list[str]] = list) -> None:
+        self._shell, self._sources = shell, sources
+        self._handle: Any = None
+        self._written = 0.0
+        self._asked = 0.0
+        self._names: list[str] = []
+        self._cell, self._seconds = -1, 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if not progress.finished and now - self._written < EVERY:
+            return
+        self._written = now
+        if self._cell != self._shell.execution_count or progress.seconds < self._seconds:
+            self._handle, self._cell, self._names = None, self._shell.execution_count, []
+        self._seconds = progress.seconds
+        if not progress.finished and now - self._asked >= SOURCES_EVERY:
+            self._asked, self._names = now, self._sources()
+        text = described(progress, self._names)
+        if getattr(self._shell, "kernel", None) is not None:
+            self._display(text, progress)
+        elif sys.stderr.isatty():
+            sys.stderr.write("\r\x1b[2K" if progress.finished else f"\r\x1b[2K{text}")
+            sys.stderr.flush()
+
+    def _display(self, text: str, progress: Progress) -> None:
+        from IPython.display import DisplayHandle
+
+        bundle = {"text/plain": text, "text/html": _bar(text, progress)}
+        if self._handle is None:
+            self._handle = DisplayHandle()  # type: ignore[no-untyped-call]
+            self._handle.display(bundle, raw=True)
+        else:
+            self._handle.update(bundle, raw=True)
+
+
+def described(progress: Progress, sources: list[str]) -> str:
+    """`1,234,567 rows · 45.2 MB · 61 % · 3.2 s · from shop, web`."""
+    parts = [f"{progress.rows:,} rows"]
+    if progress.bytes:
+        parts.append(_size(progress.bytes))
+    if progress.fraction is not None and not progress.finished:
+        parts.append(f"{progress.fraction:.0%}".replace("%", " %"))
+    parts.append(f"{progress.seconds:.1f} s")
+    if sources:
+        parts.append(f"from {', '.join(sources)}")
+    return " · ".join(parts)
+
+
+def install(shell: Any) -> Callable[[], None]:
+    """Puts the hook in, and the line of progress before the first result is shown or used by a cell."""
+    trap = shell.display_trap
+    line = ProgressLine(shell, _running_sources)
+
+    def prepare() -> None:
+        from workbench.query.session import default
+
+        try:
+            session = default()
+        except (WorkbenchError, OSError):
+            return  # the cell itself will say it, when it asks
+        if session.on_progress is None:
+            session.on_progress = line
+
+    def before_cell(info: Any = None) -> None:
+        # A cell that does not mention the product does not pay for loading it.
+        if _MENTIONED.search(str(getattr(info, "raw_cell", ""))) or "workbench.query.session" in sys.modules:
+            prepare()
+
+    hook = Shown(trap.hook, prepare)
+    trap.hook = hook
+    shell.events.register("pre_run_cell", before_cell)
+
+    def undo() -> None:
+        if trap.hook is hook:
+            trap.hook = hook.inner
+        shell.events.unregister("pre_run_cell", before_cell)
+        sessions = sys.modules.get("workbench.query.session")
+        session = sessions._default if sessions is not None else None
+        if session is not None and session.on_progress is line:
+            session.on_progress = None
+
+    return undo
+
+
+def _running_sources() -> list[str]:
+    """Connections at which this process has work running now."""
+    from workbench.query.session import default
+
+    mine = [run for run in default().register.runs(active=True) if run.pid == os.getpid()]
+    return sorted({work.connection for run in mine for work in run.natives})
+
+
+def _bar(text: str, progress: Progress) -> str:
+    bar = "" if progress.finished else "<progress></progress> "
+    if progress.fraction is not None and not progress.finished:
+        bar = f'<progress value="{progress.fraction:.3f}" max="1"></progress> '
+    return f'<div class="workbench-progress">{bar}<small>{html.escape(text)}</small></div>'
+
+
+def _size(count: int) -> str:
+    size, unit = float(count), "bytes"
+    for unit in ("bytes", "kB", "MB", "GB", "TB"):
+        if size < 1000 or unit == "TB":
+            break
+        size /= 1000
+    return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
