@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 import time
-import weakref
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 
 import pyarrow as pa
@@ -13,6 +13,7 @@ import pyarrow as pa
 from workbench.contract.errors import Unsupported
 from workbench.execution.control import RunLike
 from workbench.execution.crew import Crew
+from workbench.execution.dropped import when_dropped
 from workbench.execution.flow import End, Retry
 from workbench.execution.source import ScanStats, Source
 
@@ -82,7 +83,7 @@ class Scan:
             on_progress=on_progress,
         )
         # The threads hold the crew, not the scan, so that a scan nobody holds any more ends.
-        weakref.finalize(self, self._crew.stop, End.CLOSED).atexit = False
+        when_dropped(self, partial(self._crew.stop, End.CLOSED))
 
     def start(self) -> None:
         """Starts reading; only the first call does anything. Iterating starts it, too."""

@@ -215,7 +215,7 @@ class Spool:
     def _spill(self, batch: pa.RecordBatch) -> Place:
         try:
             if self._file is None:
-                held = SpoolFile(self._folder, batch.schema)
+                held = SpoolFile(self._folder)
                 with self._changed:
                     self._file = held
             return self._file.write(batch)

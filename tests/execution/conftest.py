@@ -1,0 +1,37 @@
+"""A run of a real register, and the promise that no test leaves a thread of a scan behind."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from workbench.runs import Register, Run
+
+
+@pytest.fixture
+def register(tmp_path: Path) -> Iterator[Register]:
+    made = Register(tmp_path / "runs.sqlite")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def run(register: Register) -> Run:
+    return register.begin("query", "select 1")
+
+
+def scan_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("workbench-scan")]
+
+
+@pytest.fixture(autouse=True)
+def no_thread_left() -> Iterator[None]:
+    yield
+    deadline = time.monotonic() + 5
+    for thread in scan_threads():
+        thread.join(max(0.0, deadline - time.monotonic()))
+    assert not scan_threads()
