@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import gc
 import random
+import subprocess
+import sys
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -271,3 +274,9 @@ def test_batches_of_another_schema_are_refused_loudly(
 def test_schemas_may_differ_in_notes(run: Run) -> None:
     batch = rows(0, 0, 3).replace_schema_metadata({"a": "b"})
     assert next(Scan(Script([[[batch]]]).source(), run)).num_rows == 3
+
+
+def test_three_million_rows_pass_in_little_memory(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.execution.memory_child", str(tmp_path)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=120)
+    assert int(done.stdout) <= 250

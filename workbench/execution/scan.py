@@ -54,7 +54,7 @@ class Scan:
         run: RunLike,
         *,
         workers: int = 4,
-        queue_bytes: int = 64 << 20,
+        queue_bytes: int = 32 << 20,
         queue_batches: int = 256,
         guard: float | None = None,
         on_progress: Callable[[ScanStats], None] | None = None,
