@@ -78,11 +78,15 @@ class MySQLConnector:
             link.drop()
 
     def cancel(self, native_id: str) -> None:
+        self._cancelled.append(native_id)
+        self.stop(native_id)
+
+    def stop(self, native_id: str) -> None:
+        """As `cancel`, for the reader itself, whose work is over already for another reason."""
         found = _NATIVE_ID.fullmatch(native_id)
         if not found:
             raise InvalidParameter("native_id", f"`{native_id[:80]}` is none of this connector's")
         thread, mark = int(found[1]), found[2]
-        self._cancelled.append(native_id)
         self.ask(lambda link: _stop(link, thread, mark))
 
     def close(self) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["MySQLReader", "marked"]
 
 _MARK = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_LET_GO = 2.0
 
 
 def marked(text: str, mark: str) -> str:
@@ -32,22 +33,51 @@ def marked(text: str, mark: str) -> str:
     return f"/* {mark} */ {text}"
 
 
+class _Watch:
+    """The control as the wire sees it: closing a reader lets go who waits, wherever it waits."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+        self.closed = False
+
+    @property
+    def mark(self) -> str:
+        return self._control.mark
+
+    @property
+    def guard(self) -> float | None:
+        return self._control.guard
+
+    def cancelled(self) -> bool:
+        return self.closed or self._control.cancelled()
+
+    def running(self, native_id: str) -> None:
+        self._control.running(native_id)
+
+    def ended(self, native_id: str) -> None:
+        self._control.ended(native_id)
+
+
 class MySQLReader:
-    """See `workbench.contract.scan.Reader`."""
+    """See `workbench.contract.scan.Reader`. The session is there when it is made; the statement is sent by the first
+    `next`, which waits for the server's answer and so has to be stoppable."""
 
     def __init__(self, connector: MySQLConnector, split: Split, control: Control) -> None:
-        self._connector, self._split, self._control = connector, split, control
+        self._connector, self._split = connector, split
+        self._control = _Watch(control)
         self._text = marked(str(split.state["sql"]), control.mark)
         self._changes = bool(split.state.get("changes"))
         self._native = bool(split.state.get("native"))
         self._policy: Policy = split.state.get("policy", "null")
         self._lock = threading.Lock()
-        self._over = self._closed = self._announced = False
+        self._inside = threading.RLock()
+        self._over = self._announced = False
         self._native_id: str | None = None
         self._link: Link
         self._statement: wire.Statement
-        self._rows: wire.Rows
-        self._start()
+        self._rows: wire.Rows | None = None
+        with self._inside:
+            self._start()
 
     @property
     def schema(self) -> pa.Schema:
@@ -63,44 +93,37 @@ class MySQLReader:
 
     @property
     def lost(self) -> Mapping[str, int]:
-        return dict(self._rows.lost)
+        return dict(self._rows.lost) if self._rows is not None else {}
 
     @property
     def received(self) -> int:
-        return self._rows.received
+        return self._rows.received if self._rows is not None else 0
 
     def __iter__(self) -> MySQLReader:
         return self
 
     def __next__(self) -> pa.RecordBatch:
-        if self._closed:
-            raise Cancelled
-        if self._over:
-            raise StopIteration
-        if self._changes:
-            return self._affected()
-        try:
-            if self._control.cancelled():
+        with self._inside:
+            if self._control.closed:
                 raise Cancelled
-            return next(self._rows)
-        except StopIteration:
-            self._end(reusable=True)
-            # MySQL's SLEEP and the like answer KILL QUERY with a value: that is not the result.
-            if self._control.cancelled() or self._connector.was_cancelled(self._native_id):
-                raise Cancelled from None
-            raise
-        except BaseException as error:  # noqa: BLE001 (whatever it is, the server is told)
-            raise self._failed(error) from None
+            if self._over:
+                raise StopIteration
+            try:
+                return self._next()
+            except StopIteration:
+                raise
+            except BaseException as error:  # noqa: BLE001 (whatever it is, the server is told)
+                raise self._failed(error) from None
 
     def close(self) -> None:
         with self._lock:
-            if self._closed or self._over:
-                self._closed = True
+            self._control.closed = True
+            if self._over:
                 return
-            self._closed = True
-        finished = self._rows.finished
-        self._rows.abandon()  # lets go who waits, before the server is told
-        self._end(reusable=finished)
+        rows = self._rows
+        if rows is not None:
+            rows.abandon()  # lets go who waits, before the server is told
+        self._end(reusable=False if rows is None else rows.finished)
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
@@ -109,53 +132,66 @@ class MySQLReader:
             if self._control.cancelled():
                 raise Cancelled
             self._link = self._connector.pool.take()
-            rested = self._link.uses > 0
-            self._link.uses += 1
+            rested, self._link.uses = self._link.uses > 0, self._link.uses + 1
             self._native_id = f"{self._link.thread_id()}:{self._control.mark}"
             try:
-                self._send()
-                return
+                self._prepare()
             except ConnectionLost as error:
-                if rested and not hasattr(self, "_statement"):  # stale in the pool, and nothing was run
-                    self._connector.pool.discard(self._link)
-                    if self._announced:
-                        self._control.ended(self._native_id)
-                    self._announced = False
-                    continue
-                raise self._failed(error) from None
+                if not rested:
+                    raise self._failed(error) from None
+                # It had gone stale in the pool, and nothing was run.
+                self._connector.pool.discard(self._link)
+                self._control.ended(self._native_id)
             except BaseException as error:  # noqa: BLE001 (whatever it is, the server is told)
                 raise self._failed(error) from None
+            else:
+                return
 
-    def _send(self) -> None:
+    def _prepare(self) -> None:
         assert self._native_id is not None
         connector = self._connector
-        errors = connector.faults.made(self._text)
+        self._control.running(self._native_id)
+        self._announced = True
         with connector.faults.translated(self._text):
             self._link.guard(self._control.guard or connector.guard)
-            self._control.running(self._native_id)
-            self._announced = True
+            errors = connector.faults.made(self._text)
             self._statement = wire.prepare(self._link, self._text, self._control, errors)
+
+    def _next(self) -> pa.RecordBatch:
+        if self._control.cancelled():
+            raise Cancelled
+        if self._rows is None:
             planned = None if self._changes else self._split.schema
             self._rows = self._statement.execute(self._control, planned, self._policy)
+        if self._changes:
+            return self._affected(self._rows.affected)
+        try:
+            return next(self._rows)
+        except StopIteration:
+            self._end(reusable=True)
+            # MySQL's SLEEP and the like answer KILL QUERY with a value: that is not the result.
+            if self._control.cancelled() or self._connector.was_cancelled(self._native_id):
+                raise Cancelled from None
+            raise
 
-    def _affected(self) -> pa.RecordBatch:
+    def _affected(self, count: int) -> pa.RecordBatch:
         """The one row of a statement that changes things."""
         import pyarrow as pa
 
-        count = self._rows.affected
         self._end(reusable=True)
         return pa.RecordBatch.from_arrays([pa.array([count], pa.uint64())], schema=self._split.schema)
 
     def _failed(self, error: BaseException) -> BaseException:
         """Ends the work and says what to raise."""
-        rows = getattr(self, "_rows", None)
-        answered = rows.finished if rows is not None else isinstance(error, QueryFailed | UsageError)
+        answered = isinstance(error, QueryFailed | UsageError) if self._rows is None else self._rows.finished
         self._end(reusable=answered)
-        if self._closed or (isinstance(error, SourceError) and self._control.cancelled()):
+        stopped = self._control.cancelled() or self._connector.was_cancelled(self._native_id)
+        if stopped and isinstance(error, SourceError | Cancelled):
             return Cancelled()
-        if isinstance(error, SourceError):
-            error.connection = error.connection or self._connector.config.name
-            self._connector.forget(self._split.table)
+        if not isinstance(error, SourceError):
+            return error
+        error.connection = error.connection or self._connector.config.name
+        self._connector.forget(self._split.table)
         if self._changes and isinstance(error, ConnectionLost):
             why = "the connection was lost before the answer, so nobody knows whether it took effect"
             return QueryFailed(why, "", self._text, self._connector.config.name)
@@ -167,28 +203,35 @@ class MySQLReader:
             if self._over:
                 return
             self._over = True
-        pool, native_id = self._connector.pool, self._native_id
+        native_id = self._native_id
         assert native_id is not None
         try:
             if not reusable and self._announced:
-                self._connector.cancel(native_id)  # also where the connection is gone: the server may not know it
+                self._connector.stop(native_id)  # also where the connection is gone: the server may not know it
         except SourceError:
             # It cannot be reached to be told, so it notices when it writes, or by its guard.
             pass
         finally:
-            if reusable and not self._native and self._link.open:
-                self._release()
-            else:
-                # A native statement may have left locks or variables in its session.
-                pool.discard(self._link)
-            if self._announced:
-                self._control.ended(native_id)
+            # Whoever waits on the socket has to be out before it is closed: its number may be another's then.
+            inside = self._inside.acquire(timeout=_LET_GO)
+            try:
+                self._release(reusable)
+            finally:
+                if inside:
+                    self._inside.release()
+                if self._announced:
+                    self._control.ended(native_id)
 
-    def _release(self) -> None:
+    def _release(self, reusable: bool) -> None:
+        pool = self._connector.pool
+        if not reusable or self._native or not self._link.open:
+            # A native statement may have left locks or variables in its session.
+            pool.discard(self._link)
+            return
         try:
             if hasattr(self, "_statement"):
                 self._statement.close()
         except SourceError:
-            self._connector.pool.discard(self._link)
+            pool.discard(self._link)
         else:
-            self._connector.pool.give(self._link)
+            pool.give(self._link)

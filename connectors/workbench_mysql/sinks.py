@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from workbench.contract.change import WriteSpec
+from workbench.contract.change import Guarantee, WriteSpec
 from workbench.contract.errors import InvalidParameter, StatementRefused, UnknownTable, Unsupported
 from workbench.contract.scan import TableRef
 from workbench_mysql.catalog import find, literal, target
@@ -45,7 +45,12 @@ class MySQLSinks:
         link = opened(connector.config, connector.faults)  # of its own: a transaction lives in it
         try:
             transactional = self._ready(link, table, database, spec)
-            return MySQLWriter(connector, link, table, database, spec, transactional)
+            keyed = bool(spec.key) and _is_unique(link, database, table.name, spec.key)
+            if spec.mode == "upsert" and not keyed:
+                told = f"({', '.join(spec.key)}) is not unique in `{table}`, so it cannot say which row is meant"
+                raise InvalidParameter("key", told)
+            guarantee = _guarantee(spec, transactional, keyed)
+            return MySQLWriter(connector, link, table, database, spec, guarantee, transactional)
         except BaseException:
             link.drop()
             raise
@@ -69,9 +74,6 @@ class MySQLSinks:
                 if not fits(field.type, there):
                     told = f"has column `{field.name}` of type {field.type}, which is {there} in `{table}`"
                     raise InvalidParameter("schema", told)
-            if spec.mode == "upsert" and not _is_unique(link, database, table.name, spec.key):
-                told = f"({', '.join(spec.key)}) is not unique in `{table}`, so it cannot say which row is meant"
-                raise InvalidParameter("key", told)
         connector.forget(table)
         if spec.stream:
             link.run(
@@ -85,6 +87,12 @@ class MySQLSinks:
             f" and table_name = {literal(table.name)}"
         )
         return bool(engine) and str(engine[0][0]).lower() in _TRANSACTIONAL
+
+
+def _guarantee(spec: WriteSpec, transactional: bool, keyed: bool) -> Guarantee:
+    if spec.stream and transactional:
+        return Guarantee.TRANSACTIONAL
+    return Guarantee.KEYED if keyed else Guarantee.APPEND
 
 
 def _creation(link: Link, database: str, name: str, spec: WriteSpec) -> str:

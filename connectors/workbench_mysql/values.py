@@ -138,6 +138,8 @@ def _float(value: float | None) -> str:
         return "NULL"
     if value != value or value in (float("inf"), float("-inf")):
         return Unwritable(f"MySQL has no {value}")
+    if value == 0 and repr(value) == "-0.0":
+        return "'-0.0'"  # the number would lose its sign
     return f"{value!r}e0" if "e" not in repr(value) else repr(value)  # without the exponent it would be a decimal
 
 

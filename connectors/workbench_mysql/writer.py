@@ -41,12 +41,13 @@ class MySQLWriter:
         table: TableRef,
         database: str,
         spec: WriteSpec,
+        guarantee: Guarantee,
         transactional: bool,
     ) -> None:
         self._connector, self._link, self._spec = connector, link, spec
         self._table, self._database = table, database
         self._target = target(database, table.name)
-        self._transactional = transactional
+        self._guarantee, self._transactional = guarantee, transactional
         self._longest = max(1024, int(str(link.run("select @@max_allowed_packet")[0][0])) - 1024)
         self._sequence: int | None = None
         self._rejects = Rejects()
@@ -55,9 +56,7 @@ class MySQLWriter:
 
     @property
     def guarantee(self) -> Guarantee:
-        if self._spec.stream and self._transactional:
-            return Guarantee.TRANSACTIONAL
-        return Guarantee.KEYED if self._spec.mode == "upsert" else Guarantee.APPEND
+        return self._guarantee
 
     def position(self) -> Position | None:
         if not self._spec.stream:
