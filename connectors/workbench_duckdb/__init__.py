@@ -1,1 +1,1 @@
-"""Analytics Workbench's connector for DuckDB database files."""
+"""A DuckDB database file."""

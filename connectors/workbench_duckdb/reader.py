@@ -1,0 +1,170 @@
+"""Reading a split. Waits inside DuckDB are ended by interrupting it, from one thread that looks after all readers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Mapping
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from workbench.contract import Control, Position, Split
+from workbench.contract.errors import Cancelled, SnapshotChanged
+from workbench.contract.scan import BATCH_ROWS
+from workbench.kit.batches import pieces, rows_only
+from workbench_duckdb.instance import Database
+from workbench_duckdb.trouble import named
+
+__all__ = ["DuckDBReader"]
+
+POLL_SECONDS = 0.05
+
+
+class DuckDBReader:
+    """The batches of one split; the query begins at the first. It runs in this process, so `native_id` is None."""
+
+    native_id: str | None = None
+    snapshot: Position | None = None
+
+    def __init__(self, database: Database, split: Split, control: Control, writable: bool, connection: str) -> None:
+        self._database, self._split, self._control = database, split, control
+        self._writable, self._connection = writable, connection
+        self._closed = threading.Event()
+        self._turn = threading.Lock()
+        self._received = 0
+        self._outcome: BaseException | None = None
+        self._cursor: duckdb.DuckDBPyConnection | None = None
+        self._batches = self._all()
+
+    @property
+    def schema(self) -> pa.Schema:
+        return self._split.schema
+
+    @property
+    def lost(self) -> Mapping[str, int]:
+        return {}
+
+    @property
+    def received(self) -> int:
+        return self._received
+
+    def __iter__(self) -> DuckDBReader:
+        return self
+
+    def __next__(self) -> pa.RecordBatch:
+        with self._turn:
+            if self._outcome is not None:
+                raise self._outcome
+            _monitor.watch(self)
+            try:
+                self._check()
+                batch = next(self._batches)
+                self._received += batch.nbytes
+                return batch
+            except BaseException as error:
+                self._outcome = error
+                self._batches.close()
+                raise
+            finally:
+                _monitor.leave(self)
+
+    def close(self) -> None:
+        self._closed.set()
+        if self._turn.acquire(blocking=False):  # else the monitor interrupts the call that waits, and that tidies up
+            try:
+                self._outcome = self._outcome or Cancelled("The scan")
+                self._batches.close()
+            finally:
+                self._turn.release()
+        else:
+            self.interrupt_if_asked()
+
+    def interrupt_if_asked(self) -> None:
+        """From the monitor, again and again: an interrupt that comes between two statements is lost."""
+        cursor = self._cursor
+        if cursor is not None and (self._closed.is_set() or self._control.cancelled()):
+            cursor.interrupt()
+
+    def _check(self) -> None:
+        if self._closed.is_set() or self._control.cancelled():
+            raise Cancelled("The scan")
+
+    def _all(self) -> Generator[pa.RecordBatch, None, None]:
+        state: Mapping[str, Any] = self._split.state
+        planned = "" if state["native"] else str(self._split.table)
+        cursor = self._database.acquire(self._writable, self._connection)
+        try:
+            self._cursor = cursor
+            if state["stamp"] is not None and tuple(state["stamp"]) != self._database.stamp():
+                raise SnapshotChanged(planned, "another process has written to the file", self._connection)
+            with named(self._connection, self._split.native_text, planned):
+                if not state["writes"]:
+                    cursor.execute("begin transaction read only")
+                relation = cursor.sql(state["sql"], params=list(state["parameters"]))
+                if relation is None:  # a statement without a result
+                    return
+                if state["count"]:
+                    ((rows,),) = relation.fetchall()
+                    yield from rows_only(rows)
+                    return
+                reader = relation.to_arrow_reader(BATCH_ROWS)
+                while True:
+                    self._check()
+                    try:
+                        batch = reader.read_next_batch()
+                    except StopIteration:
+                        return
+                    yield from pieces(self._fitted(batch, planned))
+        finally:
+            self._cursor = None
+            self._database.release(cursor)
+
+    def _fitted(self, batch: pa.RecordBatch, planned: str) -> pa.RecordBatch:
+        schema = self._split.schema
+        columns = batch.columns
+        if len(columns) != len(schema):
+            raise SnapshotChanged(planned or "The query", "it has other columns", self._connection)
+        for at, column in enumerate(schema):
+            if columns[at].type != column.type:
+                if planned or not pa.types.is_dictionary(columns[at].type):
+                    why = f"`{column.name}` is {columns[at].type}, and was {column.type}"
+                    raise SnapshotChanged(planned or "The query", why, self._connection)
+                columns[at] = columns[at].cast(column.type)
+        return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+class _Monitor:
+    """Looks after the readers that wait inside DuckDB; its thread lives while there are any."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._readers: set[DuckDBReader] = set()
+        self._thread: threading.Thread | None = None
+
+    def watch(self, reader: DuckDBReader) -> None:
+        with self._changed:
+            self._readers.add(reader)
+            if self._thread is None or not self._thread.is_alive():  # not alive: in a forked child
+                self._thread = threading.Thread(target=self._poll, name="workbench-duckdb", daemon=True)
+                self._thread.start()
+
+    def leave(self, reader: DuckDBReader) -> None:
+        with self._changed:
+            self._readers.discard(reader)
+
+    def _poll(self) -> None:
+        idle = 0
+        while True:
+            with self._changed:
+                self._changed.wait(POLL_SECONDS)
+                readers = list(self._readers)
+                idle = 0 if readers else idle + 1
+                if idle > 20:  # a second: readers come and go with each batch
+                    self._thread = None
+                    return
+            for reader in readers:
+                reader.interrupt_if_asked()
+
+
+_monitor = _Monitor()
