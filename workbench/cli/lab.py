@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import importlib.util
 import json
 import os
@@ -94,11 +93,15 @@ def _copy_notebooks(folder: Path) -> str | None:
 
 
 def _command(folder: Path, first: str | None, quiet: bool, passed: list[str]) -> tuple[list[str], dict[str, str]]:
-    environment = dict(os.environ)
+    from workbench.notebook import profile
+
+    environment = profile.environment(base=_settings())
     command = [
         sys.executable, "-m", "jupyterlab", "--ip=127.0.0.1", f"--ServerApp.root_dir={folder}",
         # The language server is not used here, and costs a good part of the start.
-        '--ServerApp.jpserver_extensions={"jupyter_lsp": false}',
+        "--ServerApp.jpserver_extensions=jupyter_lsp=False",
+        # Nothing is installed from within Lab; asking the package index costs another second.
+        "--LabApp.extension_manager=readonly",
     ]  # fmt: skip
     if first:
         command.append(f"--LabApp.default_url=/lab/tree/{first}")
@@ -106,19 +109,19 @@ def _command(folder: Path, first: str | None, quiet: bool, passed: list[str]) ->
         command.append("--no-browser")
     if os.name == "posix" and os.geteuid() == 0:
         command.append("--allow-root")
-    _settings(environment)
-    if importlib.util.find_spec("workbench.notebook") and importlib.util.find_spec("workbench.notebook.profile"):
-        environment |= importlib.import_module("workbench.notebook.profile").environment()
     return command + passed, environment
 
 
-def _settings(environment: dict[str, str]) -> None:
-    """A settings folder of our own behind the user's: no question about news over the first notebook."""
+def _settings() -> dict[str, str]:
+    """The environment, with a settings folder of our own behind the user's: without it Lab asks on its first start
+    whether it may fetch news, in a dialog over the notebook."""
     from workbench.catalog import places
+    from workbench.documents.private import private_folder, write_private
 
+    quiet = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
     base = places.home() / "jupyter"
     target = base / "labconfig" / "page_config.json"
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    target.write_text(json.dumps({"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}))
-    before = environment.get("JUPYTER_CONFIG_PATH", "")
-    environment["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, (before, str(base))))
+    private_folder(target.parent)
+    write_private(target, json.dumps(quiet).encode())
+    before = os.environ.get("JUPYTER_CONFIG_PATH", "")
+    return {**os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(filter(None, (before, str(base))))}

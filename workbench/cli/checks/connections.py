@@ -100,7 +100,7 @@ def _asked(catalog: Catalog, name: str) -> Finding:
     except SourceError as error:
         return Finding(subject, State.FAULT, error.message, f"Then: workbench connections {name} --test")
     except SecretMissing as error:
-        return Finding(subject, State.FAULT, str(error))
+        return Finding(subject, State.FAULT, f"there is no secret at {error.reference}", str(error).partition(". ")[2])
     except WorkbenchError as error:
         return Finding(subject, State.FAULT, str(error), f"workbench connect {name} … saves it anew.")
     except Exception as error:  # noqa: BLE001 - a third party's connector

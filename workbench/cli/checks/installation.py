@@ -57,10 +57,32 @@ def native_core() -> Iterator[Finding]:
     try:
         native.library()
     except NativeMissing as error:
+        fault = f"{error.library} {error.why}"
+    else:
+        changed = _changed_since(native.path().with_name("BUILT_FROM"))
+        fault = f"{native.path()} is older than {', '.join(changed)}" if changed else ""
+    if fault:
         way_out = "Install a wheel, or run `make setup` in the repository; then start the kernels again."
-        yield Finding("native core", State.FAULT, f"{error.library} {error.why}", way_out)
+        yield Finding("native core", State.FAULT, fault, way_out)
     else:
         yield Finding("native core", State.OK, str(native.path()))
+
+
+def _changed_since(record: Path) -> list[str]:
+    """In a checkout, sources that are not those that the build has recorded (lines of `sha256  path`)."""
+    import hashlib
+
+    root = record.parents[3]
+    if not record.is_file() or not (root / "native" / "src").is_dir():
+        return []
+    built = {path: digest for digest, path in (line.split("  ", 1) for line in record.read_text().splitlines())}
+    now = {path.relative_to(root).as_posix() for path in (root / "native" / "src").glob("*.rs")}
+    differ = {path for path in now if path not in built}
+    for path, digest in built.items():
+        source = root / path
+        if not source.is_file() or hashlib.sha256(source.read_bytes()).hexdigest() != digest:
+            differ.add(path)
+    return sorted(differ)
 
 
 def shadows(folders: Sequence[Path] | None = None) -> Iterator[Finding]:
