@@ -20,7 +20,7 @@ from workbench.contract import (
     TableInfo,
     TableRef,
 )
-from workbench.contract.errors import DataError, UnknownColumn, UnknownTable, Unsupported
+from workbench.contract.errors import DataError, UnknownColumn, UnknownTable, Unsupported, WorkbenchError
 from workbench.contract.predicate import columns_of
 from workbench.kit.filter import Filter, can_apply
 from workbench_files.folder import DataFile, Folder, FoundTable
@@ -132,10 +132,14 @@ class FilesTables:
         return self._folder.table(table.name)
 
     def _info(self, name: str) -> TableInfo:
-        table = self._folder.table(name)
-        rows: int | None = None
-        if table.format == "parquet" and len(table.files) <= COUNTED_FILES:
-            rows = sum(footer.rows or 0 for footer in self._footers.of(table))
+        """A table that cannot be read is listed with the reason, and keeps no other one from being listed."""
+        try:
+            table = self._folder.table(name)
+            rows: int | None = None
+            if table.format == "parquet" and len(table.files) <= COUNTED_FILES:
+                rows = sum(footer.rows or 0 for footer in self._footers.of(table))
+        except WorkbenchError as error:
+            return TableInfo(TableRef(name), "unreadable", comment=str(error))
         return TableInfo(TableRef(name), table.format, rows, sum(file.size for file in table.files))
 
     def _schema(self, table: FoundTable, footers: Sequence[Footer]) -> pa.Schema:
