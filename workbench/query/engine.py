@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
 import threading
 import weakref
@@ -50,15 +51,16 @@ class Engine:
         self._limits = limits
         self._lock = threading.Lock()
         self._connection: DuckDBPyConnection | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: Path | None = None
 
     @property
     def folder(self) -> Path:
         """A private folder for spilled data, gone when the engine is closed or the process ends."""
         with self._lock:
             if self._folder is None:
-                self._folder = tempfile.TemporaryDirectory(prefix="workbench-", ignore_cleanup_errors=True)
-            return Path(self._folder.name)
+                self._folder = Path(tempfile.mkdtemp(prefix="workbench-"))
+                weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+            return self._folder
 
     def cursor(self) -> DuckDBPyConnection:
         """A connection of its own to the instance. Close it."""
@@ -89,7 +91,7 @@ class Engine:
         with self._lock:
             folder, self._folder = self._folder, None
         if folder is not None:
-            folder.cleanup()
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _opened(self, folder: Path) -> DuckDBPyConnection:
         settings: dict[str, str | bool | int | float | list[str]] = {

@@ -17,12 +17,12 @@ from workbench.contract.predicate import Applied as Level
 from workbench.contract.scan import ScanPlan, ScanRequest
 from workbench.execution.scan import Scan, ScanStats, Source
 from workbench.execution.spool import Spool
+from workbench.query import source
 from workbench.query.direct import nothing_left, shape
 from workbench.query.engine import Engine, Limits
 from workbench.query.explain import Applied, SourceReport
 from workbench.query.lookup import LocalTarget, RemoteTarget, Target
 from workbench.query.names import Resolved
-from workbench.query.source import register
 from workbench.query.stage import Ask, Feed, LocalSource, RemoteSource, Stage
 from workbench.query.statement import Kind, Statement
 from workbench.query.tokens import Splice
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["NativeJob", "Prepared", "QueryJob"]
 
-BATCH_ROWS = 65_536
+BATCH_ROWS = 8_192
+"""DuckDB hands a batch on when it is full: smaller ones would cost time, larger ones the sight of the first rows."""
 
 
 @dataclass
@@ -165,17 +166,17 @@ class QueryJob:
         several = resolved.references > 1
         for name, target in resolved.targets.items():
             if isinstance(target, LocalTarget):
-                register(cursor, name, LocalSource(stage, target.value))
+                source.register(cursor, name, LocalSource(stage, target.value))
             else:
                 rows = self._estimate(target) if several else None
-                register(cursor, name, RemoteSource(stage, name, target, rows))
+                source.register(cursor, name, RemoteSource(stage, name, target, rows))
         return stage, cursor
 
     def _prepare(self, stage: Stage, cursor: DuckDBPyConnection) -> Feed | None:
         """Rehearses and plans; gives the feed whose rows are the result as they are, where there is one."""
         self._rehearse(stage, cursor)
         asks = stage.asks
-        if len(asks) == 1 and self._seen is not None:
+        if len(asks) == 1 and self._seen is not None and source.push_down_works():
             (ask, target), prepared = asks[0], self._prepared
             found = shape(prepared.statement, prepared.resolved, target.schema)
             if found is not None:
@@ -257,8 +258,8 @@ class NativeJob:
             error.connection = error.connection or self._target.connection
             raise
         target = self._target
-        source = Source(target.connection, target.connector, plan, lambda: self._protect(target))
-        scan = Scan(source, run, guard=self._limits.seconds)
+        scanned = Source(target.connection, target.connector, plan, lambda: self._protect(target))
+        scan = Scan(scanned, run, guard=self._limits.seconds)
         with self._lock:
             self._plan, self._scan = plan, scan
             if self._stopping:

@@ -257,7 +257,7 @@ def _serialized(body: str, parser: DuckDBPyConnection) -> dict[str, Any]:
 
 
 def _pivot_splices(words: Sequence[Token]) -> list[Splice]:
-    """` IN ('')` after each expression of each `PIVOT … ON a, b` that has no IN."""
+    """` IN ('')` to each expression of each `PIVOT … ON a, b` that has no IN."""
     splices: list[Splice] = []
     for at, word in enumerate(words):
         if word.upper not in ("PIVOT", "PIVOT_WIDER"):
@@ -280,7 +280,8 @@ def _pivot_splices(words: Sequence[Token]) -> list[Splice]:
             if (ends or (here is not None and depth == 0 and here.text == ",")) and number > start + 1:
                 if not has_in:
                     place = words[number - 1].end
-                    splices.append(Splice(place, place, " IN ('')"))
+                    first = words[start + 1].start
+                    splices += [Splice(first, first, "("), Splice(place, place, ") IN ('')")]
                 start, has_in = number, False
             elif here is not None and depth == 0 and here.upper == "IN":
                 has_in = True
