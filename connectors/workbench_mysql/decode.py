@@ -39,7 +39,10 @@ class Rows(abc.ABC):
         errors: Errors,
     ) -> None:
         self.definitions = definitions
-        self.schema = _agreed(channel, definitions, schema, policy)
+        sent = types.schema(definitions, policy)
+        use = schema is not None and definitions
+        self.schema = _agreed(channel, sent, schema, definitions) if use else sent
+        self._target = self.schema if self.schema.types == sent.types else sent
         self.finished = False
         """The reply was read to its end, or to the server's error: the connection can be used again."""
         self.warnings = self.affected = 0
@@ -69,6 +72,7 @@ class Rows(abc.ABC):
             raise StopIteration
         try:
             batch = None if self.finished else self._next()
+            batch = None if batch is None else self._as_planned(batch)
         except BaseException as error:
             self._failure = error
             raise
@@ -98,6 +102,19 @@ class Rows(abc.ABC):
         self._channel.release()
         self.finished = True
 
+    def _as_planned(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        import pyarrow as pa
+
+        if self._target is self.schema:
+            return batch
+        arrays = []
+        for was, column in zip(self.schema, batch.columns, strict=True):
+            try:
+                arrays.append(column.cast(was.type))
+            except pa.ArrowInvalid as error:
+                raise SnapshotChanged(_table(self.definitions), _changed(was, column.type)) from error
+        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+
     @abc.abstractmethod
     def _next(self) -> pa.RecordBatch | None:
         """The next batch, or None after the last."""
@@ -111,29 +128,38 @@ class Rows(abc.ABC):
 
 
 def _agreed(
-    channel: Channel,
-    definitions: tuple[types.Definition, ...],
-    planned: pa.Schema | None,
-    policy: types.Policy,
+    channel: Channel, sent: pa.Schema, planned: pa.Schema, definitions: tuple[types.Definition, ...]
 ) -> pa.Schema:
-    """The schema that was planned, if the server sends just that."""
-    sent = types.schema(definitions, policy)
-    if planned is None or not definitions:
-        return sent
-    if planned.names != sent.names or planned.types != sent.types:
+    """The schema that was planned, if what the server sends can become it without loss.
+
+    Some of what a server says at PREPARE is wider than what it sends then (MySQL's SHOW INDEX: bigint, then int).
+    """
+    if planned.names != sent.names:
+        why = f"its columns were {', '.join(planned.names)}, and are {', '.join(sent.names)}"
+    else:
+        pairs = zip(planned, sent, strict=True)
+        why = next((_changed(was, now.type) for was, now in pairs if not _becomes(now.type, was.type)), "")
+    if why:
         channel.connection._force_close()  # its rows are still to come
-        table = next((definition.table for definition in definitions if definition.table), "The answer")
-        raise SnapshotChanged(table, _difference(planned, sent))
+        raise SnapshotChanged(_table(definitions), why)
     return planned
 
 
-def _difference(planned: pa.Schema, sent: pa.Schema) -> str:
-    if planned.names != sent.names:
-        return f"its columns were {', '.join(planned.names)}, and are {', '.join(sent.names)}"
-    for before, now in zip(planned, sent, strict=True):
-        if before.type != now.type:
-            return f"column `{now.name}` was {before.type}, and is {now.type}"
-    return "its columns are others"
+def _becomes(sent: pa.DataType, planned: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    if sent == planned or pa.types.is_null(sent):
+        return True
+    alike = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+    return any(kind(sent) and kind(planned) for kind in alike)
+
+
+def _changed(was: pa.Field, now: pa.DataType) -> str:
+    return f"column `{was.name}` was {was.type}, and is {now}"
+
+
+def _table(definitions: tuple[types.Definition, ...]) -> str:
+    return next((definition.table for definition in definitions if definition.table), "The answer")
 
 
 class _State(IntEnum):
@@ -163,7 +189,7 @@ class BinaryRows(Rows):
     ) -> None:
         super().__init__(channel, definitions, schema, policy, errors)
         self._kinds = tuple(types.mapped(definition, policy).slot for definition in definitions)
-        self._buffers = ColumnBuffers(self.schema, self._kinds)
+        self._buffers = ColumnBuffers(self._target, self._kinds)
         self._progress = native.Progress(strict=policy == "error")
         self._memory: object = None
         self._address = 0
@@ -299,8 +325,8 @@ class TextRows(Rows):
             rows, size = rows + 1, size + len(payload)
         if not rows:
             return None
-        arrays = [pa.array(column, field.type) for column, field in zip(columns, self.schema, strict=True)]
-        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, self._target, strict=True)]
+        return pa.RecordBatch.from_arrays(arrays, schema=self._target)
 
     def _value(self, index: int, slot: Slot, value: bytes | None, row: int) -> object:
         if value is None:
