@@ -27,7 +27,7 @@ _LONGEST = 65_536
 _INTEGERS = frozenset({"tinyint", "smallint", "mediumint", "int", "integer", "bigint"})
 _TEXTS = frozenset({"char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set"})
 _BINARIES = frozenset({"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"})
-_UNICODE = frozenset({"utf8mb4", "utf8mb3", "utf8"})
+_THREE_BYTES = frozenset({"utf8mb3", "utf8"})
 _OPPOSITE = {"=": "<>", "<>": "=", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 _FIRST_TIMESTAMP = datetime.datetime(1970, 1, 1, 0, 0, 1, tzinfo=datetime.UTC)
 _LAST_TIMESTAMP = datetime.datetime(2038, 1, 19, 3, 14, 7, 999_999, tzinfo=datetime.UTC)
@@ -247,16 +247,28 @@ def _text(value: Scalar, charset: str) -> str:
         raise _Cannot("a constant of another type")
     try:
         data = value.encode()
-        if charset not in _UNICODE:
-            # A constant that the column's character set lacks is an error at the server.
-            value.encode("cp1252" if charset == "latin1" else "ascii")
+        if not _within(value, charset):
+            raise _Cannot(f"a constant that may have characters outside {charset}, which is an error there")
     except UnicodeEncodeError:
-        raise _Cannot(f"a constant that may have characters outside {charset or 'Unicode'}") from None
-    if "?" in value and charset not in (*_UNICODE, "latin1"):
+        raise _Cannot("a constant that is not Unicode text") from None
+    if "?" in value and charset not in ("utf8mb4", "latin1", *_THREE_BYTES):
         raise _Cannot(f"a question mark may stand for a character of {charset} that UTF-8 lacks")
     if len(data) > _LONGEST:
         raise _Cannot("a very long constant")
     return f"_utf8mb4 x'{data.hex()}'"
+
+
+def _within(value: str, charset: str) -> bool:
+    """Whether the character set surely has all of the text."""
+    if charset == "utf8mb4" or value.isascii():
+        return True
+    if charset in _THREE_BYTES:
+        return max(value) <= "\uffff"
+    try:
+        value.encode("cp1252")  # which is what MySQL calls Latin-1
+    except UnicodeEncodeError:
+        return False
+    return charset == "latin1"
 
 
 def _bytes(value: Scalar) -> str:
