@@ -5,6 +5,8 @@ A cell is answered within `PATIENCE`; names that a source has not said by then c
 
 from __future__ import annotations
 
+import datetime
+import decimal
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -26,6 +28,7 @@ _LINE = re.compile(r"\s*(?:[\w, ]+=\s*)?%sql[ \t]+")
 _HEAD = re.compile(
     r"\s*(?:\w+\s*<<)?(?:\s*--\S+(?:(?<=--native)(?:=|\s+)\S+|(?<=--rows)(?:=|\s+)\S+)?)*\s*(?:\w+\s*<<)?\s*"
 )
+_OPTION = re.compile(r"(?:^|\s)(?:--\S*|--native(?:=|\s+)\S*)$")
 _PLAIN = re.compile(r"[^\W\d]\w*")
 
 Suggestion = tuple[str, str]
@@ -40,7 +43,7 @@ def sql_at(text: str, cursor: int) -> tuple[str, str, int] | None:
             return None
         head = _HEAD.match(text, start, cell.end(1))
         begin = head.end() if head else start
-        if cursor < begin or (cursor <= cell.end(1) and re.search(r"--\S*$", text[start:cursor])):
+        if cursor < begin or (cursor <= cell.end(1) and _OPTION.search(text[start:cursor])):
             return text[start:cursor], "", 0
         return "", text[begin:], cursor - begin
     line_start = text.rfind("\n", 0, cursor) + 1
@@ -51,7 +54,7 @@ def sql_at(text: str, cursor: int) -> tuple[str, str, int] | None:
         return None
     head = _HEAD.match(line, found.end())
     begin, at = (head.end() if head else found.end()), cursor - line_start
-    if at < begin or re.search(r"--\S*$", line[found.end() : at]):
+    if at < begin or _OPTION.search(line[found.end() : at]):
         return line[found.end() : at], "", 0
     return "", line[begin:], at - begin
 
@@ -64,7 +67,7 @@ def suggestions(
     if at.kind == "nothing":
         return "", []
     if at.kind == "variable":
-        found = [(f"${name}", "variable") for name in variables if not name.startswith("_")]
+        found = [(f"${name}", "variable") for name, value in variables.items() if _can_be_bound(name, value)]
         return at.fragment, _matching(at.fragment, found)
     known = _Known(names, variables, list(temporary), deadline)
     return at.fragment, _matching(at.fragment, known.at(at))
@@ -151,8 +154,9 @@ def install(shell: Any) -> Callable[[], None]:
             fragment, made = suggestions(sql, at, names, shell.user_ns, _temporary(), deadline)
         else:
             fragment, made = _of_the_head(head, names, deadline)
-        # Nothing at all would let Python's completion have its say; the fragment itself changes nothing.
-        shown = made or ([(fragment, "text")] if fragment else [])
+        # Nothing at all would let Python's completion have its say; what is written already changes nothing.
+        fragment = fragment if made or fragment else context.full_text[max(0, cursor - 1) : cursor]
+        shown = made or [(fragment, "text")]
         return {
             "completions": [SimpleCompletion(text=text, type=kind) for text, kind in shown],
             "matched_fragment": fragment,
@@ -200,6 +204,11 @@ def _quoted(name: str) -> str:
     if _PLAIN.fullmatch(name) and name.lower() not in RESERVED:
         return name
     return '"' + name.replace('"', '""') + '"'
+
+
+def _can_be_bound(name: str, value: object) -> bool:
+    kinds = (int, float, str, bytes, decimal.Decimal, datetime.date, datetime.time, datetime.timedelta, list, tuple)
+    return not name.startswith("_") and name != "In" and isinstance(value, kinds)
 
 
 def _is_frame(name: str, value: object) -> bool:

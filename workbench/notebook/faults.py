@@ -6,18 +6,20 @@ IPython asks an exception for `_render_traceback_`; all other exceptions are sho
 from __future__ import annotations
 
 import linecache
+import re
 import sys
 import traceback
 from collections.abc import Callable
 from typing import Any
 
-from workbench.contract.errors import SqlSyntaxError, WorkbenchError
+from workbench.contract.errors import WorkbenchError
 
 __all__ = ["install", "rendered"]
 
 _HOOK = "_render_traceback_"
 _RED, _PLAIN = "\x1b[1;31m", "\x1b[0m"
 _WIDEST = 100
+_PLACE = re.compile(r"\(line (\d+), column (\d+)\)")
 
 
 def install() -> Callable[[], None]:
@@ -29,8 +31,8 @@ def install() -> Callable[[], None]:
 def rendered(error: WorkbenchError) -> list[str]:
     """Lines for the cell: what happened, where in the statement, and where in the cell."""
     lines = [f"{_RED}{type(error).__name__}{_PLAIN}: {error}"]
-    if isinstance(error, SqlSyntaxError) and error.line:
-        lines += _place(_statement(error), error.line, error.column)
+    if place := _PLACE.search(str(error)):
+        lines += _place(_statement(error), int(place[1]), int(place[2]))
     lines += getattr(error, "__notes__", [])
     return lines + _own_line(error)
 
@@ -47,8 +49,8 @@ def _place(statement: str, line: int, column: int) -> list[str]:
     return ["", f"    {shown}", f"    {' ' * (at - cut)}{_RED}^{_PLAIN}"]
 
 
-def _statement(error: SqlSyntaxError) -> str:
-    """The text that does not parse: the magic says it; else it is what the session was asked."""
+def _statement(error: WorkbenchError) -> str:
+    """The statement that it is about: the magic or the display says it; else it is what the session was asked."""
     told = getattr(error, "statement", None)
     if isinstance(told, str):
         return told

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
-from workbench.contract.errors import SqlSyntaxError, UsageError
+from workbench.contract.errors import UsageError, WorkbenchError
 from workbench.notebook.options import HELP, parse
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class SqlMagics(Magics):
             raise UsageError("There is no SQL in this cell. `%%sql --help` says what can be written.")
         try:
             result = self._asked(options.native, text)
-        except SqlSyntaxError as error:
+        except WorkbenchError as error:
             error.statement = text  # type: ignore[attr-defined]  # for the caret below the place
             raise
         if options.name:

@@ -36,13 +36,17 @@ class Shown:
 
     def __call__(self, value: Any = None) -> None:
         results = sys.modules.get("workbench.query.result")
-        if results is not None and isinstance(value, results.Result):
+        quiet = getattr(self.inner, "quiet", bool)  # a `;` ends the cell: nothing is shown, so nothing waits
+        if results is not None and isinstance(value, results.Result) and not quiet():
             self._prepare()
             try:
                 value.head(SHOWN_ROWS, PATIENCE)
             except KeyboardInterrupt:
                 # It is stopped by now, here and at the sources.
                 raise Cancelled from None
+            except WorkbenchError as error:
+                error.statement = value._runner.text  # type: ignore[attr-defined]  # for the caret below the place
+                raise
         self.inner(value)
 
 

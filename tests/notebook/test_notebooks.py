@@ -1,0 +1,47 @@
+"""The example notebooks run from the first cell to the last, and are kept without outputs."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from workbench.notebook import profile
+
+NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
+
+
+def test_there_is_one() -> None:
+    assert NOTEBOOKS[0].name == "01_first_look.ipynb"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_outputs_are_stripped_and_it_opens_anywhere(path: Path) -> None:
+    notebook = nbformat.read(path, 4)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert not any(cell.outputs or cell.execution_count for cell in code)
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert "cells" in json.loads(path.read_text())
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_it_runs(path: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = profile.environment(home, os.environ)
+    for name, value in {**found, "WORKBENCH_HOME": str(home), "IPYTHONDIR": str(tmp_path / "ipython")}.items():
+        monkeypatch.setenv(name, value)
+    notebook = nbformat.read(path, 4)
+    client = NotebookClient(
+        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    )
+    client.execute()
+    shown = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert not [output for output in shown if output.output_type == "error"]
+    if path.stem == "01_first_look":
+        assert any("application/vnd.plotly.v1+json" in output.get("data", {}) for output in shown)
+        assert any("The query was stopped." in output.get("text", "") for output in shown)
+        assert (tmp_path / "funnel.parquet").exists()
