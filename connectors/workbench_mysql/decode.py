@@ -210,7 +210,7 @@ class BinaryRows(Rows):
                     return buffers.take()
             elif state is _State.END:
                 self.end(ending(channel, channel.packet(_LONGEST_END)))
-                return buffers.take() if buffers.rows else None
+                return buffers.take(last=True) if buffers.rows else None
             elif state is _State.ROWS:
                 if not buffers.more_slots():
                     return buffers.take()

@@ -23,6 +23,7 @@ of day become text as the server prints them; text that is not UTF-8 is NULL and
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Literal
@@ -105,6 +106,7 @@ _MOST_DIGITS = 38
 _LOST_DATES = "zero dates and dates that no calendar has"
 
 
+@functools.lru_cache(maxsize=8192)
 def mapped(definition: Definition, policy: Policy = "null") -> Mapped:
     """Decides for one column. Raises ValueError for a type number that no server is known to send."""
     import pyarrow as pa

@@ -46,6 +46,9 @@ _QUERY, _PREPARE, _EXECUTE, _CLOSE = 0x03, 0x16, 0x17, 0x19
 _NOT_PREPARABLE = (1295, 1461)
 _MOST_COLUMNS = 4096
 _OK, _LOCAL_FILE, _ERROR = 0x00, 0xFB, 0xFF
+_MOST_KNOWN, _SHORT_DEFINITION = 8192, 1024
+_KNOWN: dict[bytes, types.Definition] = {}
+"""Definitions by their packets: every statement brings them twice, and the next one mostly the same."""
 
 
 class Statement:
@@ -197,6 +200,9 @@ def _definitions(channel: Channel, count: int, errors: Errors) -> tuple[types.De
 
 
 def _definition(channel: Channel, payload: bytes) -> types.Definition:
+    known = _KNOWN.get(payload)
+    if known is not None:
+        return known
     reader = Reader(channel, payload)
     _catalog, _schema, _alias, table, name, _column = (reader.text() for _ in range(6))
     if reader.length() != 12:
@@ -207,4 +213,8 @@ def _definition(channel: Channel, payload: bytes) -> types.Definition:
         types.mapped(definition)
     except ValueError as error:
         raise channel.broken(str(error)) from error
+    if len(_KNOWN) >= _MOST_KNOWN:
+        _KNOWN.clear()
+    if len(payload) <= _SHORT_DEFINITION:
+        _KNOWN[payload] = definition
     return definition

@@ -127,8 +127,8 @@ class ColumnBuffers:
         self._point()
         return True
 
-    def take(self) -> pa.RecordBatch:
-        """The filled rows as a batch; the next batch starts with room for as much."""
+    def take(self, last: bool = False) -> pa.RecordBatch:
+        """The filled rows as a batch; the next batch starts with room for as much, if this was not the `last`."""
         import pyarrow as pa
 
         rows, arrays = self.rows, []
@@ -151,7 +151,13 @@ class ColumnBuffers:
         batch = pa.RecordBatch.from_arrays(arrays, schema=self.schema)
         self._lost = self.lost
         self.rows = 0
-        self._allocate()
+        for column in self.columns:
+            column.nulls = column.lost = 0
+        if last:
+            self.slots = 0
+            self._parts = []
+        else:
+            self._allocate()
         return batch
 
     def value(self, column: int, row: int) -> bytes:
@@ -173,10 +179,9 @@ class ColumnBuffers:
 
     def _allocate(self) -> None:
         self._parts = []
-        for slot, room, column in zip(self._slots, self._room, self.columns, strict=True):
+        for slot, room in zip(self._slots, self._room, strict=True):
             sizes = self._sizes(slot, room)
             self._parts.append(tuple(_Buffer(size) if size else None for size in sizes))
-            column.nulls = column.lost = 0
         self._point()
 
     def _point(self) -> None:

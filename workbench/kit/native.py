@@ -19,6 +19,7 @@ ABI = 1
 """Must be what the library says; changed together with `native/src/lib.rs`."""
 
 _NAMES = {"darwin": "libworkbench_native.dylib", "win32": "workbench_native.dll"}
+_PATH = Path(__file__).parent / "_native" / _NAMES.get(sys.platform, "libworkbench_native.so")
 _FUNCTIONS = ("workbench_mysql_packets", "workbench_mysql_long_row")
 
 
@@ -58,7 +59,7 @@ class Progress(ctypes.Structure):
 
 def path() -> Path:
     """Where the library is, or would be."""
-    return Path(__file__).parent / "_native" / _NAMES.get(sys.platform, "libworkbench_native.so")
+    return _PATH
 
 
 def library() -> ctypes.CDLL:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 import time
+from collections.abc import Callable
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from pymysql.constants import CLIENT
 
+from tests.connectors.mysql.scripted import Scripted
 from tests.connectors.mysql.sessions import answer, session
 from tests.connectors.mysql.test_wire_hostile import Control
 from tests.services.mysql.server import Server
@@ -36,7 +41,7 @@ def test_a_million_rows_in_batches_as_agreed(mysql_server: Server, flag: int) ->
             assert 0 < batch.num_rows <= BATCH_ROWS
             assert batch.nbytes <= BATCH_BYTES + (1 << 20)
             seen += batch.num_rows
-            total += pa.compute.sum(batch["n"]).as_py()
+            total += pc.sum(batch["n"]).as_py()
         assert (seen, total) == (1_000_000, 499_999_500_000)
         assert rows.finished
         assert rows.received > 10_000_000
@@ -72,7 +77,7 @@ def test_values_around_sixteen_mebibytes(mysql_server: Server, flag: int) -> Non
         text = " UNION ALL ".join(f"SELECT {n} AS n, REPEAT('ab', {size // 2}) AS t" for n, size in enumerate(sizes))
         table, _ = answer(connection, text)
         assert table["n"].to_pylist() == list(range(len(sizes)))
-        assert pa.compute.binary_length(table["t"]).to_pylist() == [size // 2 * 2 for size in sizes]
+        assert pc.binary_length(table["t"]).to_pylist() == [size // 2 * 2 for size in sizes]
         plain = wire.query(connection, f"SELECT REPEAT('x', {full + 5}) AS t, 1 AS n")
         assert (len(plain["t"][0].as_py()), plain["n"].to_pylist()) == (full + 5, [1])
 
@@ -189,3 +194,54 @@ def test_what_is_sent_becomes_what_was_planned_or_says_so(mysql_server: Server) 
         assert batches[0]["a"].to_pylist() == [1, 300]
         with pytest.raises(SnapshotChanged, match="column `a` was int8"):
             list(statement.execute(schema=pa.schema({"a": pa.int8()})))
+
+
+def _recorded(connection: wire.Connection, command: int, body: bytes, ends: int) -> bytes:
+    """What the server answers, to the last of the EOF packets that are due."""
+    line = Channel(connection)
+    line.send(command, body)
+    at = 0
+    while ends:
+        while line.end < at + 4 or line.end < at + 4 + int.from_bytes(line.view[at : at + 3], "little"):
+            line.fill()
+        length = int.from_bytes(line.view[at : at + 3], "little")
+        ends -= length == 5 and line.view[at + 4] == 0xFE
+        at += 4 + length
+    assert at == line.end
+    reply = bytes(line.view[:at])
+    line.start = line.end
+    line.release()
+    return reply
+
+
+def test_a_recorded_reply_cut_at_any_byte(mysql_server: Server) -> None:
+    text = (
+        "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r WHERE n < 100) SELECT n, CAST(n * 1.5 AS "
+        "decimal(9,2)) AS d, IF(n % 7 = 0, NULL, CONCAT('é', n)) AS t, "
+        "CAST('2024-01-02 03:04:05' AS datetime) AS m FROM r"
+    )
+    with session(mysql_server) as connection:
+        prepare = _recorded(connection, 0x16, text.encode(), ends=1)
+        number = prepare[5:9]
+        execute = _recorded(connection, 0x17, number + b"\0\x01\0\0\0", ends=2)
+        expected, _ = answer(connection, text)
+    assert expected.num_rows == 100
+    replies, cut = {0x16: prepare, 0x17: execute}, 0
+    which = 0x17
+
+    def say(command: int) -> Callable[[socket.socket], None]:
+        def send(peer: socket.socket) -> None:
+            peer.sendall(replies[command][:cut] if command == which else replies[command])
+            if command == which and cut < len(replies[command]):
+                peer.shutdown(socket.SHUT_WR)
+
+        return send
+
+    with Scripted(say(0x16), say(0x17)) as server:
+        for which in replies:
+            for cut in range(len(replies[which])):  # noqa: B007 - `say` looks at it
+                with contextlib.closing(server.connect()) as connection, pytest.raises(ConnectionLost):
+                    list(wire.prepare(connection, text).execute())
+        cut = len(execute)
+        with contextlib.closing(server.connect()) as connection:
+            assert answer(connection, text)[0].equals(expected)
