@@ -77,7 +77,7 @@ bench: setup  ## run the benchmarks, or those of NAME="a b"; ARGS=--quick for a 
 	  $(BIN)/python -m benchmarks.$$name $(ARGS); done
 
 fuzz: setup  ## feed the native decoders with broken replies for SECONDS (default 600)
-	WORKBENCH_FUZZ_SECONDS=$(or $(SECONDS),600) $(BIN)/pytest -q --timeout 0 tests/native
+	$(BIN)/python -m tests.native.fuzz --seconds $(or $(SECONDS),600)
 
 services: setup  ## start a real server, NAME=mysql or mariadb; prints the connection URL, Ctrl-C stops it
 	@$(BIN)/python -m tests.services.serve $(or $(NAME),mysql) $(ARGS)
