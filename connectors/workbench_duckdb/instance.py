@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import duckdb
 
-from workbench.contract.errors import ProtocolError, QueryFailed, Unreachable
+from workbench.contract.errors import ProtocolError, QueryFailed, Unreachable, Unsupported
 
 __all__ = ["Database", "database"]
 
@@ -30,7 +30,7 @@ _BEFORE: dict[str, str | bool | int | float | list[str]] = {
 _AFTER = ("set global TimeZone = 'UTC'", "set enable_external_access = false", "set lock_configuration = true")
 
 _databases: dict[str, Database] = {}
-_inherited: list[Database] = []
+_inherited: list[duckdb.DuckDBPyConnection] = []
 _door = threading.Lock()
 
 
@@ -51,12 +51,19 @@ class Database:
         self._inode = 0
         self._writable = False
         self._users = 0
+        self._lost = False
         self._last_used = 0.0
         self._timer: threading.Timer | None = None
 
     def acquire(self, writable: bool, connection: str) -> duckdb.DuckDBPyConnection:
         """A cursor of its own; give it back with `release`. Raises Unreachable when the file is not there or another
         process has it, ProtocolError when it is no database."""
+        if self._lost:
+            raise Unsupported(
+                "A forked process",
+                f"use {self.path}, which was open when it was forked",
+                'Start processes with multiprocessing.get_context("spawn").',
+            )
         with self._changed:
             deadline = time.monotonic() + WAIT_SECONDS
             while self._instance is not None and self._must_reopen(writable):
@@ -119,6 +126,15 @@ class Database:
                 found += (about.st_ino, about.st_size, about.st_mtime_ns)
         return tuple(found)
 
+    def forked(self) -> None:
+        """In a forked child: DuckDB's threads are not there, and it would hand out the parent's instance again when
+        the file is opened. So the file is of no use here, unless it was closed at that moment."""
+        if self._instance is not None:
+            _inherited.append(self._instance)  # not even closed: that would end what the parent has begun
+            self._lost = True
+        self._instance, self._users, self._timer = None, 0, None
+        self._changed = threading.Condition()
+
     def _must_reopen(self, writable: bool) -> bool:
         if writable and not self._writable:
             return True
@@ -175,11 +191,10 @@ class Database:
 
 
 def _after_fork() -> None:
-    """DuckDB's threads are not in a forked child: the child opens the file anew, and never touches the parent's."""
     global _door
-    _inherited.extend(_databases.values())
-    _databases.clear()
     _door = threading.Lock()
+    for known in _databases.values():
+        known.forked()
 
 
 if hasattr(os, "register_at_fork"):

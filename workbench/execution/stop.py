@@ -15,7 +15,7 @@ from workbench.runs import NativeWork, Register, Run, RunInfo
 __all__ = ["Stopped", "Watch", "stop"]
 
 _log = logging.getLogger(__name__)
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.05
 
 
 class Opener(Protocol):

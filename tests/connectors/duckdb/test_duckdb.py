@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import subprocess
 import sys
 import threading
@@ -314,6 +315,44 @@ class TestWhoHasTheFile:
         build(tmp_path / "new.duckdb", "create table t as select 2 as a")
         (tmp_path / "new.duckdb").replace(path)
         assert rows(local, TableRef("t")) == [{"a": 2}]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_forked_child_opens_the_file_anew_or_says_that_it_cannot(path: Path, is_open: bool) -> None:
+    build(path, "create table t as select range as a from range(1000)")
+    local = connect(path)
+    assert len(rows(local, TableRef("t"))) == 1000
+    if not is_open:
+        local.close()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            code = 0 if len(rows(local, TableRef("t"))) == 1000 else 2
+        except Unsupported as error:
+            code = 3 if "spawn" in str(error) else 4
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(eventually_ended(child)) == (3 if is_open else 0)
+    assert len(rows(local, TableRef("t"))) == 1000
+
+
+def eventually_ended(child: int) -> int:
+    status: list[int] = []
+
+    def ended() -> bool:
+        pid, code = os.waitpid(child, os.WNOHANG)
+        if pid:
+            status.append(code)
+        return bool(pid)
+
+    try:
+        eventually(ended, 20, "the child ended")
+    except BaseException:
+        os.kill(child, 9)
+        raise
+    return status[0]
 
 
 def test_close_ends_a_long_query_at_once(path: Path) -> None:
