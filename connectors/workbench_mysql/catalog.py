@@ -24,6 +24,8 @@ _SYSTEM = ("information_schema", "mysql", "performance_schema", "sys")
 _KINDS = {"BASE TABLE": "table", "SYSTEM VERSIONED": "table", "VIEW": "view", "SYSTEM VIEW": "view"}
 _NO_SUCH = {1049, 1059, 1102, 1103, 1146, 1300, 1366, 3988}
 """No such database or table, and names that cannot be one."""
+_DENIED = {1044, 1142, 1143}
+"""Also said of what is not there, to those who may not know."""
 _KEYS = {"tinyint", "smallint", "mediumint", "int", "bigint"}
 
 
@@ -87,7 +89,7 @@ def find(link: Link, ref: TableRef, default: str, policy: Policy, faults: Faults
     if not database:
         hint = "Write connection.database.table, or connect with a database in the URL."
         raise UnknownTable(str(ref), (), hint)
-    definitions = _definitions(link, ref, database, default, faults)
+    definitions = _definitions(link, ref, database, faults)
     columns = _own(
         link.run(
             "select table_name, column_name, data_type, column_type, is_nullable, character_set_name, column_comment"
@@ -120,7 +122,7 @@ def find(link: Link, ref: TableRef, default: str, policy: Policy, faults: Faults
     )
 
 
-def _definitions(link: Link, ref: TableRef, database: str, default: str, faults: Faults) -> wire.Statement:
+def _definitions(link: Link, ref: TableRef, database: str, faults: Faults) -> wire.Statement:
     try:
         if "\0" in ref.name or "\0" in database or not ref.name:
             raise QueryFailed("a name that cannot be", 1103)
@@ -130,14 +132,15 @@ def _definitions(link: Link, ref: TableRef, database: str, default: str, faults:
             statement.close()
             return statement
     except SqlSyntaxError:
-        unknown = True
+        hint = ""
     except QueryFailed as error:
-        if error.code not in _NO_SUCH:
+        if error.code not in _NO_SUCH | _DENIED:
             raise
-        unknown = True
-    assert unknown
+        hint = "Or this user may not see it." if error.code in _DENIED else ""
+        if hint and _kind(link, database, ref.name)[1] is not None:
+            raise
     here = [info.table.name for info in listed(link, database, "", None, 10_000)]
-    raise UnknownTable(str(ref), here if ref.schema is None else [f"{ref.schema}.{name}" for name in here])
+    raise UnknownTable(str(ref), here if ref.schema is None else [f"{ref.schema}.{name}" for name in here], hint)
 
 
 def _kind(link: Link, database: str, name: str) -> tuple[str, int | None]:

@@ -83,13 +83,11 @@ class Faults:
         secret. Errors of ours get the connection's name."""
         try:
             yield
-            return
         except SourceError as error:
             error.connection = error.connection or self.connection
             raise
         except pymysql.err.Error as error:
-            fault = self._from_driver(error, text)
-        raise fault
+            raise self._from_driver(error, text) from None
 
     def _from_driver(self, error: pymysql.err.Error, text: str) -> WorkbenchError:
         arguments = error.args
