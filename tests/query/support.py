@@ -54,6 +54,7 @@ class World:
         self.catalog.add("shop", self.source)
         self.catalog.add("crm", self.source)
         self.variables: dict[str, object] = {}
+        self.kept: object = None  # sources live as long as somebody holds them
         self.register = Register(home / "runs.db")
         self.session = Session(self.catalog, self.register, **({"variables": Namespace(self.variables)} | session))
 

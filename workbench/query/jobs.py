@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import pyarrow as pa
 
-from workbench.contract.errors import SourceError
+from workbench.contract.errors import SnapshotChanged, SourceError, UnknownName
 from workbench.contract.predicate import Applied as Level
 from workbench.contract.scan import ScanPlan, ScanRequest
 from workbench.execution.scan import Scan, ScanStats, Source
@@ -23,7 +23,7 @@ from workbench.query.engine import Engine, Limits
 from workbench.query.explain import Applied, SourceReport
 from workbench.query.lookup import LocalTarget, RemoteTarget, Target
 from workbench.query.names import Resolved
-from workbench.query.stage import Ask, Feed, LocalSource, RemoteSource, Stage
+from workbench.query.stage import CLOSE_SECONDS, Ask, Feed, LocalSource, RemoteSource, Stage
 from workbench.query.statement import Kind, Statement
 from workbench.query.tokens import Splice
 from workbench.query.translate import fatal, translated
@@ -63,9 +63,10 @@ class QueryJob:
         folder: Path,
         estimate: Callable[[RemoteTarget], int | None],
         protect: Callable[[RemoteTarget], None],
+        forget: Callable[[str], None] = lambda connection: None,
     ) -> None:
         self._prepared, self._engine, self._limits, self._folder = prepared, engine, limits, folder
-        self._estimate, self._protect = estimate, protect
+        self._estimate, self._protect, self._forget = estimate, protect, forget
         self._stage: Stage | None = None
         self._cursor: DuckDBPyConnection | None = None
         self._reader: pa.RecordBatchReader | None = None
@@ -104,7 +105,11 @@ class QueryJob:
 
     def translated(self, error: BaseException) -> BaseException:
         if self._stage is not None and self._stage.error is not None:
-            return self._stage.error
+            error = self._stage.error
+        if isinstance(error, (SnapshotChanged, UnknownName)):
+            # A table has changed since its columns were asked for: the next statement asks again.
+            for target in self._prepared.remotes.values():
+                self._forget(target.connection)
         if fatal(error):
             self._engine.renew()
         return translated(error, self._prepared.statement.body, self._prepared.resolved.splices)
@@ -265,7 +270,8 @@ class NativeJob:
             if self._stopping:
                 scan.cancel()
         scan.start()
-        return plan.schema, iter(scan)
+        schema = distinct_names(plan.schema)
+        return schema, _renamed(scan, schema)
 
     def plan(self, run: Run) -> list[SourceReport]:
         request = ScanRequest(self._target.table, ())
@@ -294,17 +300,21 @@ class NativeJob:
     def close(self) -> None:
         if self._scan is not None:
             self._scan.close()
+            self._scan.drained(CLOSE_SECONDS)
 
 
 def distinct_names(schema: pa.Schema) -> pa.Schema:
     """`select *` of a join may give a name twice, which frames do not take: the second `id` becomes `id_1`."""
-    names: list[str] = []
+    given = set(schema.names)
+    if len(given) == len(schema.names):
+        return schema
+    names: dict[str, None] = {}
     for name in schema.names:
         new, number = name, 0
-        while new in names or (number and new in schema.names):
+        while new in names or (number and new in given):
             number += 1
             new = f"{name}_{number}"
-        names.append(new)
+        names[new] = None
     return pa.schema([field.with_name(name) for field, name in zip(schema, names, strict=True)], schema.metadata)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -68,6 +69,7 @@ class Result:
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
+        self._lock = threading.Lock()
         self._execution: Execution | None = None
         self._spooled: Spooled | None = None
 
@@ -250,10 +252,11 @@ class Result:
     # --- inside
 
     def _started(self) -> Execution:
-        if self._execution is None:
-            self._spooled = Spooled(self._runner.spool)
-            self._execution = self._runner.start(self._runner.job(), self._spooled)
-        return self._execution
+        with self._lock:
+            if self._execution is None:
+                self._spooled = Spooled(self._runner.spool)
+                self._execution = self._runner.start(self._runner.job(), self._spooled)
+            return self._execution
 
     def _spool(self) -> tuple[Execution, Spool]:
         execution = self._started()

@@ -35,6 +35,7 @@ from workbench.query.lookup import RemoteTarget, SessionLookup, Variables
 from workbench.query.names import resolve
 from workbench.query.parameters import bound
 from workbench.query.result import Result, ResultTable, Runner
+from workbench.query.stage import CLOSE_SECONDS
 from workbench.query.statement import Kind, Statement, parse
 from workbench.query.write import WriteReport, write_table
 from workbench.runs import Register, RunInfo
@@ -83,6 +84,7 @@ class Session:
         self._folder = places.spool(catalog.home)
         self._temporary: dict[str, _Temporary] = {}
         self._estimates: dict[Hashable, tuple[float, int | None]] = {}
+        self._live: weakref.WeakSet[Execution] = weakref.WeakSet()
         self._configs: weakref.WeakKeyDictionary[Connector, ConnectionConfig] = weakref.WeakKeyDictionary()
 
     # --- asking
@@ -183,9 +185,14 @@ class Session:
         return self.register.runs(active=True)
 
     def close(self) -> None:
-        """Lets go of temporary tables and of the engine. Results that were handed over stay whole."""
+        """Stops what runs, and lets go of temporary tables and of the engine. What is whole stays."""
         with self._lock:
             tables, self._temporary = list(self._temporary.values()), {}
+            live = list(self._live)
+        for execution in live:
+            execution.stop()
+        for execution in live:
+            execution.wait_closed(CLOSE_SECONDS)
         for table in tables:
             table.result.close()
         self._engine.close()
@@ -202,11 +209,15 @@ class Session:
         return Prepared(statement, resolved, bound(resolved.parameters, parameters, variables))
 
     def _query(self, prepared: Prepared) -> QueryJob:
-        return QueryJob(prepared, self._engine, self.limits, self._folder, self._estimate, self._protect)
+        return QueryJob(
+            prepared, self._engine, self.limits, self._folder, self._estimate, self._protect, self.catalog.refresh
+        )
 
     def _result(self, text: str, job: Callable[[], Job], again: Callable[[], Result]) -> Result:
         def start(work: Job, delivery: Delivery) -> Execution:
             execution = Execution(work, delivery, self.register, self._watch, self.limits.seconds)
+            with self._lock:
+                self._live.add(execution)
             execution.start()
             return execution
 

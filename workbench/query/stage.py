@@ -25,7 +25,7 @@ from workbench.query.lookup import RemoteTarget
 if TYPE_CHECKING:
     from workbench.runs import Run
 
-__all__ = ["Ask", "Feed", "LocalSource", "RemoteSource", "Stage"]
+__all__ = ["CLOSE_SECONDS", "Ask", "Feed", "LocalSource", "RemoteSource", "Stage"]
 
 WORKERS = 4
 CLOSE_SECONDS = 2.0

@@ -211,9 +211,10 @@ class MemoryTables:
             if not table.rows.schema.equals(_names_only(split.schema, table.rows.schema)):
                 raise SnapshotChanged(str(split.table), "its columns are others", self._connector.config.name) from None
             raise SnapshotChanged(str(split.table), "its rows are others", self._connector.config.name) from None
-        current = source.table(split.table).rows.schema
+        shape = source.table(split.table).rows.schema
+        current = dict(zip(shape.names, shape.types, strict=True))
         for column in split.schema:
-            if column.name not in current.names or current.field(column.name).type != column.type:
+            if current.get(column.name) != column.type:
                 raise SnapshotChanged(str(split.table), f"column `{column.name}`", self._connector.config.name)
         knobs = self._connector.config.tables.get(split.table.name, {})
         return MemoryReader(source, table, split, control, knobs, self._connector.config.name)
