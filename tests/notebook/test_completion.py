@@ -119,6 +119,16 @@ def test_any_place_of_any_text_has_an_answer() -> None:
         assert place(text[:at], at).kind in ("table", "name", "variable", "nothing")
 
 
+def test_a_very_long_statement_is_answered_in_time() -> None:
+    wide = "select " + ", ".join(f"(a.c{i} + (b.d{i}))" for i in range(5000)) + " from shop.orders a where a."
+    deep = "(" * 3000 + "select a.x from t a" + ")" * 3000
+    for text, at in ((wide, len(wide)), (wide, 20_000), (deep, 3011)):
+        started = time.process_time()
+        place(text, at)
+        assert time.process_time() - started < 0.5
+    assert place(wide, len(wide)).tables[0].parts == ("shop", "orders")
+
+
 class SlowCatalog:
     """Says its tables only when it is let."""
 

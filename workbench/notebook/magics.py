@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
-from workbench.contract.errors import UsageError, WorkbenchError
-from workbench.notebook.options import HELP, parse
+from workbench.contract.errors import Cancelled, UsageError, WorkbenchError
+from workbench.notebook.options import HELP, Options, parse
 
 if TYPE_CHECKING:
     from workbench.query.session import Session
@@ -44,10 +44,17 @@ class SqlMagics(Magics):
         if not text.strip():
             raise UsageError("There is no SQL in this cell. `%%sql --help` says what can be written.")
         try:
-            result = self._asked(options.native, text)
+            return self._done(options, text)
         except WorkbenchError as error:
             error.statement = text  # type: ignore[attr-defined]  # for the caret below the place
             raise
+        except KeyboardInterrupt:
+            # What ran is stopped by now, here and at the sources.
+            raise Cancelled from None
+
+    def _done(self, options: Options, text: str) -> object:
+        """What the cell shows."""
+        result = self._asked(options.native, text)
         if options.name:
             self._variables[options.name] = result
         if options.explain:

@@ -44,7 +44,7 @@ class Names:
         return self._get(("connections",), lambda: self._catalog().names(), deadline)
 
     def tables(self, connection: str, deadline: Deadline) -> list[str]:
-        """`table`, or `schema.table` with both parts quoted as far as they need it, as the source lists them."""
+        """Names of tables; where a table lies in a schema, the schema and a line break come before its name."""
         return self._get(("tables", connection), lambda: self._tables(connection), deadline)
 
     def columns(self, parts: tuple[str, ...], deadline: Deadline) -> list[str]:

@@ -19,6 +19,7 @@ _NO_ALIAS = _ENDS_FROM | _TABLES_FOLLOW | {
     "AS", "LEFT", "RIGHT", "FULL", "INNER", "OUTER", "CROSS", "NATURAL", "SEMI", "ANTI", "ASOF", "POSITIONAL",
     "LATERAL", "TABLESAMPLE", "SET", "VALUES", "ROLLUP", "CUBE", "WITH",
 }  # fmt: skip
+_BEFORE, _BEHIND, _LEVELS = 8000, 4000, 20
 _ENDS_LIST = {"FROM", "WHERE", "GROUP", "ORDER", "LIMIT", "UNION", "HAVING", "QUALIFY"}
 
 
@@ -50,7 +51,10 @@ class Place:
 
 
 def place(text: str, cursor: int) -> Place:
-    """What stands at that character of the statement."""
+    """What stands at that character of the statement; of a very long one the neighbourhood is looked at, for an
+    answer has to come between two key strokes."""
+    start = max(0, cursor - _BEFORE)
+    text, cursor = text[start : cursor + _BEHIND], cursor - start
     before = tokens(text[:cursor])
     if _hidden(text, cursor, before):
         return Place("nothing")
@@ -120,7 +124,8 @@ def _levels(whole: Sequence[Token], at: int) -> list[list[Token]]:
             opened.append(index)
         elif whole[index].text == ")" and opened:
             opened.pop()
-    return [list(whole[start + 1 : _closing(whole, start)]) for start in reversed(opened)] + [list(whole)]
+    near = list(reversed(opened))[:_LEVELS]
+    return [list(whole[start + 1 : _closing(whole, start)]) for start in near] + [list(whole)]
 
 
 def _closing(whole: Sequence[Token], start: int) -> int:
