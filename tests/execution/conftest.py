@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from workbench.runs import Register, Run
+from workbench.testing.clock import eventually
 
 
 @pytest.fixture
@@ -31,7 +31,4 @@ def scan_threads() -> list[threading.Thread]:
 @pytest.fixture(autouse=True)
 def no_thread_left() -> Iterator[None]:
     yield
-    deadline = time.monotonic() + 5
-    for thread in scan_threads():
-        thread.join(max(0.0, deadline - time.monotonic()))
-    assert not scan_threads()
+    eventually(lambda: not scan_threads(), 5)

@@ -161,7 +161,7 @@ def test_a_scan_that_nobody_holds_ends(run: Run) -> None:
     gc.collect()
     for thread in threads:
         thread.join(5)
-    assert not script.open
+    eventually(lambda: not script.open)  # by a thread that came later
 
 
 def test_as_a_record_batch_reader(run: Run) -> None:

@@ -93,9 +93,9 @@ class Crew:
             if self.flow.stopped:
                 return
             for number in range(self._workers):
-                self._threads.append(self._thread(f"{number}", self._work))
-            for thread in self._threads:
+                thread = self._thread(f"{number}", self._work)
                 thread.start()
+                self._threads.append(thread)
 
     def next(self) -> pa.RecordBatch | None:
         """The next batch, None at the end; waits. Raises the first error, or Cancelled."""
@@ -124,15 +124,17 @@ class Crew:
 
     def drained(self, timeout: float) -> bool:
         deadline = time.monotonic() + timeout
-        at = 0
-        while at < len(self._threads):  # a thread may start others
-            thread = self._threads[at]
-            if thread.ident is not None:
+        joined = 0
+        while True:
+            with self._lock:
+                waiting = self._threads[joined:]
+            if not waiting:
+                return True
+            for thread in waiting:  # any of which may start others
                 thread.join(max(0.0, deadline - time.monotonic()))
                 if thread.is_alive():
                     return False
-            at += 1
-        return True
+            joined += len(waiting)
 
     def stats(self) -> ScanStats:
         with self._lock:
@@ -338,8 +340,9 @@ class Crew:
 
     def _background(self, what: str, target: Callable[..., object], *args: object) -> None:
         thread = self._thread(what, target, *args)
-        self._threads.append(thread)
-        thread.start()
+        with self._lock:
+            thread.start()
+            self._threads.append(thread)
 
     def _thread(self, what: str, target: Callable[..., object], *args: object) -> threading.Thread:
         return threading.Thread(target=target, args=args, name=f"workbench-scan-{self._run.id}-{what}", daemon=True)
