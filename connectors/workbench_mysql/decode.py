@@ -325,7 +325,10 @@ class TextRows(Rows):
             rows, size = rows + 1, size + len(payload)
         if not rows:
             return None
-        arrays = [pa.array(column, field.type) for column, field in zip(columns, self._target, strict=True)]
+        try:
+            arrays = [pa.array(column, field.type) for column, field in zip(columns, self._target, strict=True)]
+        except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+            raise channel.broken(f"a value does not fit its column ({error})") from error
         return pa.RecordBatch.from_arrays(arrays, schema=self._target)
 
     def _value(self, index: int, slot: Slot, value: bytes | None, row: int) -> object:
