@@ -11,13 +11,16 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from tests.services.mysql.server import Server
 from workbench import demo
-from workbench.catalog import Catalog
-from workbench.contract import ConnectionConfig, TableRef
+from workbench.catalog import Catalog, places
+from workbench.contract import Secret, TableRef
 from workbench.demo.live import Live, append
 from workbench.demo.loading import KEYS, reader
 from workbench.demo.making import folder_of, is_whole, make
 from workbench.demo.shape import DAYS, FIRST_DAY, OUTAGE, Shape
+from workbench.query.session import Session
+from workbench.runs import Register
 
 SMALL = Shape(scale=0.02)
 
@@ -207,7 +210,8 @@ def test_names_of_the_user_are_left_alone(tmp_path: Path, folder: Path) -> None:
 def test_the_same_rows_in_another_store(folder: Path, tmp_path: Path) -> None:
     from workbench.testing.memory import MANIFEST, MemorySource, source_config
 
-    connector = MANIFEST.open(writable(source_config(MemorySource())))
+    source = MemorySource()
+    connector = MANIFEST.open(source_config(source, writable=True))
     counts = demo.load_into(connector, folder)
     for table, rows in contents(folder).items():
         assert counts[table] == rows.num_rows
@@ -216,8 +220,27 @@ def test_the_same_rows_in_another_store(folder: Path, tmp_path: Path) -> None:
     connector.close()
 
 
-def writable(config: ConnectionConfig) -> ConnectionConfig:
-    return ConnectionConfig(config.name, config.parameters, config.secrets, True, config.tables)
+def test_the_same_rows_in_a_server(folder: Path, tmp_path: Path, mariadb: Server) -> None:
+    """As `make services` loads them; read back through SQL over both stores at once."""
+    catalog = Catalog(tmp_path)
+    catalog.connect("server", mariadb.url("writer"), secret=Secret(mariadb.password), writable=True)
+    catalog.connect("shop", path=folder / "shop.duckdb")
+    catalog.connect("web", path=folder / "web")
+    counts = demo.load_into(catalog.open("server"), folder)
+    session = Session(catalog, Register(places.register(catalog.home)))
+    try:
+        for table, rows in counts.items():
+            own = f"web.{table}" if table == "events" else f"shop.{table}"
+            (differ,) = session.sql(
+                f"select count(*) as n from (from server.{table} except from {own}) "
+                f"union all select count(*) from (from {own} except from server.{table})"
+            ).arrow()
+            assert differ.to_pylist() == [0, 0], table
+            assert session.sql(f"select count(*) as n from server.{table}").arrow()["n"].to_pylist() == [rows]
+    finally:
+        session.close()
+        catalog.close()
+        mariadb.execute(*(f"drop table shop.{table}" for table in counts))
 
 
 def test_live_events(tmp_path: Path) -> None:

@@ -1,0 +1,88 @@
+"""`workbench lab`: what is there when Lab has started."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.services.process import free_port
+from workbench.cli.lab import examples
+
+Start = Callable[..., str]
+
+
+@pytest.fixture
+def lab(
+    environment: dict[str, str], workbench_script: list[str], tmp_path: Path, eventually: Callable[..., object]
+) -> Iterator[Start]:
+    """Starts it in a folder; the address that it prints."""
+    children: list[subprocess.Popen[bytes]] = []
+
+    def start(folder: Path, *words: str) -> str:
+        log = tmp_path / f"lab-{len(children)}.log"
+        with open(log, "wb") as file:
+            words = ("--folder", str(folder), "--no-browser", "--port", str(free_port()), *words)
+            command = [*workbench_script, "lab", *words]
+            children.append(
+                subprocess.Popen(command, env=environment, stdout=file, stderr=subprocess.STDOUT, cwd=tmp_path)
+            )
+        found = eventually(lambda: re.search(r"http://127\.0\.0\.1:\S+token=\w+", log.read_text()), within=60)
+        assert isinstance(found, re.Match)
+        address = found[0]
+        eventually(lambda: answers(address), within=30)  # it prints the address before it listens there
+        return address
+
+    yield start
+    for child in children:
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(timeout=30) == 0
+
+
+def answers(address: str) -> bool:
+    try:
+        return bool(fetch(address, "/api/status"))
+    except urllib.error.URLError:
+        return False
+
+
+def fetch(address: str, path: str) -> str:
+    base, token = re.fullmatch(r"(http://[^/]+)/.*token=(\w+)", address).groups()  # type: ignore[union-attr]
+    request = urllib.request.Request(base + path, headers={"Authorization": f"token {token}"})
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        text: str = answer.read().decode()
+        return text
+
+
+def test_lab_starts_with_something_to_begin_with(lab: Start, tmp_path: Path) -> None:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    source = examples()
+    names = sorted(path.name for path in source.glob("*.ipynb")) if source else []
+    if names:
+        (folder / names[0]).write_text("mine")
+    address = lab(folder, "--no-demo")
+    specs = json.loads(fetch(address, "/api/kernelspecs"))
+    assert specs["kernelspecs"][specs["default"]]["spec"]["argv"].count("workbench") == 1
+    page = fetch(address, "/lab")
+    assert "@jupyterlab/apputils-extension:announcements" in page.partition("disabledExtensions")[2].partition("]")[0]
+    assert sorted(one["name"] for one in json.loads(fetch(address, "/api/contents"))["content"]) == names
+    if names:
+        assert names[0] in address
+        assert (folder / names[0]).read_text() == "mine", "never overwritten"
+        assert (folder / names[-1]).read_bytes() == (source / names[-1]).read_bytes() or len(names) == 1  # type: ignore[operator]
+
+
+def test_a_stranger_is_not_let_in(lab: Start, tmp_path: Path) -> None:
+    address = lab(tmp_path / "work", "--no-demo")
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        fetch(address.partition("token=")[0] + "token=abc", "/api/contents")
+    assert caught.value.code == 403
+    caught.value.close()
