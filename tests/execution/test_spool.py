@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from workbench.contract.errors import LimitExceeded, QueryFailed, UsageError
 from workbench.execution.spool import Spool
-from workbench.execution.spool_file import SpoolFile
+from workbench.execution.spool_file import Gone, SpoolFile
 from workbench.testing.clock import eventually
 
 FEW = settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -314,6 +314,34 @@ def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
         spool.append(_batch(0, 1))
 
 
+def test_closed_while_it_is_written_and_read(tmp_path: Path) -> None:
+    for _ in range(20):
+        spool = Spool(tmp_path, 0, schema=SCHEMA)
+        batch = _batch(0, 2_000)
+        outcomes: list[object] = []
+
+        def write(spool: Spool = spool, batch: pa.RecordBatch = batch, outcomes: list[object] = outcomes) -> None:
+            while spool.append(batch):
+                pass
+            outcomes.append("written")
+
+        def read(spool: Spool = spool, outcomes: list[object] = outcomes) -> None:
+            with pytest.raises(UsageError, match="closed"):
+                for _ in spool.batches():
+                    pass
+            outcomes.append("read")
+
+        threads = [threading.Thread(target=write), threading.Thread(target=read)]
+        for thread in threads:
+            thread.start()
+        spool.wait_rows(4_000)
+        spool.close()
+        for thread in threads:
+            thread.join(5)
+        assert sorted(map(str, outcomes)) == ["read", "written"]
+        assert spool.error is None
+
+
 def test_close_waits_for_no_reader_and_pulls_nothing_from_under_one(tmp_path: Path) -> None:
     held = SpoolFile(tmp_path)
     place = held.write(_batch(0, 1_000))
@@ -323,7 +351,7 @@ def test_close_waits_for_no_reader_and_pulls_nothing_from_under_one(tmp_path: Pa
         try:
             while True:
                 outcomes.append(held.read(place).num_rows)
-        except ValueError as error:
+        except Gone as error:
             outcomes.append(error)
 
     threads = [threading.Thread(target=read) for _ in range(4)]
@@ -334,4 +362,4 @@ def test_close_waits_for_no_reader_and_pulls_nothing_from_under_one(tmp_path: Pa
     for thread in threads:
         thread.join(5)
     assert {outcome for outcome in outcomes if isinstance(outcome, int)} == {1_000}
-    assert len([outcome for outcome in outcomes if isinstance(outcome, ValueError)]) == 4
+    assert len([outcome for outcome in outcomes if isinstance(outcome, Gone)]) == 4

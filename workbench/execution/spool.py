@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from workbench.contract.errors import LimitExceeded, UsageError
 from workbench.execution.batches import size_of
-from workbench.execution.spool_file import Place, SpoolFile, sweep
+from workbench.execution.spool_file import Gone, Place, SpoolFile, sweep
 
 __all__ = ["Spool"]
 
@@ -75,7 +75,10 @@ class Spool:
         batch, size, cap = self._capped(batch, size)
         slot: pa.RecordBatch | Place = batch
         if batch.num_rows and self._in_memory + size > self._memory_bytes:
-            slot = self._spill(batch)
+            try:
+                slot = self._spill(batch)
+            except Gone:
+                return False
         with self._changed:
             if self._closed:
                 return False
@@ -133,7 +136,7 @@ class Spool:
         with self._changed:
             self._changed.wait_for(lambda: self._schema is not None or self._finished)
             if self._schema is None:
-                raise self._error or UsageError("This result was closed.")
+                raise self._error or _closed()
             return pa.RecordBatchReader.from_batches(self._schema, self.batches())
 
     def wait_first(self, timeout: float | None = None) -> bool:
@@ -214,11 +217,14 @@ class Spool:
 
     def _spill(self, batch: pa.RecordBatch) -> Place:
         try:
-            if self._file is None:
+            held = self._file
+            if held is None:
                 held = SpoolFile(self._folder)
                 with self._changed:
+                    if self._closed:
+                        raise Gone
                     self._file = held
-            return self._file.write(batch)
+            return held.write(batch)
         except OSError as why:
             free = f"{self._memory_bytes:,} bytes in memory"
             hint = f"The rest does not fit into a file ({why.strerror}). Ask for fewer rows or columns, or make room."
@@ -230,7 +236,7 @@ class Spool:
         with self._changed:
             self._changed.wait_for(lambda: at < len(self._slots) or self._finished)
             if self._closed:
-                raise UsageError("This result was closed. Run it again.")
+                raise _closed()
             if at >= len(self._slots):
                 if self._error is not None:
                     raise self._error
@@ -238,7 +244,10 @@ class Spool:
             slot, held = self._slots[at], self._file
         if isinstance(slot, Place):
             assert held is not None
-            return held.read(slot)
+            try:
+                return held.read(slot)
+            except Gone:
+                raise _closed() from None
         return slot
 
     def _end(self, error: BaseException | None) -> None:
@@ -246,3 +255,7 @@ class Spool:
             if not self._finished:
                 self._finished, self._error = True, error
                 self._changed.notify_all()
+
+
+def _closed() -> UsageError:
+    return UsageError("This result was closed. Run it again.")

@@ -11,14 +11,19 @@ import os
 import secrets
 import threading
 import weakref
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
-__all__ = ["Place", "SpoolFile", "sweep"]
+__all__ = ["Gone", "Place", "SpoolFile", "sweep"]
 
 _PREFIX = "spool-"
+
+
+class Gone(Exception):
+    """The file was closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,47 +46,55 @@ class SpoolFile:
         self._finalizer = weakref.finalize(self, os.close, self._descriptor)
         path.unlink(missing_ok=True)  # another process may have swept it
         self._lock = threading.Lock()
-        self._reading = 0
+        self._users = 0
         self._closing = False
         self.size = 0
 
     def write(self, batch: pa.RecordBatch) -> Place:
-        """Raises OSError when the disk is full; then nothing of the batch is kept."""
+        """Raises OSError when the disk is full, then nothing of the batch is kept; Gone when it is closed."""
         message = _stream(batch)
         place = Place(self.size, message.size)
         rest, at = memoryview(message), self.size
-        try:
-            while rest:
-                written = os.pwrite(self._descriptor, rest, at)
-                rest, at = rest[written:], at + written
-        except OSError:
-            os.ftruncate(self._descriptor, self.size)
-            raise
+        with self._in_use():
+            try:
+                while rest:
+                    written = os.pwrite(self._descriptor, rest, at)
+                    rest, at = rest[written:], at + written
+            except OSError:
+                os.ftruncate(self._descriptor, self.size)
+                raise
         self.size = at
         return place
 
     def read(self, place: Place) -> pa.RecordBatch:
-        with self._lock:
-            if self._closing:
-                raise ValueError("The spool file is closed.")
-            self._reading += 1
-        try:
+        """Raises Gone when it is closed."""
+        with self._in_use():
             data = pa.py_buffer(_read(self._descriptor, place))
-        finally:
-            with self._lock:
-                self._reading -= 1
-                last = self._closing and not self._reading
-            if last:
-                self._finalizer()
         return pa.ipc.open_stream(data).read_next_batch()
 
     def close(self) -> None:
-        """Gives the space back, when the reads under way are done."""
+        """Gives the space back, when the reads and writes under way are done: not before, for the system would give
+        the descriptor's number to another file. Returns at once."""
         with self._lock:
             self._closing = True
-            if self._reading:
+            if self._users:
                 return
         self._finalizer()
+
+    @contextlib.contextmanager
+    def _in_use(self) -> Iterator[None]:
+        with self._lock:
+            if self._closing:
+                raise Gone
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                last = self._closing and not self._users
+            if last:
+                self._finalizer()
 
 
 def sweep(folder: Path) -> None:
