@@ -130,7 +130,7 @@ class ReaderPromises(SuiteBase):
         control = RecordingControl()
         reading = Reading(own, slow_split(store, own), control)
         reading.start()
-        native_id = control.wait_running()
+        native_id = control.wait_running(10 if can.cancel else 0.5)
         if can.cancel:
             assert native_id is not None, "work that can be cancelled is announced before it is sent"
             eventually(lambda: seen(store, control.mark), 10, "the source shows our mark")
