@@ -288,6 +288,32 @@ def test_a_row_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> N
         read(server)
 
 
+@pytest.mark.deep
+def test_a_value_of_one_gib_is_read() -> None:
+    columns = [definition("n", 3), definition("t", 252, 2**32 - 1, charset=255)]
+    size, full = 2**30 - 1000, 0xFF_FFFF
+    head = b"\0\0\x07\0\0\0" + length_encoded(size)
+
+    def say(peer: socket.socket) -> None:
+        peer.sendall(frames(b"\x02", *columns, EOF))
+        left, number = len(head) + size, 5
+        start = head
+        while True:
+            length = min(left, full)
+            peer.sendall(length.to_bytes(3, "little") + bytes((number & 0xFF,)) + start)
+            peer.sendall(b"x" * (length - len(start)))
+            left, number, start = left - length, number + 1, b""
+            if length < full:
+                break
+        peer.sendall(packet(number, EOF))
+
+    with Scripted(prepared(columns), say) as server, contextlib.closing(server.connect()) as connection:
+        (batch,) = wire.prepare(connection, "select n, t from t").execute()
+        assert batch["n"].to_pylist() == [7]
+        assert batch["t"].buffers()[2].size == size
+        assert batch["t"][0].as_buffer()[-3:].to_pybytes() == b"xxx"
+
+
 # -- logging in --------------------------------------------------------------------------------------------------------
 
 
