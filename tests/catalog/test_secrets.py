@@ -278,3 +278,26 @@ def test_secrets_alone(tmp_path: Path, home: Path) -> None:
     kept = Secrets(tmp_path / "s")
     reference = kept.keep("shop", "password", Secret("a\0b\r\n"))
     assert kept.find(reference).reveal() == "a\0b\r\n"
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"url": "toy://u:k4n4ry@h/d"},
+        {"url": "toy://u@h/d", "secret": "k4n4ry"},
+        {"url": "toy://u@h/d", "password": "k4n4ry"},
+        {"url": "toy://u@h/d", "tls": "k4n4ry"},
+        {"url": "toy://u@h/d", "secret": {"password": "k4n4ry"}},
+        {"path": "/nowhere", "password": "k4n4ry"},
+    ],
+)
+def test_the_function_of_the_notebook_shows_nothing_either(
+    home: Path, toy: None, how: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from workbench.query import session
+
+    monkeypatch.setattr(session, "_default", None)
+    for shown in _verbose(lambda: session.connect("shop", **how)):
+        assert "k4n4ry" not in shown
+    assert session.default().catalog.names() == []
+    session.default().close()

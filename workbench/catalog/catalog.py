@@ -16,7 +16,7 @@ from workbench.catalog.making import Wish, make
 from workbench.catalog.parameters import validate, with_defaults
 from workbench.catalog.resolving import resolve
 from workbench.catalog.saved import KIND, VERSION, Saved
-from workbench.catalog.secrets import Hidden, Secrets, Typed, prompt
+from workbench.catalog.secrets import Hidden, Secrets, prompt, typed
 from workbench.catalog.url import check_host
 from workbench.contract.connector import ConnectionConfig, Connector, Manifest, ServerInfo, Tables
 from workbench.contract.errors import DocumentError, SourceError, UnknownConnection, Unsupported
@@ -92,10 +92,7 @@ class Catalog:
         """
         # From here on no variable of any frame of ours shows them.
         url = Secret(url) if isinstance(url, str) else url
-        if isinstance(secret, str):
-            secret = Typed(secret)
-        elif isinstance(secret, Mapping):
-            secret = {key: Typed(value) if isinstance(value, str) else value for key, value in secret.items()}
+        secret = typed(secret)
         hidden: Hidden[Mapping[str, Any]] = Hidden(dict(parameters or {}))
         parameters = None
         wish = Wish(name, url, path, secret, writable, tables or {}, hidden, connector)

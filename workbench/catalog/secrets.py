@@ -10,7 +10,7 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -19,7 +19,7 @@ from workbench.contract.errors import DocumentError, InvalidParameter, SecretMis
 from workbench.contract.secret import Secret
 from workbench.documents.private import private_folder, write_private
 
-__all__ = ["Hidden", "Secrets", "Typed", "environment_reference", "prompt", "shown"]
+__all__ = ["Hidden", "Secrets", "Typed", "environment_reference", "prompt", "shown", "typed"]
 
 SERVICE = "analytics-workbench"
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,64}\.[A-Za-z0-9_-]{1,64}\.[0-9a-f]{12}")
@@ -33,6 +33,15 @@ class Typed(Secret):
     until then it may be a password."""
 
     __slots__ = ()
+
+
+def typed(secret: str | Secret | Mapping[str, str | Secret] | None) -> Secret | Mapping[str, Secret] | None:
+    """What was given for `secret=`, with every plain text wrapped."""
+    if isinstance(secret, str):
+        return Typed(secret)
+    if isinstance(secret, Mapping):
+        return {key: Typed(value) if isinstance(value, str) else value for key, value in secret.items()}
+    return secret
 
 
 class Hidden(Generic[T]):

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 from workbench.catalog import Catalog, Connection, Connections, Saved, places
+from workbench.catalog.secrets import Hidden, typed
 from workbench.contract.connector import ConnectionConfig, Connector
 from workbench.contract.errors import (
     Cancelled,
@@ -389,8 +390,12 @@ def connect(
 ) -> Connection:
     """Saves a connection: `wb.connect("shop", "mysql://analyst@db.example/shop")`, or `path=` for files. The secret
     is asked for, or `"env:NAME"`; it is kept outside the notebook. Other settings go by their names."""
+    # Whatever may hold a secret is wrapped first: no variable of this frame shows it in a traceback.
+    url = Secret(url) if isinstance(url, str) else url
+    secret = typed(secret)
+    given, parameters = Hidden(parameters), {}
     saved: Saved = default().catalog.connect(
-        name, url, path=path, secret=secret, writable=writable, tables=tables, parameters=parameters or None
+        name, url, path=path, secret=secret, writable=writable, tables=tables, parameters=given.value()
     )
     return Connection(default().catalog, saved.name)
 
