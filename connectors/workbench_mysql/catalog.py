@@ -18,8 +18,10 @@ from workbench_mysql.types import Policy
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Known", "find", "listed", "literal", "target"]
+__all__ = ["POSITIONS", "Known", "find", "listed", "literal", "target"]
 
+POSITIONS = "_workbench_positions"
+"""Our own table, in which streams keep their positions; it is not listed."""
 _SYSTEM = ("information_schema", "mysql", "performance_schema", "sys")
 _KINDS = {"BASE TABLE": "table", "SYSTEM VERSIONED": "table", "VIEW": "view", "SYSTEM VIEW": "view"}
 _NO_SUCH = {1049, 1059, 1102, 1103, 1146, 1300, 1366, 3988}
@@ -61,6 +63,7 @@ def listed(link: Link, database: str, like: str, after: str | None, limit: int) 
     """A page of the catalog: the tables of `database`, or without one those of all that are not the server's own."""
     name = "table_name" if database else "concat(table_schema, '.', table_name)"
     where = [f"table_schema = {literal(database)}" if database else f"table_schema not in {_SYSTEM}"]
+    where.append(f"table_name <> '{POSITIONS}'")
     if like:
         pattern = like.replace("\\", "\\\\")  # a backslash is no escape in our patterns
         where.append(f"lower(convert(table_name using utf8mb4)) like lower({literal(pattern)}) collate utf8mb4_bin")

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from workbench.contract.change import Guarantee, WriteSpec
 from workbench.contract.errors import InvalidParameter, StatementRefused, UnknownTable, Unsupported
 from workbench.contract.scan import TableRef
-from workbench_mysql.catalog import find, literal, target
+from workbench_mysql.catalog import POSITIONS, find, literal, target
 from workbench_mysql.link import Link, opened
 from workbench_mysql.predicates import quoted
 from workbench_mysql.values import column_type, fits
-from workbench_mysql.writer import POSITIONS, MySQLWriter
+from workbench_mysql.writer import MySQLWriter
 
 if TYPE_CHECKING:
     from workbench_mysql.connector import MySQLConnector

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Unwritable", "column_type", "constants", "fits"]
 
-_DAY = 86_400_000_000
+_YEAR_1, _YEAR_10000 = -62_135_596_800, 253_402_300_800
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _ESCAPES = str.maketrans({"\\": "\\\\", "'": "''", "\0": "\\0", "\n": "\\n", "\r": "\\r", "\x1a": "\\Z"})
 _KEY_LENGTH = 255
@@ -44,7 +44,11 @@ def constants(column: pa.Array) -> list[str]:
     if pt.is_date(kind):
         return [_date(value) for value in column.cast(pa.date32()).cast(pa.int32()).to_pylist()]
     if pt.is_timestamp(kind):
-        return [_moment(value, _PER_SECOND[kind.unit]) for value in column.cast(pa.int64()).to_pylist()]
+        counts = column.cast(pa.int64())
+        if kind.unit != "ns" and _usual(counts, _PER_SECOND[kind.unit]):
+            texts = counts.cast(pa.timestamp(kind.unit)).cast(pa.string())
+            return ["NULL" if text is None else f"'{text}'" for text in texts.to_pylist()]
+        return [_moment(value, _PER_SECOND[kind.unit]) for value in counts.to_pylist()]
     if pt.is_time(kind) or pt.is_duration(kind):
         whole = column.cast(pa.int32() if pt.is_time32(kind) else pa.int64())
         return [_duration(value, _PER_SECOND[kind.unit]) for value in whole.to_pylist()]
@@ -165,6 +169,14 @@ def _moment(count: int | None, per_second: int) -> str:
         return Unwritable(f"the year {year} is beyond MySQL's")
     clock = f"{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}.{micros:06}"
     return f"'{year:04}-{month:02}-{day:02} {clock}'"
+
+
+def _usual(counts: pa.Array, per_second: int) -> bool:
+    """Whether all moments are of the years 1 to 9999, which pyarrow writes as MySQL reads them."""
+    import pyarrow.compute as pc
+
+    ends = pc.min_max(counts).as_py()
+    return ends["min"] is None or (ends["min"] >= _YEAR_1 * per_second and ends["max"] < _YEAR_10000 * per_second)
 
 
 def _duration(count: int | None, per_second: int) -> str:

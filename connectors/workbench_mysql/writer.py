@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from workbench.contract.change import Changes, Guarantee, Position, Rejects, WriteSpec
 from workbench.contract.errors import ConnectionLost, InvalidParameter, QueryFailed, SourceError, StatementRefused
 from workbench.contract.scan import TableRef
-from workbench_mysql.catalog import literal, target
+from workbench_mysql.catalog import POSITIONS, literal, target
 from workbench_mysql.link import Link
 from workbench_mysql.predicates import quoted
 from workbench_mysql.values import Unwritable, constants
@@ -17,11 +17,10 @@ from workbench_mysql.values import Unwritable, constants
 if TYPE_CHECKING:
     from workbench_mysql.connector import MySQLConnector
 
-__all__ = ["POSITIONS", "MySQLWriter"]
+__all__ = ["MySQLWriter"]
 
 Row = tuple[str, ...]
 
-POSITIONS = "workbench_positions"
 _ROWS, _BYTES = 5_000, 1 << 20
 _SAMPLES = 5
 _OF_THE_ROW = {
@@ -126,7 +125,7 @@ class MySQLWriter:
         """Writes rows; a reason for each that is refused."""
         good = []
         for row in rows:
-            bad = next((value for value in row if isinstance(value, Unwritable)), None)
+            bad = next((value for value in row if type(value) is Unwritable), None)
             if bad is not None:
                 yield f"{_shown(row, self._spec)}: {bad}"
             elif sum(map(len, row)) > self._longest - 4096:

@@ -54,6 +54,8 @@ def load_demo(server: Server) -> None:
     from workbench.contract import ConnectionConfig, Secret
     from workbench_mysql.manifest import MANIFEST
 
+    sys.stdout.write("loading the demo shop (a minute; --empty leaves it out) …\n")
+    sys.stdout.flush()
     config = ConnectionConfig(
         name="shop",
         parameters={"host": server.host, "port": server.port, "user": "writer", "database": server.database},

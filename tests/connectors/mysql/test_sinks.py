@@ -28,7 +28,7 @@ PAIR = pa.schema([pa.field("k", pa.int64()), pa.field("v", pa.string())])
 
 @pytest.fixture
 def shop(mysql_server: Server) -> Iterator[MySQLConnector]:
-    mysql_server.execute("drop table if exists written", "drop table if exists workbench_positions")
+    mysql_server.execute("drop table if exists written", "drop table if exists _workbench_positions")
     connector = MANIFEST.open(config(mysql_server, "writer", writable=True))
     assert isinstance(connector, MySQLConnector)
     yield connector
@@ -120,7 +120,7 @@ def test_rows_and_position_are_one_transaction(shop: MySQLConnector, mysql_serve
     assert writer.guarantee is Guarantee.TRANSACTIONAL
     writer.write(changes(pairs((1, "one"))), 1)
     assert mysql_server.execute("select count(*) from written") == ((0,),)
-    assert mysql_server.execute("select count(*) from workbench_positions") == ((0,),)
+    assert mysql_server.execute("select count(*) from _workbench_positions") == ((0,),)
     writer.commit(Position("s", "gtid:1"))
     writer.write(changes(pairs((2, "two"))), 2)
     mysql_server.execute(f"kill {writer._link.thread_id()}")
@@ -184,7 +184,7 @@ def test_a_read_only_connection_writes_nothing(mysql_server: Server) -> None:
         with pytest.raises(StatementRefused):
             connector.ask(lambda link: link.run("create table nothing (a int)"))
         with pytest.raises(refusal):
-            connector.ask(lambda link: link.run("insert into workbench_positions values ('a', 'b', 'c')"))
+            connector.ask(lambda link: link.run("insert into _workbench_positions values ('a', 'b', 'c')"))
         connector.close()
 
 
