@@ -5,6 +5,7 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 mod columns;
+mod decimal;
 mod mysql;
 
 use columns::{Fixed, Validity, Varying};
