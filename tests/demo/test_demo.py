@@ -273,3 +273,11 @@ def demo_columns() -> tuple[str, ...]:
 
 def test_columns_are_as_said(engine: duckdb.DuckDBPyConnection) -> None:
     assert tuple(row[0] for row in engine.execute("describe events").fetchall()) == demo_columns()
+
+
+def test_everybody_has_the_same_rows(engine: duckdb.DuckDBPyConnection) -> None:
+    """When this fails on purpose (other rows, or a DuckDB that hashes otherwise), let `shape.FORM` grow."""
+    orders = engine.execute("select sum(total), sum(customer_id), sum(quantity) from orders").fetchall()
+    assert [tuple(map(str, row)) for row in orders] == [("232332.22", "973792", "9097")]
+    events = engine.execute("select count(*), sum(value), sum(epoch_us(ts) % 1000000) from events").fetchall()
+    assert [tuple(map(str, row)) for row in events] == [("39733", "177396.01", "19863148588")]

@@ -8,8 +8,9 @@ import importlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
-from types import FrameType
+from types import FrameType, ModuleType
 
 __all__ = ["VERBS", "main"]
 
@@ -63,24 +64,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(prog: str, verb: str, given: list[str]) -> int:
-    module = importlib.import_module(f"workbench.cli.{verb}")
-    parser = argparse.ArgumentParser(
-        prog=prog,
-        description=module.DESCRIPTION,
-        epilog=module.EXAMPLES.replace("workbench ", prog.removesuffix(verb)),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    module.arguments(parser)
-    parser.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
-    if getattr(module, "PASSES_ON", False):
-        options, options_passed = parser.parse_known_args(given)
-        options.passed = [word for word in options_passed if word != "--"]
-    else:
-        options = parser.parse_args(given)
-    signal.signal(signal.SIGTERM, _terminated)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminated)
     try:
-        code: int = module.run(options)
+        module = importlib.import_module(f"workbench.cli.{verb}")
+        code: int = module.run(_options(module, prog, verb, given))
         sys.stdout.flush()
     except KeyboardInterrupt:
         _say(prog, "stopped.")
@@ -91,10 +79,27 @@ def _run(prog: str, verb: str, given: list[str]) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except Exception as error:
-        if options.debug:
+        if "--debug" in given:
             raise
         return _failed(prog, error)
     return code
+
+
+def _options(module: ModuleType, prog: str, verb: str, given: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description=module.DESCRIPTION,
+        epilog=module.EXAMPLES.replace("workbench ", prog.removesuffix(verb)),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    module.arguments(parser)
+    parser.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
+    if not getattr(module, "PASSES_ON", False):
+        return parser.parse_args(given)
+    options, passed = parser.parse_known_args(given)
+    options.passed = [word for word in passed if word != "--"]
+    return options
 
 
 def _failed(prog: str, error: Exception) -> int:

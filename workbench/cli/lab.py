@@ -67,13 +67,17 @@ def _demo() -> None:
 
 
 def examples() -> Path | None:
-    """The example notebooks: in the wheel inside the package, in a checkout beside it."""
+    """The example notebooks: in a checkout beside the package, else where a wheel puts its shared files."""
+    import site
+    import sysconfig
+
     import workbench
 
-    package = Path(workbench.__file__).parent
-    for folder in (package / "_notebooks", package.parent / "notebooks"):
-        if folder.is_dir() and any(folder.glob("*.ipynb")):
-            return folder
+    root = Path(workbench.__file__).parents[1]
+    shared = [Path(base) / "share" / "analytics-workbench" for base in (sysconfig.get_path("data"), site.getuserbase())]
+    for folder in ([root] if (root / "pyproject.toml").is_file() else []) + shared:
+        if any((folder / "notebooks").glob("*.ipynb")):
+            return folder / "notebooks"
     return None
 
 

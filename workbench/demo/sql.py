@@ -1,7 +1,8 @@
 """Small pieces of SQL that both halves of the demo are made with.
 
 Every chance is a hash of the row's own key, a purpose and the seed: rows are made side by side, and the same seed
-gives the same rows whatever the number of threads.
+gives the same rows whatever the number of threads. (Another DuckDB may hash otherwise: a test with known sums notices,
+and then `shape.FORM` has to grow.)
 """
 
 from __future__ import annotations
