@@ -9,6 +9,10 @@ from tests.testing.wire import WireStore
 from workbench.testing import hostile
 from workbench.testing.conformance import ConformanceSuite
 from workbench.testing.memory_store import MemoryStore
+from workbench.testing.suite_catalog import CatalogPromises
+from workbench.testing.suite_readers import ReaderPromises
+from workbench.testing.suite_rows import RowPromises
+from workbench.testing.suite_splits import SplitPromises
 
 
 class TestMemory(ConformanceSuite):
@@ -36,7 +40,7 @@ class HostileStore(MemoryStore):
         return self.NAMES
 
 
-class TestHostile(ConformanceSuite):
+class TestHostile(CatalogPromises, RowPromises, SplitPromises, ReaderPromises):
     @pytest.fixture(scope="class")
     @classmethod
     def store(cls, tmp_path_factory: pytest.TempPathFactory) -> HostileStore:
