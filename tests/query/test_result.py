@@ -146,6 +146,14 @@ def test_equal_names_become_distinct(shop: World) -> None:
     assert result.polars().width == 4
 
 
+def test_a_zone_is_labelled_as_the_engine_does_it(world: World) -> None:
+    moment = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
+    world.put("t", pa.table({"m": pa.array([moment, None], pa.timestamp("us", "UTC")), "n": [1, 2]}))
+    plain, computed = (world.session.sql(f"select m, n from shop.t {tail}") for tail in ("limit 2", "order by n"))
+    assert plain.schema == computed.schema
+    assert plain.arrow().equals(computed.arrow())
+
+
 def test_frames_and_results_by_their_variables(shop: World) -> None:
     arrow = pa.table({"id": [1, 2, 3], "k": ["a", "b", "c"]})
     pq.write_table(arrow, shop.home / "k.parquet")

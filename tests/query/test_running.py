@@ -250,6 +250,14 @@ def test_a_dropped_reader_ends_the_scan(shop: World) -> None:
     eventually(shop.quiet, 2)
 
 
+def test_a_result_that_nobody_holds_any_more_does_not_run_on(shop: World) -> None:
+    result = shop.session.sql("select * from held.orders").start()
+    eventually(lambda: bool(shop.source.running()))
+    table = shop.session.sql("select count(*) from held.orders").start()
+    del result, table
+    eventually(shop.quiet, 2)
+
+
 def test_a_reader_that_sleeps_holds_the_source_up(shop: World) -> None:
     rows = 3_000_000
     shop.put("many", {"id": pa.array(range(rows))})

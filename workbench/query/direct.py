@@ -17,7 +17,7 @@ from duckdb import DuckDBPyConnection
 from workbench.query.names import Resolved
 from workbench.query.statement import Kind, Statement
 
-__all__ = ["Direct", "nothing_left", "shape"]
+__all__ = ["Direct", "handed_on", "nothing_left", "same_types", "shape"]
 
 _NOTHING_LEFT = frozenset({"PROJECTION", "PYTHON_ARROW_SCAN", "STREAMING_LIMIT"})
 
@@ -60,6 +60,28 @@ def nothing_left(cursor: DuckDBPyConnection, sql: str, parameters: Mapping[str, 
             return False
         waiting += operator.get("children", ())
     return True
+
+
+def same_types(schema: pa.Schema, columns: tuple[str, ...], wanted: pa.Schema) -> bool:
+    """Whether the table's columns are what DuckDB would give; the label of a time zone may be another."""
+    return len(columns) == len(wanted) and all(
+        _zoneless(schema.field(name).type) == _zoneless(kind) for name, kind in zip(columns, wanted.types, strict=True)
+    )
+
+
+def handed_on(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The batch's columns under the schema's names and labels; no value is touched."""
+    if batch.schema.equals(schema):
+        return batch
+    columns = [
+        column if column.type == kind else column.cast(kind)
+        for column, kind in zip(batch.columns, schema.types, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _zoneless(kind: pa.DataType) -> pa.DataType:
+    return pa.timestamp(kind.unit, "UTC") if pa.types.is_timestamp(kind) and kind.tz is not None else kind
 
 
 def _limit(modifiers: list[dict[str, Any]]) -> int | None:

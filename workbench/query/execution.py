@@ -48,10 +48,12 @@ def _at_exit() -> None:
     """The interpreter must not end under threads that DuckDB runs our sources in: that aborts the process."""
     live = [execution for execution in _live if not execution.wait_closed(0)]
     for execution in live:
-        execution.stop()
+        execution.stop(nudge=False)  # no thread can be started any more
     deadline = time.monotonic() + EXIT_SECONDS
-    for execution in live:
-        execution.wait_closed(max(0.0, deadline - time.monotonic()))
+    while live and time.monotonic() < deadline:
+        for execution in live:
+            execution.job.stop()
+        live = [execution for execution in live if not execution.wait_closed(0.02)]
 
 
 class Job(Protocol):
@@ -178,7 +180,7 @@ class Execution:
 
     # --- stopping
 
-    def stop(self, reason: BaseException | None = None) -> None:
+    def stop(self, reason: BaseException | None = None, *, nudge: bool = True) -> None:
         """Whoever waits gets the reason (Cancelled) at once; the sources' work is ended behind it. Idempotent; does
         nothing to an execution that is done."""
         with self._changed:
@@ -186,7 +188,8 @@ class Execution:
                 return
             self._reason = reason or Cancelled()
             self._fail(self._reason)
-        threading.Thread(target=self._nudge, name="workbench-stop", daemon=True).start()
+        if nudge:
+            threading.Thread(target=self._nudge, name="workbench-stop", daemon=True).start()
 
     def _nudge(self) -> None:
         """DuckDB forgets an interrupt that comes between two of its steps: so it is told until it has heard."""

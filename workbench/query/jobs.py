@@ -18,7 +18,7 @@ from workbench.contract.scan import ScanPlan, ScanRequest
 from workbench.execution.scan import Scan, ScanStats, Source
 from workbench.execution.spool import Spool
 from workbench.query import source
-from workbench.query.direct import nothing_left, shape
+from workbench.query.direct import handed_on, nothing_left, same_types, shape
 from workbench.query.engine import Engine, Limits
 from workbench.query.explain import Applied, SourceReport
 from workbench.query.lookup import LocalTarget, RemoteTarget, Target
@@ -185,7 +185,7 @@ class QueryJob:
             (ask, target), prepared = asks[0], self._prepared
             found = shape(prepared.statement, prepared.resolved, target.schema)
             if found is not None:
-                same = [target.schema.field(name).type for name in found.columns] == self._seen.types
+                same = same_types(target.schema, found.columns, self._seen)
                 if same and nothing_left(cursor, prepared.resolved.sql, prepared.parameters):
                     return stage.direct(Ask(ask.name, found.columns, ask.predicates), target, found.limit)
         stage.plan()
@@ -320,7 +320,7 @@ def distinct_names(schema: pa.Schema) -> pa.Schema:
 
 def _renamed(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     for batch in batches:
-        yield batch if batch.schema.equals(schema) else pa.RecordBatch.from_arrays(batch.columns, schema=schema)
+        yield handed_on(batch, schema)
 
 
 def _figures(stats: list[ScanStats]) -> tuple[int, int, float | None]:

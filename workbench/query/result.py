@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from workbench.contract.errors import LimitExceeded, UsageError
+from workbench.execution.dropped import when_dropped
 from workbench.execution.spool import Spool
 from workbench.query.delivery import Direct, Spooled
 from workbench.query.execution import Delivery, Execution, Job, Progress
@@ -73,6 +74,11 @@ class Result:
         self._execution: Execution | None = None
         self._spooled: Spooled | None = None
 
+    @property
+    def text(self) -> str:
+        """The statement as it was written."""
+        return self._runner.text
+
     # --- handing over
 
     def arrow(self) -> pa.Table:
@@ -111,8 +117,7 @@ class Result:
         """The batches of `reader()` as a generator, whose `close()` ends the source's work at once."""
         if self._execution is not None:
             return self._batches(lambda: False)
-        direct = Direct()
-        return self._taken(self._runner.start(self._runner.job(), direct), direct)
+        return self._taken(*self._direct())
 
     def write(self, path: str | os.PathLike[str]) -> int:
         """Writes all rows to a `.parquet`, `.csv`, `.arrow`, `.json` or `.jsonl` file (JSON: one object a line), which
@@ -256,6 +261,8 @@ class Result:
             if self._execution is None:
                 self._spooled = Spooled(self._runner.spool)
                 self._execution = self._runner.start(self._runner.job(), self._spooled)
+                # What nobody can look at any more need not run on.
+                when_dropped(self, self._execution.stop)
             return self._execution
 
     def _spool(self) -> tuple[Execution, Spool]:
@@ -292,25 +299,32 @@ class Result:
             raise _capped(spool)
 
     def _streamed(self) -> pa.RecordBatchReader:
-        direct = Direct()
-        execution = self._runner.start(self._runner.job(), direct)
+        execution, direct, held = self._direct()
         schema = execution.wait_bound(self._runner.on_progress())
-        return pa.RecordBatchReader.from_batches(schema, self._taken(execution, direct))
+        return pa.RecordBatchReader.from_batches(schema, self._taken(execution, direct, held))
 
-    def _taken(self, execution: Execution, direct: Direct) -> Iterator[pa.RecordBatch]:
+    def _direct(self) -> tuple[Execution, Direct, _Held]:
+        """An execution for one reader. When the last of these is dropped, it is stopped."""
+        direct, held = Direct(), _Held()
+        execution = self._runner.start(self._runner.job(), direct)
+        when_dropped(held, direct.close)
+        when_dropped(held, execution.stop)
+        return execution, direct, held
+
+    def _taken(self, execution: Execution, direct: Direct, held: _Held) -> Iterator[pa.RecordBatch]:
         on_progress = self._runner.on_progress()
-        try:
-            while True:
-                execution.wait(direct.ready, on_progress)
-                batch = direct.take()
-                if batch is None:
-                    if execution.done and not direct.ready():
-                        return
-                    continue
+        # However this generator ends, its arguments go, and with them what holds the source up.
+        while True:
+            execution.wait(direct.ready, on_progress)
+            batch = direct.take()
+            if batch is not None:
                 yield batch
-        finally:
-            direct.close()
-            execution.stop()
+            elif execution.done and not direct.ready():
+                return
+
+
+class _Held:
+    """Something that can be dropped."""
 
 
 def _capped(spool: Spool) -> LimitExceeded:

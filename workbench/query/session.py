@@ -11,6 +11,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import duckdb
+
 from workbench.catalog import Catalog, Connection, Connections, Saved, places
 from workbench.catalog.secrets import Hidden, typed
 from workbench.contract.connector import ConnectionConfig, Connector
@@ -104,8 +106,7 @@ class Session:
         and what the sources raise when they are asked for their columns.
         """
         known = variables if variables is not None else self.variables
-        with self._engine.parser() as parser:
-            statement = parse(text, parser)
+        statement = self._parsed(text)
         if statement.kind is Kind.DROP:
             return self._dropped(statement)
         prepared = self._prepared(statement, parameters, known)
@@ -199,6 +200,16 @@ class Session:
         self._engine.close()
 
     # --- inside
+
+    def _parsed(self, text: str) -> Statement:
+        try:
+            with self._engine.parser() as parser:
+                return parse(text, parser)
+        except duckdb.FatalException:
+            # An earlier statement has broken the engine: a new one, once.
+            self._engine.renew()
+            with self._engine.parser() as parser:
+                return parse(text, parser)
 
     def _prepared(
         self, statement: Statement, parameters: Mapping[str, object] | None, variables: Variables | None

@@ -7,10 +7,9 @@ planned and started side by side, and when DuckDB asks again it gets their batch
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
 
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CLOSE_SECONDS", "Ask", "Feed", "LocalSource", "RemoteSource", "Stage"]
 
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 WORKERS = 4
 CLOSE_SECONDS = 2.0
 """So long the end of a statement waits for its sources to end; what takes longer ends behind it."""
@@ -239,11 +240,7 @@ class Stage:
             ask, target, count = item
             return self._planned(ask, target, again=count > 1 or self._recursive, foreseen=True)
 
-        if len(asks) > 1:
-            with ThreadPoolExecutor(len(asks), "workbench-plan") as pool:
-                feeds = list(pool.map(planned, asks))
-        else:
-            feeds = [planned(item) for item in asks]
+        feeds = _side_by_side(planned, asks)
         with self._lock:
             for feed in feeds:
                 self._feeds.setdefault(feed.ask, []).append(feed)
@@ -305,3 +302,26 @@ class Stage:
             error.connection = error.connection or target.connection
             raise
         return Feed(self, ask, target, plan, again, foreseen)
+
+
+def _side_by_side(work: Callable[[Item], Made], items: Sequence[Item]) -> list[Made]:
+    """The work on all items at once, each in a thread; raises the first item's error."""
+    if len(items) == 1:
+        return [work(items[0])]
+    made: dict[int, Made] = {}
+    failed: dict[int, BaseException] = {}
+
+    def one(number: int, item: Item) -> None:
+        try:
+            made[number] = work(item)
+        except BaseException as error:  # noqa: BLE001  # raised in the thread that asked
+            failed[number] = error
+
+    threads = [threading.Thread(target=one, args=pair, name="workbench-plan", daemon=True) for pair in enumerate(items)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for number in sorted(failed):
+        raise failed[number]
+    return [made[number] for number in range(len(items))]

@@ -79,7 +79,8 @@ class Statement:
 
 
 def parse(text: str, parser: DuckDBPyConnection) -> Statement:
-    """Raises SqlSyntaxError with the place, and StatementRefused by the statement's name."""
+    """Raises SqlSyntaxError with the place, StatementRefused by the statement's name, and DuckDB's FatalException
+    where the parser's instance is broken."""
     if "\0" in text:
         raise SqlSyntaxError("The statement holds a NUL character", *Text(text).place(text.index("\0")))
     if any("\ud800" <= sign <= "\udfff" for sign in text):
@@ -90,6 +91,8 @@ def parse(text: str, parser: DuckDBPyConnection) -> Statement:
     _nesting(text, words)
     try:
         found = parser.extract_statements(text)
+    except duckdb.FatalException:
+        raise
     except duckdb.Error as error:
         raise syntax_error(error, text) from None
     if not found:
