@@ -100,7 +100,7 @@ def _table(result: Result, rows: int, output: Path | None, progress: Any) -> Non
     from workbench.cli.screen import aligned, cells
 
     if rows > 0:
-        table = result.head(rows)
+        table = result.head(rows, patience=0.2)
         count = result.rows
         more = count.state != "exact" or count.rows > table.num_rows
         total = f" of {count.rows:,}" if count.state == "exact" else ""
@@ -111,7 +111,7 @@ def _table(result: Result, rows: int, output: Path | None, progress: Any) -> Non
     text = aligned(table.column_names, body, right) if table.column_names else "(no columns)"
     said = f"{table.num_rows:,} row{'' if table.num_rows == 1 else 's'}"
     if more:
-        said = f"first {table.num_rows:,} rows{total or '; there are more'} (--rows 0 shows all)"
+        said = f"first {table.num_rows:,} rows{total or ', and there are more'}; --rows 0 shows all"
     result.close()
     if output is None:
         print(text)
