@@ -324,8 +324,8 @@ def _renamed(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[p
 
 
 def _figures(stats: list[ScanStats]) -> tuple[int, int, float | None]:
-    splits = sum(one.splits for one in stats)
-    fraction = sum(one.splits_done for one in stats) / splits if splits else None
+    fractions = [one.fraction for one in stats if one.fraction is not None]
+    fraction = sum(fractions) / len(stats) if stats and len(fractions) == len(stats) else None
     return sum(one.rows_moved for one in stats), sum(one.bytes_received for one in stats), fraction
 
 
