@@ -87,7 +87,14 @@ class MySQLConnector:
         if not found:
             raise InvalidParameter("native_id", f"`{native_id[:80]}` is none of this connector's")
         thread, mark = int(found[1]), found[2]
-        self.ask(lambda link: _stop(link, thread, mark))
+        try:
+            self.ask(lambda link: _stop(link, thread, mark))
+        except ConnectionLost:  # the pool is closed, or what was in it is: work is ended all the same
+            link = opened(self.config, self.faults)
+            try:
+                _stop(link, thread, mark)
+            finally:
+                link.drop()
 
     def close(self) -> None:
         self.pool.close()

@@ -101,6 +101,13 @@ class Link(Connection):
             cursor.execute(text)
             return tuple(cursor.fetchall())
 
+    def explained(self, text: str) -> dict[str, Any]:
+        """The first line of the server's plan for a statement, by column name in small letters."""
+        with self._faults.translated(text), self.cursor() as cursor:
+            cursor.execute("explain format=traditional " + text)
+            names = [str(column[0]).lower() for column in cursor.description]
+            return dict(zip(names, cursor.fetchone() or (), strict=False))
+
     def guard(self, seconds: float) -> None:
         """Makes the server end statements after so many seconds; asks it only when that is another figure."""
         if seconds != self.guarded:

@@ -8,7 +8,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from workbench.contract.change import Position
-from workbench.contract.errors import Cancelled, ConnectionLost, InvalidParameter, QueryFailed, SourceError, UsageError
+from workbench.contract.errors import (
+    Cancelled,
+    ConnectionLost,
+    InvalidParameter,
+    QueryFailed,
+    SourceError,
+    SourceTimeout,
+    UsageError,
+)
 from workbench.contract.scan import Control, Split
 from workbench_mysql import wire
 from workbench_mysql.link import Link
@@ -191,6 +199,8 @@ class MySQLReader:
         if not isinstance(error, SourceError):
             return error
         error.connection = error.connection or self._connector.config.name
+        if isinstance(error, SourceTimeout):
+            return SourceTimeout(error.what, self._control.guard or self._connector.guard, error.connection)
         self._connector.forget(self._split.table)
         if self._changes and isinstance(error, ConnectionLost):
             why = "the connection was lost before the answer, so nobody knows whether it took effect"

@@ -184,14 +184,10 @@ def _text(base: str, where: Sequence[str], limit: int | None) -> str:
 
 def _expected(link: Link, text: str, otherwise: int | None) -> int | None:
     """How many rows the server thinks it will look at."""
-    with link._faults.translated(text), link.cursor() as cursor:
-        cursor.execute("explain format=traditional " + text)
-        names = [str(column[0]).lower() for column in cursor.description]
-        first = cursor.fetchone()
-    if first is None or "rows" not in names:
+    line = link.explained(text)
+    if "rows" not in line:
         return otherwise
-    rows = first[names.index("rows")]
-    return 0 if rows is None else int(rows)
+    return 0 if line["rows"] is None else int(line["rows"])
 
 
 def _notes(known: Known, count: int) -> tuple[str, ...]:

@@ -121,7 +121,7 @@ def test_the_guard_is_the_servers(mysql_server: Server, shop: MySQLConnector) ->
     for _ in range(2):
         plan = shop.tables.native("select count(*) from information_schema.columns a, information_schema.columns b,"
                                   " information_schema.columns c, information_schema.columns d")  # fmt: skip
-        with pytest.raises(SourceTimeout):
+        with pytest.raises(SourceTimeout, match=r"longer than 0\.5 s"):
             read_split(shop, plan.splits[0], RecordingControl(guard=0.5))
     assert point(shop)
 
@@ -338,3 +338,27 @@ def test_closing_a_reader_lets_go_who_waits(mysql_server: Server, shop: MySQLCon
     assert not waiter.is_alive()
     assert isinstance(outcome[0], Cancelled)
     eventually(lambda: not any("wb-waits0000000-1" in text for _, _, text in mysql_server.running()))
+
+
+def test_closing_the_connector_first_leaves_nothing_running(
+    mysql_server: Server, shop: MySQLConnector, eventually: Eventually
+) -> None:
+    control = RecordingControl("wb-closedfirst-1")
+    reader = shop.tables.read(shop.tables.native(SLOW).splits[0], control)
+    outcome: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            list(reader)
+        except BaseException as error:  # noqa: BLE001 (looked at below)
+            outcome.append(error)
+
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    eventually(lambda: any("wb-closedfirst-1" in text for _, _, text in mysql_server.running()))
+    shop.close()
+    reader.close()
+    waiter.join(2)
+    eventually(lambda: not any("wb-closedfirst-1" in text for _, _, text in mysql_server.running()))
+    assert control.open == []
+    assert isinstance(outcome[0], Cancelled)
