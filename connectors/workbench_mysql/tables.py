@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from workbench.contract.errors import UnknownColumn
-from workbench.contract.predicate import Applied, Predicate, columns_of
+from workbench.contract.predicate import Applied, Column, Compare, Predicate, columns_of
 from workbench.contract.scan import Control, ScanPlan, ScanRequest, Split, TableInfo, TableRef
 from workbench.kit.levels import Fragment
 from workbench_mysql import splits, statement, wire
@@ -120,6 +120,8 @@ class MySQLTables:
         estimate = known.rows
         if known.key is None or request.splits < 2 or request.limit is not None or (estimate or 0) < splits.SMALL:
             return estimate, ()
+        if any(_pins(predicate, known.key) for predicate in request.predicates):
+            return None, ()
         if any(found.text for found in fragments.values()):
             estimate = _expected(link, text, estimate)
             if estimate is None or estimate < splits.SMALL:
@@ -180,6 +182,11 @@ def _cheapest(known: Known) -> str:
 def _text(base: str, where: Sequence[str], limit: int | None) -> str:
     text: str = base + (" where " + " and ".join(where) if where else "")
     return text if limit is None else f"{text} limit {limit}"
+
+
+def _pins(predicate: Predicate, key: str) -> bool:
+    """Whether all rows have one value of the key, so that ranges of it would be one range."""
+    return isinstance(predicate, Compare) and predicate.op == "=" and predicate.column == Column((key,))
 
 
 def _expected(link: Link, text: str, otherwise: int | None) -> int | None:
