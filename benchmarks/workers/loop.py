@@ -15,6 +15,7 @@ def serve(do, check=lambda result: result):
             result = do(task)
             cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
             reply = {"cpu": cpu, "wall": wall, "answer": check(result)}
+            del result  # else the next one is made beside it
         except BaseException as error:  # noqa: BLE001 (connectorx raises outside of Exception)
             reply = {"error": f"{type(error).__name__}: {error}"[:2000]}
         print(json.dumps(reply, default=str), flush=True)
