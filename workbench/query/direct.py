@@ -24,10 +24,12 @@ _NOTHING_LEFT = frozenset({"PROJECTION", "PYTHON_ARROW_SCAN", "STREAMING_LIMIT"}
 
 @dataclass(frozen=True)
 class Direct:
-    """`columns` of the table in the order of the result; `limit` where any so many rows will do."""
+    """`columns` of the table in the order of the result; `limit` where any so many rows will do; `spelt`: the text
+    has the columns' names as the table has them, and gives no others."""
 
     columns: tuple[str, ...]
     limit: int | None
+    spelt: bool
 
 
 def shape(statement: Statement, resolved: Resolved[Any], schema: pa.Schema) -> Direct | None:
@@ -46,8 +48,15 @@ def shape(statement: Statement, resolved: Resolved[Any], schema: pa.Schema) -> D
     if not plain or table.get("type") != "BASE_TABLE" or table.get("sample") or table.get("column_name_alias"):
         return None
     limit = _limit(node.get("modifiers") or [])
-    columns = _columns(node.get("select_list") or [], schema)
-    return Direct(columns, limit) if columns is not None and limit != -1 else None
+    items = node.get("select_list") or []
+    columns = _columns(items, schema)
+    if columns is None or limit == -1:
+        return None
+    spelt = all(
+        item.get("class") == "STAR" or (not item.get("alias") and item.get("column_names", [""])[-1] in schema.names)
+        for item in items
+    )
+    return Direct(columns, limit, spelt)
 
 
 def nothing_left(cursor: DuckDBPyConnection, sql: str, parameters: Mapping[str, object] | None) -> bool:

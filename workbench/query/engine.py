@@ -21,6 +21,7 @@ import duckdb
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
 __all__ = ["Engine", "Limits"]
@@ -48,6 +49,8 @@ class Engine:
     registers is seen by another."""
 
     def __init__(self, limits: Limits) -> None:
+        self.types: dict[pa.DataType, pa.DataType] = {}
+        """Column types that went through, and what came out: the same values, another label at most."""
         self._limits = limits
         self._lock = threading.Lock()
         self._connection: DuckDBPyConnection | None = None

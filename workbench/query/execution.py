@@ -207,7 +207,7 @@ class Execution:
 
     def _tick(self) -> None:
         if (early := self.job.failed_early()) is not None:
-            self.stop(early)
+            self.stop(self.job.translated(early))
         elif self._seconds is not None and self.seconds > self._seconds:
             hint = "Ask for less, or raise the limit `seconds` of the session."
             self.stop(LimitExceeded("seconds", f"{self._seconds:g}", hint))

@@ -23,6 +23,7 @@ from workbench.query.engine import Engine, Limits
 from workbench.query.explain import Applied, SourceReport
 from workbench.query.lookup import LocalTarget, RemoteTarget, Target
 from workbench.query.names import Resolved
+from workbench.query.plain import conditions
 from workbench.query.stage import CLOSE_SECONDS, Ask, Feed, LocalSource, RemoteSource, Stage
 from workbench.query.statement import Kind, Statement
 from workbench.query.tokens import Splice
@@ -79,7 +80,12 @@ class QueryJob:
         return " ".join(self._prepared.statement.text.split())[:200]
 
     def open(self, run: Run) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-        stage, cursor = self._open(run)
+        stage = self._staged(run)
+        if (feed := self._unrehearsed(stage)) is not None:
+            stage.start([feed])
+            assert self._seen is not None
+            return self._seen, _renamed(feed.batches(), self._seen)
+        cursor = self._open(stage)
         if self._prepared.remotes:
             cursor.begin()
             if (feed := self._prepare(stage, cursor)) is not None:
@@ -96,9 +102,11 @@ class QueryJob:
     def plan(self, run: Run) -> list[SourceReport]:
         """The rehearsal and the plans alone; nothing is started at the sources."""
         try:
-            stage, cursor = self._open(run)
-            cursor.begin()
-            self._prepare(stage, cursor)
+            stage = self._staged(run)
+            if self._unrehearsed(stage) is None:
+                cursor = self._open(stage)
+                cursor.begin()
+                self._prepare(stage, cursor)
             return [_report(feed.target, feed.plan, None, feed.foreseen, feed.again) for feed in stage.feeds]
         finally:
             self.close()
@@ -154,7 +162,7 @@ class QueryJob:
 
     # --- inside
 
-    def _open(self, run: Run) -> tuple[Stage, DuckDBPyConnection]:
+    def _staged(self, run: Run) -> Stage:
         resolved, limits = self._prepared.resolved, self._limits
         stage = Stage(
             run,
@@ -163,11 +171,35 @@ class QueryJob:
             recursive=resolved.recursive or self._prepared.statement.pivots,
             protect=self._protect,
         )
-        cursor = self._engine.cursor()
         with self._lock:
-            self._stage, self._cursor = stage, cursor
+            self._stage = stage
             if self._stopping:
                 stage.stop()
+        return stage
+
+    def _unrehearsed(self, stage: Stage) -> Feed | None:
+        """The feed of a statement whose text alone says what to ask of its one table, where DuckDB has shown before
+        what it makes of the types."""
+        prepared = self._prepared
+        targets = list(prepared.resolved.targets.values())
+        if len(targets) != 1 or not isinstance(target := targets[0], RemoteTarget):
+            return None
+        found = shape(prepared.statement, prepared.resolved, target.schema)
+        if found is None or not found.spelt:
+            return None
+        wanted = conditions(prepared.statement.tree.get("where_clause"), target.schema, prepared.parameters)
+        known = [self._engine.types.get(target.schema.field(name).type) for name in found.columns]
+        if wanted is None or None in known:
+            return None
+        self._seen = pa.schema(list(zip(found.columns, known, strict=True)))
+        (name,) = prepared.resolved.targets
+        return stage.direct(Ask(name, found.columns, wanted), target, found.limit)
+
+    def _open(self, stage: Stage) -> DuckDBPyConnection:
+        resolved = self._prepared.resolved
+        cursor = self._engine.cursor()
+        with self._lock:
+            self._cursor = cursor
         several = resolved.references > 1
         for name, target in resolved.targets.items():
             if isinstance(target, LocalTarget):
@@ -175,7 +207,7 @@ class QueryJob:
             else:
                 rows = self._estimate(target) if several else None
                 source.register(cursor, name, RemoteSource(stage, name, target, rows))
-        return stage, cursor
+        return cursor
 
     def _prepare(self, stage: Stage, cursor: DuckDBPyConnection) -> Feed | None:
         """Rehearses and plans; gives the feed whose rows are the result as they are, where there is one."""
@@ -186,6 +218,9 @@ class QueryJob:
             found = shape(prepared.statement, prepared.resolved, target.schema)
             if found is not None:
                 same = same_types(target.schema, found.columns, self._seen)
+                if same:
+                    kinds = [target.schema.field(name).type for name in found.columns]
+                    self._engine.types.update(zip(kinds, self._seen.types, strict=True))
                 if same and nothing_left(cursor, prepared.resolved.sql, prepared.parameters):
                     return stage.direct(Ask(ask.name, found.columns, ask.predicates), target, found.limit)
         stage.plan()

@@ -113,7 +113,7 @@ class Feed:
         types = self.schema.types
         for batch in batches:
             if batch.schema.types != types:
-                raise SnapshotChanged(str(self.target.table), "its columns have other types", self.target.connection)
+                raise _changed(self.target)
             yield batch
 
 
@@ -301,7 +301,14 @@ class Stage:
         except SourceError as error:
             error.connection = error.connection or target.connection
             raise
+        for field in plan.schema:
+            if (at := target.schema.get_field_index(field.name)) >= 0 and target.schema.field(at).type != field.type:
+                raise _changed(target)
         return Feed(self, ask, target, plan, again, foreseen)
+
+
+def _changed(target: RemoteTarget) -> SnapshotChanged:
+    return SnapshotChanged(str(target.table), "its columns have other types", target.connection)
 
 
 def _side_by_side(work: Callable[[Item], Made], items: Sequence[Item]) -> list[Made]:
