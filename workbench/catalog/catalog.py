@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from workbench.contract.errors import DocumentError, SourceError, UnknownConnect
 from workbench.contract.scan import TableInfo, TableRef
 from workbench.contract.secret import Secret
 from workbench.documents import DocumentStore
+from workbench.documents.store import stamp_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,6 +33,18 @@ __all__ = ["Catalog"]
 
 _TTL = 60.0
 _CACHED = 512
+_PLACES = ("WORKBENCH_HOME", "XDG_DATA_HOME", "HOME")
+"""What decides where the documents are, where no home is given."""
+
+
+@dataclass(frozen=True)
+class _Held:
+    """What was read of a document; right as long as `place` and the file's `stamp` are the same."""
+
+    place: tuple[str | None, ...]
+    path: str
+    stamp: tuple[int, ...]
+    saved: Saved
 
 
 class Catalog:
@@ -51,6 +65,7 @@ class Catalog:
         self._lock = threading.RLock()
         self._writing = threading.RLock()  # apart, for somebody may be typing a password under it
         self._opened: dict[str, tuple[tuple[int, ...], Connector]] = {}
+        self._documents: dict[str, _Held] = {}
         self._pid = os.getpid()
         self._cache = Cache(_TTL, _CACHED, clock)
         self._secrets: Secrets | None = None
@@ -111,8 +126,14 @@ class Catalog:
 
     def saved(self, name: str) -> Saved:
         """Raises UnknownConnection with near names, DocumentError."""
-        name = self._known(name)
-        return Saved.of(self.store.load(KIND, name, VERSION))
+        if (held := self._held(name)) is not None:
+            return held.saved
+        name, place, store = self._known(name), self._place(), self.store
+        stamp = store.stamp(KIND, name)
+        saved = Saved.of(store.load(KIND, name, VERSION))
+        if stamp is not None:
+            self._documents[name] = _Held(place, os.fspath(store.path(KIND, name)), stamp, saved)
+        return saved
 
     def manifest(self, name: str) -> Manifest:
         """Of the connection's connector."""
@@ -132,13 +153,16 @@ class Catalog:
             with_defaults(saved.parameters, manifest.parameters),
             found,
             saved.writable,
-            saved.tables,
+            {table: dict(settings) for table, settings in saved.tables.items()},
         )
 
     def open(self, name: str) -> Connector:
         """The connector: one per process and connection, opened anew when the connection was saved again."""
-        name = self._known(name)
-        stamp = self.store.stamp(KIND, name) or ()
+        if (document := self._held(name)) is not None:
+            stamp = document.stamp
+        else:
+            name = self._known(name)
+            stamp = self.store.stamp(KIND, name) or ()
         with self._lock:
             if self._pid != os.getpid():
                 # A fork: the sockets are the parent's, so they are let go without a word to the servers.
@@ -214,6 +238,16 @@ class Catalog:
         except SourceError as error:
             error.connection = error.connection or connection
             raise
+
+    def _place(self) -> tuple[str | None, ...]:
+        return () if self._home is not None else tuple(os.environ.get(name) for name in _PLACES)
+
+    def _held(self, name: str) -> _Held | None:
+        """What was read of the document before, if it is still as it was: one look at the file."""
+        held = self._documents.get(name)
+        if held is None or held.place != self._place():
+            return None
+        return held if stamp_of(held.path) == held.stamp else None
 
     def _known(self, name: str) -> str:
         names = self.names()

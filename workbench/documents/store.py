@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from workbench.contract.errors import DocumentError, InvalidParameter
 from workbench.documents.private import private_folder, write_private
 
-__all__ = ["Document", "DocumentStore"]
+__all__ = ["Document", "DocumentStore", "stamp_of"]
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LARGEST = 16 << 20
@@ -56,7 +56,7 @@ class DocumentStore:
         return document
 
     def _read(self, kind: str, name: str) -> Document | None:
-        path = self._path(kind, name)
+        path = self.path(kind, name)
         try:
             with path.open("rb") as file:
                 data = file.read(_LARGEST + 1)
@@ -69,7 +69,7 @@ class DocumentStore:
     def save(self, kind: str, name: str, body: Mapping[str, Any], version: int = 1) -> Document:
         """Saves the document in place of the one before. Raises DocumentError, and changes nothing, when `body` is
         not plain JSON or the one before is of a newer version."""
-        path = self._path(kind, name)
+        path = self.path(kind, name)
         document = Document(kind, name, version, dict(body))
         whole = {"kind": kind, "name": name, "version": version, "body": document.body}
         try:
@@ -101,7 +101,7 @@ class DocumentStore:
 
     def remove(self, kind: str, name: str) -> None:
         """Removes the document; one that cannot be read is set aside. Raises DocumentError when it is not there."""
-        path = self._path(kind, name)
+        path = self.path(kind, name)
         try:
             if self._read(kind, name) is None:
                 raise DocumentError(f"{kind}/{name}", "is not there.")
@@ -113,13 +113,10 @@ class DocumentStore:
 
     def stamp(self, kind: str, name: str) -> tuple[int, ...] | None:
         """Differs whenever the document was saved again, by whomever; None when it is not there."""
-        try:
-            state = self._path(kind, name).stat()
-        except FileNotFoundError:
-            return None
-        return state.st_ino, state.st_mtime_ns, state.st_size
+        return stamp_of(os.fspath(self.path(kind, name)))
 
-    def _path(self, kind: str, name: str) -> Path:
+    def path(self, kind: str, name: str) -> Path:
+        """Where the document is, or would be. Raises InvalidParameter."""
         _check("kind", kind)
         _check("name", name)
         return self._folder / kind / f"{name}.json"
@@ -134,6 +131,15 @@ class DocumentStore:
                 continue
             return aside
         raise AssertionError
+
+
+def stamp_of(path: str) -> tuple[int, ...] | None:
+    """Of the document at a path; see `DocumentStore.stamp`."""
+    try:
+        state = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return state.st_ino, state.st_mtime_ns, state.st_size
 
 
 def _newer(document: Document, known: int) -> DocumentError:
