@@ -98,19 +98,25 @@ def environment(*requirements: str) -> Path:
 
 
 def rounds(
-    sides: Sequence[Side], task: str, count: int, server: int | None = None, same: Callable[[Any], Any] = lambda a: a
+    sides: Sequence[Side],
+    task: str | Callable[[int], str],
+    count: int,
+    server: int | None = None,
+    same: Callable[[Any], Any] = lambda a: a,
 ) -> dict[str, list[Cost]]:
-    """`count` paired rounds after one to warm up; raises when the sides' answers differ."""
+    """`count` paired rounds after one to warm up; raises when the sides' answers differ. A task that is a function
+    of the round's number is another one each round, the same for all sides."""
     costs: dict[str, list[Cost]] = {side.name: [] for side in sides}
     for number in range(count + 1):
+        asked = task if isinstance(task, str) else task(number)
         turned = [*sides[number % len(sides) :], *sides[: number % len(sides)]]
         for side in turned:
-            cost = side.run(task, server)
+            cost = side.run(asked, server)
             if number:
                 costs[side.name].append(cost)
         answers = {side.name: same(costs[side.name][-1].answer) for side in sides if costs[side.name]}
         if len({json.dumps(answer, sort_keys=True) for answer in answers.values()}) > 1:
-            raise RuntimeError(f"the sides do not agree on {task!r}: {answers}")
+            raise RuntimeError(f"the sides do not agree on {asked!r}: {answers}")
     return costs
 
 
