@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["MySQLTables"]
 
 _FRESH = 60.0
-"""Seconds for which a table's keys and estimates are believed; its columns are asked for every time."""
+"""Seconds for which a table's keys and estimates are believed; its columns are asked for again."""
+_CHECKED = 1.0
+"""Seconds for which its columns are believed, too: each read compares them with what the server then sends."""
 _NATIVE = TableRef("(native)")
 
 
@@ -33,6 +35,7 @@ class MySQLTables:
 
     def __init__(self, connector: MySQLConnector) -> None:
         self._connector = connector
+        self._checked: dict[TableRef, tuple[Known, float]] = {}
 
     def list(self, like: str = "", after: str | None = None, limit: int = 1000) -> Sequence[TableInfo]:
         return self._connector.ask(lambda link: listed(link, self._connector.database, like, after, limit))
@@ -63,6 +66,9 @@ class MySQLTables:
         known = self._connector.known(request.table)
         if known is None or time.monotonic() - known.seen > _FRESH:
             return self._find(link, request.table)
+        checked, when = self._checked.get(request.table, (known, known.seen))
+        if checked is known and time.monotonic() - when < _CHECKED:
+            return known
         text = f"select * from {known.target}"
         with self._connector.faults.translated(text):
             try:
@@ -75,6 +81,9 @@ class MySQLTables:
         schema = now.schema(self._connector.policy)
         if schema.names != known.schema.names or schema.types != known.schema.types:
             return self._find(link, request.table)
+        if len(self._checked) > 1000:
+            self._checked.clear()
+        self._checked[request.table] = known, time.monotonic()
         return known
 
     def _plan(self, link: Link, request: ScanRequest) -> ScanPlan:

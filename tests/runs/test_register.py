@@ -167,6 +167,7 @@ def test_old_runs_that_are_over_are_dropped_and_unfinished_ones_kept(register: R
     for _ in range(KEPT):
         clock.now += 1
         register.begin("query", "q").finish("done")
+    clock.now += 1
     register.begin("query", "last")
     assert register.get(old.id).state == "running"
     with pytest.raises(UnknownRun):

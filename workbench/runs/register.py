@@ -25,7 +25,8 @@ from workbench.runs.store import Store
 __all__ = ["NativeWork", "Register", "Run", "RunInfo"]
 
 KEPT = 1_000
-"""So many runs that are over are kept; older ones are dropped when a run begins."""
+"""So many runs that are over are kept; older ones are dropped when a run begins, once a second at most."""
+PRUNE_SECONDS = 1.0
 PROGRESS_SECONDS = 0.2
 """Progress is written at most this often."""
 FOREIGN_SECONDS = 7 * 86_400
@@ -41,6 +42,8 @@ select id, kind, title, pid, process_started, host, user, state, started, ended,
 from runs
 """
 _NATIVES = "select run, connection, native_id, since from natives"
+_FINISH = "update runs set state = ?, error = ?, ended = ?, updated = ?"
+_UNFINISHED = "where id = ? and state in ('running', 'stopping', 'lost')"
 _PRUNE = """
 delete from runs where id in (
     select id from runs where ended is not null order by ended desc, started desc limit -1 offset ?)
@@ -142,6 +145,7 @@ class Register:
         self.clock = clock
         self._store = Store(self.path)
         self._swept: Process | None = None
+        self._pruned: float | None = None
 
     def begin(self, kind: str, title: str) -> Run:
         """A new run, owned by this process."""
@@ -155,7 +159,9 @@ class Register:
                 " values (?, ?, ?, ?, ?, ?, ?, 'running', ?, ?)",
                 (run_id, kind, _short(title), process.pid, process.started, process.host, _user(), now, now),
             )
-            db.execute(_PRUNE, (KEPT,))
+            if self._pruned is None or now - self._pruned >= PRUNE_SECONDS or now < self._pruned:
+                db.execute(_PRUNE, (KEPT,))
+                self._pruned = now
         self._swept = process
         return Run(self, run_id)
 
@@ -253,13 +259,11 @@ class Register:
     def write_finish(self, run_id: str, state: str, error: str, latest: tuple[int, int, float | None] | None) -> None:
         now = self.clock()
         with self._store.writing() as db:
-            if latest is not None:
-                db.execute("update runs set rows = ?, bytes = ?, fraction = ? where id = ?", (*latest, run_id))
-            db.execute(
-                "update runs set state = ?, error = ?, ended = ?, updated = ?"
-                " where id = ? and state in ('running', 'stopping', 'lost')",
-                (state, _short(error), now, now, run_id),
-            )
+            if latest is None:
+                db.execute(f"{_FINISH} {_UNFINISHED}", (state, _short(error), now, now, run_id))
+            else:
+                with_figures = f"{_FINISH}, rows = ?, bytes = ?, fraction = ? {_UNFINISHED}"
+                db.execute(with_figures, (state, _short(error), now, now, *latest, run_id))
 
     def close(self) -> None:
         """Lets go of the file; a later call opens it again. Idempotent."""
