@@ -40,6 +40,7 @@ from workbench.query.parameters import bound
 from workbench.query.result import Result, ResultTable, Runner
 from workbench.query.stage import CLOSE_SECONDS
 from workbench.query.statement import Kind, Statement, parse
+from workbench.query.templates import Templates
 from workbench.query.write import WriteReport, write_table
 from workbench.runs import Register, RunInfo
 
@@ -82,6 +83,7 @@ class Session:
         self.variables, self.files, self.limits = variables, files, limits
         self.on_progress: OnProgress | None = None
         self._engine = Engine(limits)
+        self._templates = Templates()
         self._watch = Watch(register)
         self._lock = threading.Lock()
         self._folder = places.spool(catalog.home)
@@ -202,14 +204,18 @@ class Session:
     # --- inside
 
     def _parsed(self, text: str) -> Statement:
+        if (known := self._templates.find(text)) is not None:
+            return known
         try:
             with self._engine.parser() as parser:
-                return parse(text, parser)
+                statement = parse(text, parser)
         except duckdb.FatalException:
             # An earlier statement has broken the engine: a new one, once.
             self._engine.renew()
             with self._engine.parser() as parser:
-                return parse(text, parser)
+                statement = parse(text, parser)
+        self._templates.keep(statement)
+        return statement
 
     def _prepared(
         self, statement: Statement, parameters: Mapping[str, object] | None, variables: Variables | None
