@@ -72,6 +72,9 @@ def test_a_run_from_begin_to_end(register: Register, clock: Clock) -> None:
 
 def test_progress_is_written_at_most_every_200_ms_and_at_the_end(register: Register, clock: Clock) -> None:
     run = register.begin("query", "q")
+    run.progress(0, 5)
+    assert register.get(run.id).bytes == 0
+    clock.now += 0.25
     run.progress(1, 10)
     assert register.get(run.id).rows == 1
     for rows in range(2, 100):
@@ -86,8 +89,9 @@ def test_progress_is_written_at_most_every_200_ms_and_at_the_end(register: Regis
     assert (info.rows, info.bytes, info.state, info.error) == (101, 1010, "failed", "it broke")
 
 
-def test_progress_does_not_wait_for_another_writer(register: Register, path: Path) -> None:
+def test_progress_does_not_wait_for_another_writer(register: Register, path: Path, clock: Clock) -> None:
     run = register.begin("query", "q")
+    clock.now += 0.25
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("begin immediate")
     began = time.monotonic()

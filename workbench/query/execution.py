@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from workbench.contract.errors import Cancelled, LimitExceeded
 from workbench.runs import Register, Run
+from workbench.runs.register import PROGRESS_SECONDS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -206,6 +207,8 @@ class Execution:
             self._changed.notify_all()
 
     def _tick(self) -> None:
+        if self.run is not None and self.seconds > PROGRESS_SECONDS:
+            self.run.progress(*self._figures())  # also where no batch comes for a while
         if (early := self.job.failed_early()) is not None:
             self.stop(self.job.translated(early))
         elif self._seconds is not None and self.seconds > self._seconds:

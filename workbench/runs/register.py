@@ -94,7 +94,7 @@ class Run:
         self._register = register
         self._lock = threading.Lock()
         self._latest: tuple[int, int, float | None] | None = None
-        self._written = 0.0
+        self._written = register.clock()
         self._stop = False
 
     def mark(self, n: int) -> str:
@@ -110,7 +110,8 @@ class Run:
         self._register.native_ended(self.id, connection, native_id)
 
     def progress(self, rows: int, bytes: int, fraction: float | None = None) -> None:  # noqa: A002
-        """How far it is, in all. Cheap: kept in memory, written at most every 200 ms, and never waited for."""
+        """How far it is, in all. Cheap: kept in memory, written at most every 200 ms from 200 ms after its beginning,
+        and never waited for."""
         now = self._register.clock()
         with self._lock:
             self._latest = rows, bytes, fraction
@@ -150,7 +151,7 @@ class Register:
     def begin(self, kind: str, title: str) -> Run:
         """A new run, owned by this process."""
         process, now = Process.current(), self.clock()
-        run_id = "".join(secrets.choice(_ALPHABET) for _ in range(12))
+        run_id = _new_id()
         with self._store.writing() as db:
             if self._swept != process:
                 self._sweep(db.execute(f"{_RUNS} where ended is null").fetchall(), db.execute, now)
@@ -307,6 +308,14 @@ def _natives(rows: Iterable[tuple[str, str, str, float]]) -> dict[str, tuple[Nat
     for run_id, connection, native_id, since in rows:
         found[run_id] = (*found.get(run_id, ()), NativeWork(connection, native_id, since))
     return found
+
+
+def _new_id() -> str:
+    number, letters = secrets.randbelow(len(_ALPHABET) ** 12), []
+    for _ in range(12):
+        number, letter = divmod(number, len(_ALPHABET))
+        letters.append(_ALPHABET[letter])
+    return "".join(letters)
 
 
 def _short(text: str, most: int = 2_000) -> str:
