@@ -47,7 +47,8 @@ class Side:
 
     def __init__(self, name: str, script: str, *arguments: str, python: Path | None = None, secret: str = "") -> None:
         self.name = name
-        self._home = tempfile.TemporaryDirectory(prefix="wb-bench-")
+        # The watchdog of a worker may look into it for a moment longer than the worker lives.
+        self._home = tempfile.TemporaryDirectory(prefix="wb-bench-", ignore_cleanup_errors=True)
         self._child = subprocess.Popen(
             [str(python or sys.executable), str(HERE / "workers" / script), *arguments],
             stdin=subprocess.PIPE,
