@@ -8,13 +8,15 @@ environment or a file. It imports next to nothing until it has something to do.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
+import signal
 import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -54,16 +56,17 @@ class _Watchdog:
     def _start(self) -> None:
         self._reap()
         # By its path and with -S: nothing of ours and no site-packages are imported, nor looked for, until needed.
-        self.child = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(_CHILD), str(os.getpid())],
-            bufsize=0,  # a buffer would be copied into forked children, and flushed there
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            close_fds=True,
-            cwd="/",
-        )
+        with _deaf():
+            self.child = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(_CHILD), str(os.getpid())],
+                bufsize=0,  # a buffer would be copied into forked children, and flushed there
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+                close_fds=True,
+                cwd="/",
+            )
         me = Process.current()
         self._send(
             {
@@ -115,6 +118,17 @@ class _Watchdog:
         if self.child is not None:
             self._pipe().close()
             self.let_go()
+
+
+@contextlib.contextmanager
+def _deaf() -> Iterator[None]:
+    """A child that is started here is not ended by signals that come before it has said that it ignores them: it
+    inherits this thread's mask."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _watchdog = _Watchdog()
