@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 import pytest
 
 pytest_plugins = ["tests.services.fixtures", "tests.wheel"]  # pytest allows this in the top conftest only
+
+# Tests leave the keyring of whoever runs them alone, and so do the processes that they start.
+os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
