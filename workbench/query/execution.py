@@ -132,17 +132,20 @@ class Execution:
         return self._done.is_set()
 
     def wait(
-        self, until: Callable[[], bool] = lambda: False, on_progress: Callable[[Progress], object] | None = None
+        self, until: Callable[[], bool] | None = None, on_progress: Callable[[Progress], object] | None = None
     ) -> None:
         """Until it is done, or `until()`. A signal (the kernel's Stop) stops the execution and is raised on. Raises
         the execution's error."""
         shown = False
         try:
-            while not self.done and not until():
+            while not self.done and not (until is not None and until()):
                 self._tick()
-                with self._changed:
-                    if not self.done and not until():
-                        self._changed.wait(TICK)
+                if until is None:
+                    self._done.wait(TICK)  # not woken by each batch
+                else:
+                    with self._changed:
+                        if not self.done and not until():
+                            self._changed.wait(TICK)
                 if on_progress is not None and self.seconds > PROGRESS_AFTER and not self.done:
                     shown = True
                     on_progress(self.progress())
