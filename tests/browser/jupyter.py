@@ -151,6 +151,7 @@ class LabPage:
         self.page.evaluate(SET_THEME, "JupyterLab Dark" if dark else "JupyterLab Light")
         light = "false" if dark else "true"
         self.page.locator(f"body[data-jp-theme-light='{light}']").wait_for(state="attached")
+        self.page.locator("#jupyterlab-splash").wait_for(state="detached")  # it lies over the page for a second
 
     def wait_for_word(self, word: str) -> None:
         """Until some editor shows `word` as a piece of its own, which it does once the cell was parsed."""

@@ -1,0 +1,113 @@
+"""Lab as `workbench lab` leaves it: the first notebook, completion, and Stop, on the demo and on a real MariaDB."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.jupyter import JupyterServer, LabPage
+from tests.services.mysql.server import Server
+from workbench import demo
+from workbench.catalog import Catalog
+from workbench.contract.secret import Secret
+from workbench.demo.shape import Shape
+
+KERNEL = """async () => {
+  const panel = window.jupyterapp.shell.currentWidget;
+  await panel.context.ready;
+  await panel.sessionContext.ready;
+  await panel.sessionContext.session.kernel.info;
+}"""
+COMMAND = (
+    "-m workbench.cli lab --no-demo --no-browser --folder {root} --port={port} --ServerApp.port_retries=0 "
+    "--IdentityProvider.token={token} --LabApp.expose_app_in_browser=True"
+)
+
+
+@pytest.fixture(scope="module")
+def jupyter(tmp_path_factory: pytest.TempPathFactory, mariadb: Server) -> Iterator[JupyterServer]:
+    """With a small demo, the same rows in MariaDB as `crm`, and a view there that takes a minute."""
+    folder = tmp_path_factory.mktemp("lab")
+    catalog = Catalog(folder / "workbench")
+    made = demo.ensure(catalog, Shape(scale=0.02))
+    catalog.connect("crm", mariadb.url("writer"), secret=Secret(mariadb.password), writable=True)
+    demo.load_into(catalog.open("crm"), made.folder, tables=("customers", "items", "orders"))
+    catalog.close()
+    mariadb.execute("create or replace view endless as select 1 as id, sleep(60) as v")
+    server = JupyterServer(folder, (sys.executable, *COMMAND.split()))
+    yield server
+    server.close()
+
+
+def run_to_the_end(lab: LabPage, cells: int) -> None:
+    lab.run_all()
+    lab.page.wait_for_function(
+        "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'"
+    )
+    failed = lab.page.locator(".jp-Notebook [data-mime-type='application/vnd.jupyter.error']")
+    assert failed.all_inner_texts() == []
+    assert lab.page.locator(".jp-Notebook .jp-Cell").count() >= cells
+
+
+def test_the_first_notebook(lab: LabPage, tmp_path: Path) -> None:
+    lab.page.set_viewport_size({"width": 1200, "height": 4200})  # Lab draws only the cells that are in sight
+    lab.open("01_first_look.ipynb")
+    run_to_the_end(lab, 20)
+    expect(lab.page.locator(".js-plotly-plot").first).to_be_visible()
+    shown = lab.page.locator(".jp-Notebook").inner_text()
+    assert "orders per 100 sessions" in shown
+    assert "The query was stopped." in shown
+    for dark in (False, True):
+        lab.theme(dark=dark)
+        lab.page.screenshot(path=tmp_path / f"first-look-{'dark' if dark else 'light'}.png")
+
+
+def test_the_same_question_of_a_real_mariadb(lab: LabPage) -> None:
+    query = (
+        "%%sql\nselect o.source, count(*) as n, sum(o.total) as revenue from {}.orders o join web.events e "
+        "on e.order_id = o.order_id and e.event_name = 'purchase' group by all order by revenue desc, 1"
+    )
+    lab.open("both.ipynb", query.format("shop"), query.format("crm"))
+    run_to_the_end(lab, 2)
+    embedded, real = (lab.output(number).locator("table").inner_text() for number in range(2))
+    assert embedded == real
+    assert "(direct)" in real
+
+
+@pytest.mark.parametrize(
+    ("source", "wanted"),
+    [("%%sql\nselect * from crm.", "customers"), ("%%sql\nselect * from crm.orders o where o.", "ordered_at")],
+    ids=["tables", "columns of an alias"],
+)
+def test_completion_pops_up(lab: LabPage, source: str, wanted: str) -> None:
+    lab.open("completion.ipynb", "import workbench as wb\nwb.connections()", source)
+    lab.page.evaluate(KERNEL)
+    lab.page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-cell')")
+    expect(lab.output(0)).to_contain_text("crm")
+    lab.cell(1).locator(".cm-content").click()
+    lab.page.keyboard.press("Control+End")
+    lab.page.keyboard.press("Tab")
+    expect(lab.page.locator(".jp-Completer-item", has_text=re.compile(wanted)).first).to_be_visible()
+
+
+def test_stop_ends_the_work_at_the_server(
+    lab: LabPage, mariadb: Server, eventually: Callable[..., object], tmp_path: Path
+) -> None:
+    def runs() -> bool:
+        return any("endless" in text for _, user, text in mariadb.running() if user == "writer")
+
+    lab.open("stop.ipynb", "%%sql\nselect sum(v) from crm.endless")
+    lab.page.evaluate(KERNEL)
+    lab.page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
+    eventually(runs, within=30)
+    expect(lab.output(0)).to_contain_text("crm")  # the progress line
+    lab.page.screenshot(path=tmp_path / "progress.png")
+    lab.page.locator("jp-button[data-command='notebook:interrupt-kernel']").click()
+    eventually(lambda: not runs(), within=2.0)
+    expect(lab.output(0)).to_contain_text("stopped")
+    lab.page.screenshot(path=tmp_path / "stopped.png")
