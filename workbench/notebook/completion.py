@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PATIENCE", "Suggestion", "install", "sql_at", "suggestions"]
 
-PATIENCE = 0.15
+PATIENCE = 0.8
+"""Seconds for names that are not known yet; Lab shows what comes within one."""
 MOST = 500
 _CELL = re.compile(r"\s*%%sql\b([^\n]*)\n?")
 _LINE = re.compile(r"\s*(?:[\w, ]+=\s*)?%sql[ \t]+")
@@ -140,6 +141,7 @@ def install(shell: Any) -> Callable[[], None]:
     from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
 
     names = Names(_catalog)
+    names.connections(Deadline(0))  # on its way while the first cell is still being written
 
     @context_matcher(identifier="workbench.sql", priority=200)  # type: ignore[untyped-decorator]
     def matcher(context: CompletionContext) -> dict[str, Any]:
