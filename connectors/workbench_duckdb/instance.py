@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import duckdb
 
-from workbench.contract.errors import ProtocolError, QueryFailed, Unreachable, Unsupported
+from workbench.contract.errors import PathUnreachable, ProtocolError, QueryFailed, Unsupported
 
 __all__ = ["Database", "database"]
 
@@ -142,18 +142,18 @@ class Database:
 
     def _open(self, writable: bool, connection: str) -> None:
         if not os.path.isfile(self.path):
-            raise Unreachable(self.path, "there is no such file", connection)
+            raise PathUnreachable(self.path, "there is no such file", connection)
         try:
             instance = duckdb.connect(self.path, read_only=not writable, config=_BEFORE)
         except duckdb.ConnectionException:
             why = "this process has opened it with duckdb.connect(), which has other settings; close that first"
-            raise Unreachable(self.path, why, connection) from None
+            raise PathUnreachable(self.path, why, connection) from None
         except duckdb.IOException as error:
             text = str(error).removeprefix("IO Error: ")
             if "lock" in text:
                 holder = text.partition("held in ")[2].partition(". ")[0] or "another process"
                 why = f"{holder} has it open; DuckDB gives a file to one process that writes, or to many that read"
-                raise Unreachable(self.path, why, connection) from None
+                raise PathUnreachable(self.path, why, connection) from None
             raise ProtocolError(text, connection) from None
         except duckdb.Error as error:
             raise ProtocolError(f"{self.path} cannot be opened: {error}", connection) from None

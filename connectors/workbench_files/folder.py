@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench.contract.errors import InvalidParameter, StatementRefused, UnknownTable, Unreachable
+from workbench.contract.errors import InvalidParameter, PathUnreachable, StatementRefused, UnknownTable
 from workbench_files.manifest import MANIFEST
 
 __all__ = ["DataFile", "Folder", "FoundTable", "suffix_of"]
@@ -78,7 +78,7 @@ class Folder:
         """The real path that nothing may lead out of. Raises Unreachable when it is not there."""
         real = os.path.realpath(self._fixed)
         if not os.path.exists(real):
-            raise Unreachable(self.path, "there is no such file or folder", self._connection)
+            raise PathUnreachable(self.path, "there is no such file or folder", self._connection)
         return real
 
     def names(self) -> list[str]:

@@ -13,6 +13,7 @@
     │   └── Unsupported            the connector does not declare this ability
     ├── SourceError                a source or the way to it failed; `connection` says which
     │   ├── Unreachable            no TCP, no TLS, no answer to the greeting
+    │   │   └── PathUnreachable    a file or folder that cannot be opened
     │   ├── AuthenticationFailed
     │   ├── ConnectionLost         in mid-conversation; nothing of the broken split was handed on as whole
     │   ├── ProtocolError          the reply is not what the protocol says (hostile or broken server)
@@ -42,6 +43,7 @@ __all__ = [
     "InvalidParameter",
     "LimitExceeded",
     "NativeMissing",
+    "PathUnreachable",
     "PositionLost",
     "ProtocolError",
     "QueryFailed",
@@ -178,6 +180,14 @@ class Unreachable(SourceError):
     def __init__(self, where: str, why: str, connection: str = "") -> None:
         self.where, self.why = where, why
         super().__init__(f"Cannot reach {where}: {why}. Is the server up, and the host and port right?", connection)
+
+
+class PathUnreachable(Unreachable):
+    """A file or folder that is not there, may not be read, or is held by another process."""
+
+    def __init__(self, path: str, why: str, connection: str = "") -> None:
+        self.where, self.why = path, why
+        SourceError.__init__(self, f"Cannot open `{path}`: {why}.", connection)
 
 
 class AuthenticationFailed(SourceError):
