@@ -14,7 +14,7 @@ LAB_SOURCES := $(wildcard extensions/*.json extensions/yarn.lock extensions/.yar
 PACKAGES := $(shell find workbench connectors -name '*.py' -o -name py.typed)
 INSTALLED_FROM := pyproject.toml hatch_build.py $(NATIVE_SOURCES) $(LAB_SOURCES)
 
-.PHONY: help setup lab test test-deep system check lint types floors typescript rust locks docs bench fuzz dist services \
+.PHONY: help setup lab test test-deep hostile system check lint types floors typescript rust locks docs bench fuzz dist services \
   lock environment clean
 
 help:  ## print this list
@@ -34,6 +34,12 @@ setup: .venv/installed  ## make .venv: the locked packages, the native core and 
 
 test-deep: setup system  ## the tests that take minutes or download tool chains
 	$(BIN)/pytest -q -m deep --timeout 1800 $(ARGS)
+	WORKBENCH_DEEP=1 $(BIN)/pytest -q -k onformance --timeout 1800 tests/connectors $(ARGS)
+
+HOSTILE := tests/query/test_hostile.py tests/query/test_parameters.py tests/catalog/test_hostile_urls.py \
+  $(addprefix tests/connectors/mysql/,test_link.py test_predicates.py test_statement.py test_wire_hostile.py)
+hostile: setup system  ## try the hostile list: statements, URLs, parameters, servers that lie; prints tried and survived
+	$(BIN)/pytest -q -s -m 'not deep' $(HOSTILE) $(ARGS)
 
 check: setup lint types floors rust typescript locks docs  ## ruff, mypy, import floors, clippy, tsc, lock files, docs
 

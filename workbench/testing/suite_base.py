@@ -39,7 +39,8 @@ class SuiteBase:
     @classmethod
     def deep(cls, request: pytest.FixtureRequest) -> bool:
         """Whether to take the time for more: `--deep`, or `WORKBENCH_DEEP=1`."""
-        return bool(request.config.getoption("deep", default=False)) or os.environ.get("WORKBENCH_DEEP", "0") != "0"
+        asked = os.environ.get("WORKBENCH_DEEP") or "0"
+        return bool(request.config.getoption("deep", default=False)) or asked != "0"
 
     @pytest.fixture(scope="class")
     @classmethod
