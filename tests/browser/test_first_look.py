@@ -35,13 +35,16 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory, mariadb: Server) -> Iterat
     folder = tmp_path_factory.mktemp("lab")
     catalog = Catalog(folder / "workbench")
     made = demo.ensure(catalog, Shape(scale=0.02))
-    catalog.connect("crm", mariadb.url("writer"), secret=Secret(mariadb.password), writable=True)
+    mariadb.execute("create database look", "grant all on look.* to 'writer'@'%'")
+    url = mariadb.url("writer").removesuffix(mariadb.database) + "look"
+    catalog.connect("crm", url, secret=Secret(mariadb.password), writable=True)
     demo.load_into(catalog.open("crm"), made.folder, tables=("customers", "items", "orders"))
     catalog.close()
-    mariadb.execute("create or replace view endless as select 1 as id, sleep(60) as v")
+    mariadb.execute("create view look.endless as select 1 as id, sleep(60) as v")
     server = JupyterServer(folder, (sys.executable, *COMMAND.split()))
     yield server
     server.close()
+    mariadb.execute("drop database look")  # other tests use the same server
 
 
 def run_to_the_end(lab: LabPage, cells: int) -> None:
