@@ -75,7 +75,7 @@ class Folder:
         return self.root() if not self.pattern and os.path.isdir(self.path) else None
 
     def root(self) -> str:
-        """The real path that nothing may lead out of. Raises Unreachable when it is not there."""
+        """The real path that nothing may lead out of. Raises PathUnreachable when it is not there."""
         real = os.path.realpath(self._fixed)
         if not os.path.exists(real):
             raise PathUnreachable(self.path, "there is no such file or folder", self._connection)
@@ -155,10 +155,15 @@ class Folder:
                 yield _data_file(file, root, keyed=True)
 
     def _walk(self, folder: str, only_hive: bool = False) -> Iterator[str]:
-        """Data files below, in order of their names."""
+        """Data files below, in order of their names; links to folders too, which `_checked` refuses: they may lead in
+        a circle, and rows behind them must not be missing without a word."""
         for entry in sorted(_scan(folder), key=lambda entry: entry.name):
-            if entry.is_dir(follow_symlinks=False):
-                if not only_hive or _HIVE.fullmatch(entry.name):
+            if entry.is_dir():
+                if only_hive and not _HIVE.fullmatch(entry.name):
+                    continue
+                if entry.is_symlink():
+                    yield entry.path
+                else:
                     yield from self._walk(entry.path)
             elif not only_hive and self._is_data(entry.path):
                 yield entry.path
@@ -175,7 +180,14 @@ class Folder:
     def _checked(self, path: str) -> bool:
         if not self._inside(path):
             raise StatementRefused(f"`{os.path.basename(path)}`", f"it is a link that leads out of {self.path}.")
-        return stat.S_ISREG(os.stat(path).st_mode)
+        try:
+            mode = os.stat(path).st_mode
+        except OSError as error:
+            raise PathUnreachable(path, str(error.strerror), self._connection) from None
+        if stat.S_ISDIR(mode):
+            why = "it is a link to a folder, which is not followed within a table. Connect what it leads to by itself."
+            raise StatementRefused(f"`{os.path.basename(path)}`", why)
+        return stat.S_ISREG(mode)
 
     def _leads_out(self, name: str) -> str | None:
         if self.pattern or not os.path.isdir(self.root()):

@@ -32,11 +32,11 @@ from workbench.contract import (
 from workbench.contract.errors import (
     DataError,
     InvalidParameter,
+    PathUnreachable,
     ProtocolError,
     SnapshotChanged,
     StatementRefused,
     UnknownTable,
-    Unreachable,
     Unsupported,
 )
 from workbench.testing.control import RecordingControl
@@ -153,13 +153,31 @@ class TestWhichFilesAreATable:
             with pytest.raises(UnknownTable):
                 lake.tables.schema(TableRef(name))
 
+    def test_rows_behind_a_link_within_a_table_are_never_missing_without_a_word(self, tmp_path: Path) -> None:
+        for place in ("parts/1.parquet", "years/year=2025/1.parquet", "archive/year=2024/1.parquet"):
+            (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(pa.table({"a": [1]}), tmp_path / place)
+        (tmp_path / "parts/older").symlink_to(tmp_path / "archive")
+        (tmp_path / "years/year=2024").symlink_to(tmp_path / "archive/year=2024")
+        (tmp_path / "broken").mkdir()
+        (tmp_path / "broken/gone.parquet").symlink_to("nowhere")
+        lake = connect(tmp_path)
+        kinds = {info.table.name: (info.kind, info.comment) for info in lake.tables.list()}
+        for name in ("parts", "years"):
+            assert kinds[name][0] == "unreadable"
+            with pytest.raises(StatementRefused, match="a link to a folder, which is not followed within a table"):
+                lake.tables.schema(TableRef(name))
+        with pytest.raises(PathUnreachable, match=r"gone\.parquet"):
+            lake.tables.schema(TableRef("broken"))
+        assert len(rows(lake, "archive")) == 1
+
     def test_urls_and_missing_paths(self, tmp_path: Path) -> None:
         for path in ("file:///etc/passwd", "http://127.0.0.1/x.csv", "a\0b"):
             with pytest.raises(InvalidParameter):
                 connect(path)
-        with pytest.raises(Unreachable):
+        with pytest.raises(PathUnreachable):
             connect(tmp_path / "nowhere").test()
-        with pytest.raises(Unreachable):
+        with pytest.raises(PathUnreachable):
             connect(tmp_path / "nowhere").tables.list()
 
 
