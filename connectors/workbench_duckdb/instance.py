@@ -56,8 +56,8 @@ class Database:
         self._timer: threading.Timer | None = None
 
     def acquire(self, writable: bool, connection: str) -> duckdb.DuckDBPyConnection:
-        """A cursor of its own; give it back with `release`. Raises Unreachable when the file is not there or another
-        process has it, ProtocolError when it is no database."""
+        """A cursor of its own; give it back with `release`. A file that is not there is made when it may be written.
+        Raises PathUnreachable when it is not there, or another process has it, ProtocolError when it is no database."""
         if self._lost:
             raise Unsupported(
                 "A forked process",
@@ -79,8 +79,9 @@ class Database:
             if self._instance is None:
                 self._open(writable, connection)
             assert self._instance is not None
+            cursor = self._instance.cursor()
             self._users += 1
-            return self._instance.cursor()
+            return cursor
 
     def release(self, cursor: duckdb.DuckDBPyConnection) -> None:
         cursor.close()
@@ -142,7 +143,13 @@ class Database:
 
     def _open(self, writable: bool, connection: str) -> None:
         if not os.path.isfile(self.path):
-            raise PathUnreachable(self.path, "there is no such file", connection)
+            if os.path.lexists(self.path):
+                raise PathUnreachable(self.path, "it is not a file", connection)
+            if not os.path.isdir(os.path.dirname(self.path)):
+                raise PathUnreachable(self.path, "there is no such folder", connection)
+            if not writable:
+                why = "there is no such file. A connection with writable=True makes it"
+                raise PathUnreachable(self.path, why, connection)
         try:
             instance = duckdb.connect(self.path, read_only=not writable, config=_BEFORE)
         except duckdb.ConnectionException:

@@ -96,12 +96,14 @@ class DuckDBReader:
         cursor = self._database.acquire(self._writable, self._connection)
         try:
             self._cursor = cursor
-            if state["stamp"] is not None and tuple(state["stamp"]) != self._database.stamp():
-                raise SnapshotChanged(planned, "another process has written to the file", self._connection)
             with named(self._connection, self._split.native_text, planned):
                 if not state["writes"]:
                     cursor.execute("begin transaction read only")
                 relation = cursor.sql(state["sql"], params=list(state["parameters"]))
+                # Asked when our view of the file is fixed (the statement is bound): what was written before is seen
+                # here, and what is written later is not seen by the query.
+                if state["stamp"] is not None and tuple(state["stamp"]) != self._database.stamp():
+                    raise SnapshotChanged(planned, "the file was written to", self._connection)
                 if relation is None:  # a statement without a result
                     return
                 if state["count"]:

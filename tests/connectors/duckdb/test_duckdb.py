@@ -36,12 +36,12 @@ from workbench.contract import (
 from workbench.contract.errors import (
     Cancelled,
     InvalidParameter,
+    PathUnreachable,
     ProtocolError,
     QueryFailed,
     SnapshotChanged,
     StatementRefused,
     UnknownTable,
-    Unreachable,
     Unsupported,
 )
 from workbench.testing.clock import eventually
@@ -181,8 +181,28 @@ class TestTables:
         limited = local.tables.plan(ScanRequest(TableRef("t"), (), limit=7))
         assert sum(b.num_rows for s in limited.splits for b in local.tables.read(s, RecordingControl())) == 7
         build(path, "insert into t values (1)")
-        with pytest.raises(SnapshotChanged, match="another process has written"):
+        with pytest.raises(SnapshotChanged, match="the file was written to"):
             read(local, plan)
+
+    def test_what_is_written_while_splits_are_begun_is_in_none_of_them(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        build(path, "create table t as select range as n from range(300000)")
+        local = connect(path)
+        plan = local.tables.plan(ScanRequest(TableRef("t"), ("n",), splits=2))
+        before = local._database.stamp()
+        with local._database.cursor(True, "local") as cursor:
+
+            def stamp() -> tuple[int, ...]:
+                cursor.execute("insert into t values (-1)")  # just after the file was looked at
+                return before
+
+            monkeypatch.setattr(local._database, "stamp", stamp)
+            last = local.tables.read(plan.splits[-1], RecordingControl())
+            assert -1 not in [n for batch in last for n in batch["n"].to_pylist()]
+
+    def test_a_file_that_is_open_for_writing_has_one_split(self, path: Path) -> None:
+        build(path, "create table t as select range as n from range(500000)")
         writing = connect(path, writable=True)
         writing.test()
         assert len(writing.tables.plan(ScanRequest(TableRef("t"), ("n",), splits=2)).splits) == 1
@@ -271,7 +291,9 @@ class TestWhoHasTheFile:
         with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
             assert other.stdout
             assert other.stdout.readline() == "held\n"
-            with pytest.raises(Unreachable, match=f"PID {other.pid}.* has it open; DuckDB gives a file to one process"):
+            with pytest.raises(
+                PathUnreachable, match=f"PID {other.pid}.* has it open; DuckDB gives a file to one process"
+            ):
                 connect(path).test()
             other.kill()
         assert rows(connect(path), TableRef("t")) == [{"a": 1}]
@@ -300,10 +322,24 @@ class TestWhoHasTheFile:
         reader.close()
         assert writing.test().product == "DuckDB"
 
-    def test_missing_and_damaged_files(self, path: Path) -> None:
-        with pytest.raises(Unreachable, match="no such file"):
-            connect(path, writable=True).test()
+    def test_a_new_file_is_made_by_a_writable_connection_only(self, path: Path) -> None:
+        with pytest.raises(PathUnreachable, match="A connection with writable=True makes it"):
+            connect(path).test()
+        with pytest.raises(PathUnreachable, match="no such folder"):
+            connect(path / "new.duckdb", writable=True).test()
+        with pytest.raises(PathUnreachable, match="not a file"):
+            connect(path.parent, writable=True).test()
         assert not path.exists()
+        writer = connect(path, writable=True).sinks.open(
+            TableRef("t"), WriteSpec(pa.schema([("a", pa.int64())]), create=True)
+        )
+        at = Position("test", "0")
+        writer.write(Changes(TableRef("t"), pa.record_batch({"a": [1]}), None, at, at), 0)
+        writer.commit(None)
+        writer.close()
+        assert rows(connect(path), TableRef("t")) == [{"a": 1}]
+
+    def test_damaged_files(self, path: Path) -> None:
         path.write_bytes(b"no database" * 1000)
         with pytest.raises(ProtocolError, match="not a valid DuckDB database file"):
             connect(path).test()
