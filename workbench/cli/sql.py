@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from workbench.query.result import Result
 
 DESCRIPTION = """\
@@ -117,35 +113,15 @@ def _table(result: Result, rows: int, output: Path | None, progress: Any) -> Non
         print(text)
         print(f"({said})")
     else:
-        output.write_text(f"{text}\n({said})\n")
+        output.write_text(f"{text}\n({said})\n", encoding="utf-8")
 
 
 def _stream(result: Result, form: str, output: Path | None) -> None:
+    from workbench.query.write import write_file, write_stream
+
+    if output is not None:
+        write_file(result.reader(), output, f".{form}")
+        return
+    sys.stdout.flush()
     with result.reader() as reader:
-        if output is None:
-            sys.stdout.flush()
-            with _writer(sys.stdout.buffer, reader.schema, form) as write:
-                for batch in reader:
-                    write(batch)
-                    sys.stdout.buffer.flush()
-            return
-        # Beside the target and then renamed, so that nobody reads half a file.
-        import secrets
-
-        beside = output.with_name(f".{output.name}.{secrets.token_hex(6)}")
-        try:
-            with open(beside, "xb") as file, _writer(file, reader.schema, form) as write:
-                for batch in reader:
-                    write(batch)
-            beside.replace(output)
-        finally:
-            beside.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _writer(file: BinaryIO, schema: pa.Schema, form: str) -> Iterator[Callable[[pa.RecordBatch], None]]:
-    """The format of `Result.write` for that suffix, on a file that is open."""
-    from workbench.query.write import FORMATS
-
-    with FORMATS[f".{form}"](file, schema) as write:
-        yield write
+        write_stream(reader, sys.stdout.buffer, f".{form}")

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import json
-import math
 import os
 import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
 
@@ -20,11 +17,12 @@ from workbench.contract.change import Changes, Guarantee, Position, Rejects, Wri
 from workbench.contract.connector import Connector
 from workbench.contract.errors import Cancelled, SourceError, Unsupported, UsageError
 from workbench.contract.scan import TableRef
+from workbench.query.jsonlines import lines
 
 if TYPE_CHECKING:
     from workbench.runs import Run
 
-__all__ = ["FORMATS", "WriteReport", "write_file", "write_table"]
+__all__ = ["WriteReport", "write_file", "write_stream", "write_table"]
 
 
 @dataclass(frozen=True)
@@ -44,27 +42,35 @@ class WriteReport:
         return f"{self.rows:,} rows written to {self.table} in {self.seconds:.2f} s{refused}"
 
 
-def write_file(reader: pa.RecordBatchReader, path: str | os.PathLike[str]) -> int:
-    """The format is the suffix's. An older file of that name stays until the new one is whole."""
+def write_file(reader: pa.RecordBatchReader, path: str | os.PathLike[str], suffix: str = "") -> int:
+    """The format is the path's suffix's, or that of `suffix`. An older file of that name stays until the new one is
+    whole."""
     target = Path(path).expanduser()
-    open_writer = FORMATS.get(target.suffix.lower())
-    if open_writer is None:
-        raise UsageError(f"`{target.name}` has no known suffix. Known are {', '.join(FORMATS)}.")
+    suffix = suffix or target.suffix.lower()
     beside = target.with_name(f".{target.name[:200]}.{secrets.token_hex(6)}")
-    rows = 0
     with reader:
+        if suffix not in _FORMATS:
+            raise UsageError(f"`{target.name}` has no known suffix. Known are {', '.join(_FORMATS)}.")
         try:
             with open(beside, "xb") as file:
-                with open_writer(file, reader.schema) as write:
-                    for batch in reader:
-                        write(batch)
-                        rows += batch.num_rows
-                file.flush()
+                rows = write_stream(reader, file, suffix)
                 os.fsync(file.fileno())
             os.replace(beside, target)
         except BaseException:
             beside.unlink(missing_ok=True)
             raise
+    return rows
+
+
+def write_stream(reader: pa.RecordBatchReader, file: BinaryIO, suffix: str) -> int:
+    """All rows, in the format of that suffix, each batch passed on at once."""
+    rows = 0
+    with _FORMATS[suffix](file, reader.schema) as write:
+        for batch in reader:
+            write(batch)
+            file.flush()
+            rows += batch.num_rows
+    file.flush()
     return rows
 
 
@@ -97,14 +103,10 @@ def _csv(file: Any, schema: pa.Schema) -> Any:
 
 @contextlib.contextmanager
 def _json(file: Any, schema: pa.Schema) -> Any:
-    def write(batch: pa.RecordBatch) -> None:
-        for row in batch.to_pylist():
-            file.write(json.dumps(_plain(row), ensure_ascii=False, allow_nan=False).encode() + b"\n")
-
-    yield write
+    yield lambda batch: file.write(lines(batch))
 
 
-FORMATS: dict[str, Callable[[Any, pa.Schema], Any]] = {
+_FORMATS: dict[str, Callable[[Any, pa.Schema], Any]] = {
     ".parquet": _parquet,
     ".csv": _csv,
     ".arrow": _arrow,
@@ -113,23 +115,6 @@ FORMATS: dict[str, Callable[[Any, pa.Schema], Any]] = {
     ".jsonl": _json,
     ".ndjson": _json,
 }
-
-
-def _plain(value: Any) -> Any:
-    """As JSON has it: what JSON has no value for is text."""
-    match value:
-        case None | bool() | int() | str():
-            return value
-        case float():
-            return value if math.isfinite(value) else str(value)
-        case bytes():
-            return base64.b64encode(value).decode("ascii")
-        case dict():
-            return {str(key): _plain(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_plain(item) for item in value]
-        case _:
-            return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
 def write_table(
