@@ -111,13 +111,12 @@ class _Watchdog:
     def let_go(self) -> None:
         """At this process's end, and in a forked child: the watchdog is not ours to wait for."""
         if self.child is not None:
+            self._pipe().close()  # says nothing to it: it watches the process
             self.child.returncode = 0  # else Popen warns that it still runs, which is what it is for
 
     def forked(self) -> None:
         """A forked child starts a watchdog of its own; the parent's pipe is closed, so that nothing is sent twice."""
-        if self.child is not None:
-            self._pipe().close()
-            self.let_go()
+        self.let_go()
 
 
 @contextlib.contextmanager
