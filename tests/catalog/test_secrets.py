@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from workbench.catalog import Catalog, Connection, Connections
 from workbench.catalog.secrets import Secrets, prompt
-from workbench.contract.errors import InvalidParameter, SecretMissing, WorkbenchError
+from workbench.contract.errors import DocumentError, InvalidParameter, SecretMissing, WorkbenchError
 from workbench.contract.secret import Secret
 
 URL = "toy://u@h/d"
@@ -199,6 +199,22 @@ def test_a_disk_that_is_full_shows_no_secret(catalog: Catalog, monkeypatch: pyte
         catalog.connect("shop", URL, secret=Secret("hunter2"))
     assert caught.value.__context__ is None
     assert not list((catalog.home / "secrets").iterdir())
+
+
+def test_a_connection_that_cannot_be_saved_leaves_no_secret_behind(
+    catalog: Catalog, ring: Ring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog.connect("shop", URL, secret=Secret("first"))
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("workbench.documents.private.os.fsync", full)
+    for name in ("shop", "other"):
+        with pytest.raises(DocumentError, match="cannot be saved: No space left"):
+            catalog.connect(name, URL, secret=Secret("hunter2"))
+    assert list(ring.kept.values()) == ["first"]
+    assert catalog.config("shop").secrets["password"] == Secret("first")
 
 
 canaries = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=6, max_size=24).filter(

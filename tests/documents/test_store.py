@@ -37,6 +37,19 @@ def test_round_trip_and_names(store: DocumentStore) -> None:
         store.remove("reports", "daily")
 
 
+def test_what_cannot_be_written_says_where(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    nowhere = DocumentStore(tmp_path / "file" / "documents")
+    for change in (lambda: nowhere.save("reports", "daily", {}), lambda: nowhere.names("reports")):
+        with pytest.raises(DocumentError, match=r"cannot be .*: Not a directory \(.*reports.*\)"):
+            change()
+    (tmp_path / "reports" / "daily.json").mkdir(parents=True)
+    store = DocumentStore(tmp_path)
+    for change in (lambda: store.save("reports", "daily", {}), lambda: store.remove("reports", "daily")):
+        with pytest.raises(DocumentError, match="cannot be set aside"):
+            change()
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),

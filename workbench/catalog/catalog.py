@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,9 +114,13 @@ class Catalog:
         with self._writing:
             saved = make(self, wish, self._ask)
             before = self._before(name)
-            self.store.save(KIND, name, saved.body(), VERSION)
-            for reference in set(before.secrets.values() if before else ()) - set(saved.secrets.values()):
-                self.secrets.forget(reference)
+            old, new = set(before.secrets.values() if before else ()), set(saved.secrets.values())
+            try:
+                self.store.save(KIND, name, saved.body(), VERSION)
+            except DocumentError:
+                self._forget(new - old)
+                raise
+            self._forget(old - new)
             self._drop(name)
         return saved
 
@@ -195,8 +199,7 @@ class Catalog:
             name = self._known(name)
             before = self._before(name)
             self.store.remove(KIND, name)
-            for reference in before.secrets.values() if before else ():
-                self.secrets.forget(reference)
+            self._forget(before.secrets.values() if before else ())
             self._drop(name)
 
     def resolve(self, parts: Sequence[str]) -> tuple[str, TableRef]:
@@ -265,6 +268,10 @@ class Catalog:
             return Saved.of(document) if document else None
         except DocumentError:
             return None  # `save` sets a damaged one aside, and refuses to replace a newer one
+
+    def _forget(self, references: Iterable[str]) -> None:
+        for reference in references:
+            self.secrets.forget(reference)
 
     def _drop(self, name: str) -> None:
         self._cache.drop(name)

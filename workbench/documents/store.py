@@ -68,7 +68,7 @@ class DocumentStore:
 
     def save(self, kind: str, name: str, body: Mapping[str, Any], version: int = 1) -> Document:
         """Saves the document in place of the one before. Raises DocumentError, and changes nothing, when `body` is
-        not plain JSON or the one before is of a newer version."""
+        not plain JSON, the one before is of a newer version, or the file cannot be written."""
         path = self.path(kind, name)
         document = Document(kind, name, version, dict(body))
         whole = {"kind": kind, "name": name, "version": version, "body": document.body}
@@ -81,13 +81,16 @@ class DocumentStore:
         try:
             before = self._read(kind, name)
         except DocumentError:
+            before = None
             self._set_aside(path)
-        else:
-            if before is not None and before.version > version:
-                raise _newer(before, version)
-        private_folder(self._folder)
-        private_folder(path.parent)
-        write_private(path, text.encode() + b"\n")
+        if before is not None and before.version > version:
+            raise _newer(before, version)
+        try:
+            private_folder(self._folder)
+            private_folder(path.parent)
+            write_private(path, text.encode() + b"\n")
+        except OSError as error:
+            raise DocumentError(f"{kind}/{name}", f"cannot be saved: {error.strerror} ({path}).") from None
         return document
 
     def names(self, kind: str) -> list[str]:
@@ -97,6 +100,9 @@ class DocumentStore:
             files = list((self._folder / kind).iterdir())
         except FileNotFoundError:
             return []
+        except OSError as error:
+            why = f"cannot be listed: {error.strerror} ({self._folder / kind})."
+            raise DocumentError(f"{kind}/*", why) from None
         return sorted(file.stem for file in files if file.suffix == ".json" and _NAME.fullmatch(file.stem))
 
     def remove(self, kind: str, name: str) -> None:
@@ -122,15 +128,17 @@ class DocumentStore:
         return self._folder / kind / f"{name}.json"
 
     @staticmethod
-    def _set_aside(path: Path) -> Path:
+    def _set_aside(path: Path) -> None:
+        """By a link, so that it never replaces what another process has set aside, nor is missing for a moment."""
         for number in itertools.count(1):
-            aside = path.with_name(f"{path.name}.damaged-{number}")
             try:
-                os.link(path, aside)
+                os.link(path, path.with_name(f"{path.name}.damaged-{number}"))
+                return
             except FileExistsError:
                 continue
-            return aside
-        raise AssertionError
+            except OSError as error:
+                why = f"cannot be read, and cannot be set aside: {error.strerror} ({path})."
+                raise DocumentError(f"{path.parent.name}/{path.stem}", why) from None
 
 
 def stamp_of(path: str) -> tuple[int, ...] | None:
