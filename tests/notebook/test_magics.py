@@ -9,7 +9,14 @@ from collections.abc import Callable
 import pytest
 from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 
-from workbench.contract.errors import QueryFailed, SqlSyntaxError, UnknownTable, UnknownVariable, UsageError
+from workbench.contract.errors import (
+    QueryFailed,
+    SqlSyntaxError,
+    UnknownTable,
+    UnknownVariable,
+    UsageError,
+    WorkbenchError,
+)
 from workbench.query.execution import Progress
 from workbench.query.result import Result
 
@@ -86,7 +93,7 @@ def test_rows_and_help(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
         (
             "%%sql\nselect 1\nfrom shop.ordrs",
             UnknownTable,
-            r"UnknownTable: .*Did you mean `shop\.orders`.*\n\n    from shop\.ordrs\n         \^\n",
+            r"(?s)UnknownTable: .*Did you mean `shop\.orders`.*\n\n    from shop\.ordrs\n         \^\n",
         ),
         ("%%sql\nselect $nope", UnknownVariable, r"UnknownVariable: No variable `nope`"),
         ("%%sql\nselect cast('x' as int) as x", QueryFailed, r"QueryFailed: .*\n\n    select cast.*\n +\^\n"),
@@ -112,6 +119,23 @@ def test_an_error_is_a_paragraph(
     assert re.search(shown, text), text
     assert "Traceback" not in text
     assert len(text.strip().splitlines()) <= 7
+
+
+def test_an_error_is_broken_between_words(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    _, text = failed(run("%%sql\nselect 1 from shop.ordrs"), capsys)
+    first, second, *_ = text.splitlines()
+    assert len(first) <= 90
+    assert second.startswith("`shop.")
+
+
+@pytest.mark.parametrize(
+    "call", ["'mysql://u:canary@h/db'", "'mysql://u@h/db', secret='canary'", "'mysql://u@h/db', password='canary'"]
+)
+def test_a_secret_in_the_cell_is_not_in_its_output(run: Run, capsys: pytest.CaptureFixture[str], call: str) -> None:
+    error, text = failed(run(f"import workbench as wb\nwb.connect('bad', {call})"), capsys)
+    assert isinstance(error, WorkbenchError)
+    assert "canary" not in text
+    assert text.endswith("Line 2 of the cell.\n")
 
 
 def test_an_error_while_rows_come_is_the_cells_error(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import linecache
 import re
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -17,9 +18,12 @@ from workbench.contract.errors import WorkbenchError
 __all__ = ["install", "rendered"]
 
 _HOOK = "_render_traceback_"
-_RED, _PLAIN = "\x1b[1;31m", "\x1b[0m"
+# No colour: Lab puts a red ground below it, of which bold stands out in dark and light themes alike.
+_BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
 _WIDEST = 100
+_WIDTH = 90
 _PLACE = re.compile(r"\(line (\d+), column (\d+)\)")
+_SECRET = re.compile(r"://|secret|passw|token", re.IGNORECASE)
 
 
 def install() -> Callable[[], None]:
@@ -30,11 +34,21 @@ def install() -> Callable[[], None]:
 
 def rendered(error: WorkbenchError) -> list[str]:
     """Lines for the cell: what happened, where in the statement, and where in the cell."""
-    lines = [f"{_RED}{type(error).__name__}{_PLAIN}: {error}"]
+    name = type(error).__name__
+    lines = _wrapped(f"{name}: {error}")
+    lines[0] = lines[0].replace(name, f"{_BOLD}{name}{_PLAIN}", 1)
     if place := _PLACE.search(str(error)):
         lines += _place(_statement(error), int(place[1]), int(place[2]))
-    lines += getattr(error, "__notes__", [])
+    lines += [line for note in getattr(error, "__notes__", []) for line in _wrapped(str(note))]
     return lines + _own_line(error)
+
+
+def _wrapped(text: str) -> list[str]:
+    """Broken between words: Lab breaks long lines anywhere. Nothing else of it is changed."""
+    wrap = textwrap.TextWrapper(
+        _WIDTH, break_long_words=False, break_on_hyphens=False, expand_tabs=False, replace_whitespace=False
+    )
+    return [part for line in text.split("\n") for part in wrap.wrap(line) or [""]]
 
 
 def _place(statement: str, line: int, column: int) -> list[str]:
@@ -46,7 +60,7 @@ def _place(statement: str, line: int, column: int) -> list[str]:
     at = max(0, column - 1)
     cut = max(0, at - _WIDEST // 2)
     shown = text[cut : cut + _WIDEST]
-    return ["", f"    {shown}", f"    {' ' * (at - cut)}{_RED}^{_PLAIN}"]
+    return ["", f"    {shown}", f"    {' ' * (at - cut)}{_BOLD}^{_PLAIN}"]
 
 
 def _statement(error: WorkbenchError) -> str:
@@ -72,6 +86,9 @@ def _own_line(error: BaseException) -> list[str]:
         if shell.compile.format_code_name(file) is None:
             continue
         code = linecache.getline(file, number).strip()
-        if code and not code.startswith("get_ipython().run_cell_magic("):
-            return ["", f"Line {number} of the cell: {code[:_WIDEST]}"]
+        if not code or code.startswith("get_ipython().run_cell_magic("):
+            continue
+        if _SECRET.search(code):
+            return ["", f"Line {number} of the cell."]  # outputs are saved and shared
+        return ["", f"Line {number} of the cell: {code[:_WIDEST]}"]
     return []
