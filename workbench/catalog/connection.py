@@ -26,6 +26,7 @@ class _Listing(Sequence[T], Generic[T]):
     """A list that shows itself as a table, in text and in HTML; every cell is text."""
 
     columns: tuple[str, ...] = ()
+    numbers: tuple[int, ...] = ()  # places of the columns that are set to the right
     empty = "nothing"
 
     def __init__(self, items: Iterable[T]) -> None:
@@ -58,7 +59,15 @@ class _Listing(Sequence[T], Generic[T]):
 
     def _repr_html_(self) -> str:
         def line(cells: Iterable[str], tag: str) -> str:
-            return "<tr>" + "".join(f"<{tag}>{html.escape(_plain(cell))}</{tag}>" for cell in cells) + "</tr>"
+            return (
+                "<tr>"
+                + "".join(
+                    f'<{tag} style="text-align:{"right" if number in self.numbers else "left"}">'
+                    f"{html.escape(_plain(cell))}</{tag}>"
+                    for number, cell in enumerate(cells)
+                )
+                + "</tr>"
+            )
 
         rows = self.rows()
         if not rows:
@@ -71,6 +80,7 @@ class TableList(_Listing[TableInfo]):
     """Tables of a connection. `rows` and `bytes` are the source's estimates."""
 
     columns = ("table", "kind", "rows (estimate)", "comment")
+    numbers = (2,)
     empty = "no tables"
 
     def rows(self) -> list[tuple[str, ...]]:

@@ -93,12 +93,14 @@ class Explanation:
             parts.append(
                 f"<table><thead><tr><th colspan='2' style='text-align:left'>{title}</th></tr></thead>{rows}</table>"
             )
+        if not self.sources:
+            parts.append("<p>No source is asked.</p>")
         return "".join(parts)
 
     def _head(self) -> str:
         parts = [self.state]
         if self.rows is not None:
-            parts.append(f"{self.rows:,} rows")
+            parts.append(f"{self.rows:,} row{'' if self.rows == 1 else 's'}")
         if self.seconds is not None:
             parts.append(f"{self.seconds:.2f} s")
         if self.unforeseen:

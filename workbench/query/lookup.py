@@ -79,7 +79,7 @@ class SessionLookup:
         try:
             connection, table = self._catalog.resolve(parts)
         except UnknownConnection as error:
-            hint = "" if error.near else f"`{parts[0]}` is no connection."
+            hint = "" if error.near else _there_are(self._catalog.names())
             raise UnknownConnection(
                 parts[0], self._catalog.names(), " ".join(filter(None, (hint, str(place))))
             ) from None
@@ -134,6 +134,13 @@ class SessionLookup:
         known = [*self._temporary, *self._variable_names()]
         hint = "A table of a connection is written `connection.table`."
         return near(name, known), f"{hint} {place}".rstrip()
+
+
+def _there_are(names: list[str]) -> str:
+    if not names:
+        return "There are no connections yet."
+    shown = ", ".join(f"`{name}`" for name in names[:10])
+    return f"There {'is' if len(names) == 1 else 'are'} {shown}{', …' if len(names) > 10 else ''}."
 
 
 def _placed(error: UnknownTable, place: Place) -> UnknownTable:

@@ -22,7 +22,14 @@ PATIENCE = 0.2
 SHOWN_COLUMNS = 100
 CELL = 200
 TEXT_CELL = 40
+LONG = 60  # longer text is broken into lines, everything else is kept in one
 TEXT_WIDTH = 160
+
+# A result scrolls in a box of its own, so that the line which says how many rows there are is in sight. The head stays
+# in place and needs the ground of the theme that is on.
+_BOX = "max-height:28em;max-width:100%;overflow:auto"
+_GROUND = "var(--jp-layout-color0,var(--vscode-editor-background,Canvas))"
+_HEAD = f"position:sticky;top:0;background:{_GROUND}"
 
 
 def as_html(result: Result, rows: int = SHOWN_ROWS) -> str:
@@ -42,15 +49,16 @@ def as_html(result: Result, rows: int = SHOWN_ROWS) -> str:
     body = "".join(
         "<tr>"
         + "".join(
-            f'<td style="text-align:{"right" if number in right else "left"}">{_cell_html(value)}</td>'
-            for number, value in enumerate(row)
+            f'<td style="text-align:{"right" if number in right else "left"}{_wrapping(cell)}">{cell}</td>'
+            for number, cell in enumerate(map(_cell_html, row))
         )
         + "</tr>"
         for row in _rows(table, shown)
     )
     lines = "".join(f"<div>{html.escape(line)}</div>" for line in _lines(result, table, shown))
     return (
-        f'<div class="workbench-result"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{lines}</div>'
+        f'<div class="workbench-result"><div style="{_BOX}"><table style="margin:0"><thead style="{_HEAD}">'
+        f"<tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{lines}</div>"
     )
 
 
@@ -118,6 +126,12 @@ def _lines(result: Result, table: pa.Table, shown: list[str]) -> list[str]:
     return lines
 
 
+def _wrapping(cell: str) -> str:
+    if len(cell) > LONG:
+        return ";min-width:20em"
+    return ";white-space:nowrap" if " " in cell or "-" in cell else ""
+
+
 def _cell_html(value: Any) -> str:
     if value is None:
         return '<span style="opacity:.5">NULL</span>'
@@ -154,4 +168,4 @@ def _short(text: str, most: int) -> str:
 
 def _plain(text: str) -> str:
     """One line; control characters and what turns the direction of text around are made visible."""
-    return "".join(sign if sign.isprintable() else "␤" if sign == "\n" else "�" for sign in text)
+    return "".join(sign if sign.isprintable() else "↵" if sign == "\n" else "�" for sign in text)
