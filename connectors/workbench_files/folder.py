@@ -186,7 +186,7 @@ class Folder:
             raise PathUnreachable(path, str(error.strerror), self._connection) from None
         if stat.S_ISDIR(mode):
             why = "it is a link to a folder, which is not followed within a table. Connect what it leads to by itself."
-            raise StatementRefused(f"`{os.path.basename(path)}`", why)
+            raise StatementRefused(f"`{os.path.relpath(path, self.root())}`", why)
         return stat.S_ISREG(mode)
 
     def _leads_out(self, name: str) -> str | None:

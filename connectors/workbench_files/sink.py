@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
@@ -90,6 +91,7 @@ class FilesWriter:
         self._first = 0
         self._last: int | None = None
         self._committed = False
+        self._broken = False
         self._closed = False
 
     def position(self) -> Position | None:
@@ -138,8 +140,10 @@ class FilesWriter:
         if self._closed:
             return
         self._closed = True
-        if self._writer is not None and self._temporary is not None:
-            self._writer.close()
+        if self._temporary is not None:
+            with contextlib.suppress(pa.ArrowException, OSError):  # a full disk: the part is thrown away all the same
+                if self._writer is not None:
+                    self._writer.close()
             self._temporary.unlink(missing_ok=True)
             if not any(self._folder.iterdir()):
                 self._folder.rmdir()  # we made it, and nothing came of it
@@ -158,11 +162,14 @@ class FilesWriter:
         return sorted(self._folder.glob("*.parquet")) if self._folder.is_dir() else []
 
     def _failed(self, error: Exception) -> QueryFailed:
+        self._broken = True  # some of the rows may be in the part: it never gets its name
         return QueryFailed(f"{self._folder.name} cannot be written: {error}", connection=self._connection)
 
     def _check_open(self) -> None:
         if self._closed:
             raise InvalidParameter("writer", "is closed.")
+        if self._broken:
+            raise QueryFailed("an earlier write failed; open the table anew", connection=self._connection)
 
 
 def _checked_name(table: TableRef) -> str:

@@ -7,6 +7,7 @@ import gzip
 import json
 import math
 import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from workbench.contract.errors import (
     InvalidParameter,
     PathUnreachable,
     ProtocolError,
+    QueryFailed,
     SnapshotChanged,
     StatementRefused,
     UnknownTable,
@@ -413,6 +415,24 @@ class TestSink:
         writer.close()
         assert types(lake, "totals") == {"id": "int64", "t": "string"}
         assert rows(lake, "totals") == []
+
+    def test_a_disk_that_is_full_leaves_nothing(self, tmp_path: Path) -> None:
+        lake = connect(tmp_path, writable=True)
+        schema = pa.schema([("b", pa.binary())])
+        writer = lake.sinks.open(self.ref, WriteSpec(schema, create=True))
+        batch = pa.record_batch([pa.array([os.urandom(1 << 20)])], schema)
+        place = Position("s", "0")
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, before[1]))
+        try:
+            with pytest.raises(QueryFailed, match="totals cannot be written"):
+                writer.write(Changes(self.ref, batch, None, place, place), 0)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        with pytest.raises(QueryFailed, match="an earlier write failed"):  # there is room again, and rows are missing
+            writer.commit(None)
+        writer.close()
+        assert list(tmp_path.iterdir()) == []
 
     def test_names_places_and_schemas_that_are_refused(self, tmp_path: Path) -> None:
         (tmp_path / "file.csv").write_text("id\n1\n")
