@@ -141,7 +141,9 @@ def test_output_that_fails_leaves_the_old_file(command: Command, shop: Path, tmp
     assert "late" in one_line(command("sql", query, "--output", target, code=1))
     assert target.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir() if "x.csv" in path.name] == ["x.csv"]
-    assert "no such" in one_line(command("sql", "select 1", "--output", tmp_path / "no" / "x.csv", code=1)).lower()
+    nowhere = tmp_path / "no" / "x.csv"
+    said = one_line(command("sql", "select 1", "--output", nowhere, code=1))
+    assert f"Cannot open `{nowhere}`: No such file or directory." in said
     assert "suffix" in one_line(command("sql", "select 1", "--output", tmp_path / "x.exe", code=1))
 
 
@@ -150,6 +152,13 @@ def test_cells_do_not_command_the_terminal(command: Command) -> None:
     assert "\x1b" not in shown
     assert "NULL" in shown
     assert "[1, 2]" in shown
+
+
+def test_a_terminal_that_has_not_all_letters(command: Command, environment: dict[str, str]) -> None:
+    words = [sys.executable, "-m", "workbench.cli", "sql", "select 'ü🦆' as d"]
+    env = {**environment, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(words, env=env, capture_output=True, text=True, check=True)
+    assert "\\xfc\\U0001f986" in done.stdout
 
 
 SLOW = "select count(*) from range(1000000) a(x), range(1000000) b(y) where hash(x, y) % 7 = 3"

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from workbench.contract.change import Changes, Guarantee, Position, Rejects, WriteSpec
 from workbench.contract.connector import Connector
-from workbench.contract.errors import Cancelled, SourceError, Unsupported, UsageError
+from workbench.contract.errors import Cancelled, PathUnreachable, SourceError, Unsupported, UsageError
 from workbench.contract.scan import TableRef
 from workbench.query.jsonlines import lines
 
@@ -56,9 +56,10 @@ def write_file(reader: pa.RecordBatchReader, path: str | os.PathLike[str], suffi
                 rows = write_stream(reader, file, suffix)
                 os.fsync(file.fileno())
             os.replace(beside, target)
-        except BaseException:
+        except OSError as error:
+            raise PathUnreachable(str(target), error.strerror or str(error)) from None
+        finally:
             beside.unlink(missing_ok=True)
-            raise
     return rows
 
 
