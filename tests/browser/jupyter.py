@@ -9,6 +9,7 @@ import sys
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Locator, Page
 
@@ -31,6 +32,17 @@ RUN_ALL = """async () => {
   await panel.sessionContext.session.kernel.info;  // before the kernel has answered, run-all-cells runs nothing
   await app.commands.execute('notebook:run-all-cells');
 }"""
+RUN_ONE = """async number => {
+  const app = window.jupyterapp, panel = app.shell.currentWidget;
+  await panel.context.ready;
+  await panel.sessionContext.ready;
+  await panel.sessionContext.session.kernel.info;
+  panel.content.activeCellIndex = number;
+  panel.content.deselectAll();
+  await app.commands.execute('notebook:run-cell');
+}"""
+OUTPUTS = """() => [...window.jupyterapp.shell.currentWidget.content.model.cells].map(cell =>
+  cell.type === 'code' && cell.sharedModel.getSource() ? [cell.executionCount, cell.outputs.toJSON()] : null)"""
 SET_THEME = "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})"
 SPANS = """input => [...input.querySelectorAll('.cm-line')].flatMap((line, number) =>
   [...line.querySelectorAll('span')].filter(span => span.children.length === 0).map(span => {
@@ -140,6 +152,24 @@ class LabPage:
     def run_all(self) -> None:
         """Until the last cell has run, or one has failed."""
         self.page.evaluate(RUN_ALL)
+
+    def run(self, number: int) -> None:
+        """Until this cell has run or failed."""
+        self.page.evaluate(RUN_ONE, number)
+
+    def outputs(self) -> list[list[dict[str, Any]]]:
+        """What every cell put out, also those that are out of sight and not drawn. All code cells must have run."""
+        cells = self.page.evaluate(OUTPUTS)
+        assert all(cell is None or cell[0] for cell in cells), "a cell did not run"
+        return [cell[1] if cell else [] for cell in cells]
+
+    def failures(self) -> list[str]:
+        return [
+            f"{one['ename']}: {one['evalue']}"
+            for cell in self.outputs()
+            for one in cell
+            if one["output_type"] == "error"
+        ]
 
     def cell(self, number: int) -> Locator:
         return self.page.locator(".jp-Notebook .jp-Cell").nth(number)

@@ -29,6 +29,13 @@ COMMAND = (
 )
 
 
+FIRST = "01_first_look.ipynb"
+
+
+def _url(mariadb: Server) -> str:
+    return mariadb.url("writer").removesuffix(mariadb.database) + "look"
+
+
 @pytest.fixture(scope="module")
 def jupyter(tmp_path_factory: pytest.TempPathFactory, mariadb: Server) -> Iterator[JupyterServer]:
     """With a small demo, the same rows in MariaDB as `crm`, and a view there that takes a minute."""
@@ -36,8 +43,7 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory, mariadb: Server) -> Iterat
     catalog = Catalog(folder / "workbench")
     made = demo.ensure(catalog, Shape(scale=0.02))
     mariadb.execute("create database look", "grant all on look.* to 'writer'@'%'")
-    url = mariadb.url("writer").removesuffix(mariadb.database) + "look"
-    catalog.connect("crm", url, secret=Secret(mariadb.password), writable=True)
+    catalog.connect("crm", _url(mariadb), secret=Secret(mariadb.password), writable=True)
     demo.load_into(catalog.open("crm"), made.folder, tables=("customers", "items", "orders"))
     catalog.close()
     mariadb.execute("create view look.endless as select 1 as id, sleep(60) as v")
@@ -47,21 +53,25 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory, mariadb: Server) -> Iterat
     mariadb.execute("drop database look")  # other tests use the same server
 
 
-def run_to_the_end(lab: LabPage, cells: int) -> None:
-    lab.run_all()
-    lab.page.wait_for_function(
-        "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'"
-    )
-    failed = lab.page.locator(".jp-Notebook [data-mime-type='application/vnd.jupyter.error']")
-    assert failed.all_inner_texts() == []
-    assert lab.page.locator(".jp-Notebook .jp-Cell").count() >= cells
+@pytest.fixture
+def shop_is_mariadb(jupyter: JupyterServer, mariadb: Server) -> Iterator[None]:
+    """The connection `shop` is the real server for one test."""
+    catalog = Catalog(jupyter.folder / "workbench")
+    file = catalog.saved("shop").parameters["path"]
+    catalog.remove("shop")
+    catalog.connect("shop", _url(mariadb), secret=Secret(mariadb.password))
+    yield
+    catalog.remove("shop")
+    catalog.connect("shop", path=file)
+    catalog.close()
 
 
 def test_the_first_notebook(lab: LabPage, tmp_path: Path) -> None:
-    lab.page.set_viewport_size({"width": 1200, "height": 4200})  # Lab draws only the cells that are in sight
-    lab.open("01_first_look.ipynb")
-    run_to_the_end(lab, 20)
-    expect(lab.page.locator(".js-plotly-plot").first).to_be_visible()
+    lab.page.set_viewport_size({"width": 1200, "height": 5200})  # Lab draws only the cells that are in sight
+    lab.open(FIRST)
+    lab.run_all()
+    assert lab.failures() == []
+    expect(lab.page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
     shown = lab.page.locator(".jp-Notebook").inner_text()
     assert "orders per 100 sessions" in shown
     assert "The query was stopped." in shown
@@ -70,13 +80,28 @@ def test_the_first_notebook(lab: LabPage, tmp_path: Path) -> None:
         lab.page.screenshot(path=tmp_path / f"first-look-{'dark' if dark else 'light'}.png")
 
 
+@pytest.mark.usefixtures("shop_is_mariadb")
+def test_the_first_notebook_on_a_real_mariadb(lab: LabPage, tmp_path: Path) -> None:
+    (lab.server.root / "on-mariadb.ipynb").write_bytes((lab.server.root / FIRST).read_bytes())
+    lab.page.set_viewport_size({"width": 1200, "height": 5200})
+    lab.open("on-mariadb.ipynb")
+    lab.run_all()
+    assert lab.failures() == []
+    expect(lab.page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
+    shown = lab.page.locator(".jp-Notebook").inner_text()
+    assert "/look" in shown  # where `shop` is, in the list of connections
+    assert "from `look`.`orders`" in shown.lower()  # what was sent
+    lab.page.screenshot(path=tmp_path / "on-mariadb.png")
+
+
 def test_the_same_question_of_a_real_mariadb(lab: LabPage) -> None:
     query = (
         "%%sql\nselect o.source, count(*) as n, sum(o.total) as revenue from {}.orders o join web.events e "
         "on e.order_id = o.order_id and e.event_name = 'purchase' group by all order by revenue desc, 1"
     )
     lab.open("both.ipynb", query.format("shop"), query.format("crm"))
-    run_to_the_end(lab, 2)
+    lab.run_all()
+    assert lab.failures() == []
     embedded, real = (lab.output(number).locator("table").inner_text() for number in range(2))
     assert embedded == real
     assert "(direct)" in real
@@ -89,8 +114,7 @@ def test_the_same_question_of_a_real_mariadb(lab: LabPage) -> None:
 )
 def test_completion_pops_up(lab: LabPage, source: str, wanted: str) -> None:
     lab.open("completion.ipynb", "import workbench as wb\nwb.connections()", source)
-    lab.page.evaluate(KERNEL)
-    lab.page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-cell')")
+    lab.run(0)
     expect(lab.output(0)).to_contain_text("crm")
     lab.cell(1).locator(".cm-content").click()
     lab.page.keyboard.press("Control+End")
@@ -108,9 +132,42 @@ def test_stop_ends_the_work_at_the_server(
     lab.page.evaluate(KERNEL)
     lab.page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
     eventually(runs, within=30)
-    expect(lab.output(0)).to_contain_text("crm")  # the progress line
+    expect(lab.output(0).locator("progress")).to_be_visible()
+    expect(lab.output(0)).to_have_text(re.compile(r"^\s*0 rows · \d+\.\d s · from crm\s*$"))
     lab.page.screenshot(path=tmp_path / "progress.png")
     lab.page.locator("jp-button[data-command='notebook:interrupt-kernel']").click()
     eventually(lambda: not runs(), within=2.0)
-    expect(lab.output(0)).to_contain_text("stopped")
+    expect(lab.output(0)).to_contain_text("Cancelled: The query was stopped.")
     lab.page.screenshot(path=tmp_path / "stopped.png")
+
+
+def test_an_error_is_a_paragraph(lab: LabPage, tmp_path: Path) -> None:
+    lab.open("errors.ipynb", "%%sql\nselect *\nfrom shop.ordrs", "%%sql\nselect a,, b from shop.orders")
+    lab.run(0)
+    lab.run(1)
+    unknown, syntax = (lab.output(number) for number in range(2))
+    # The caret is below the place that is meant.
+    expect(unknown).to_have_text(
+        re.compile(r"UnknownTable: No table `shop\.ordrs`\. Did you mean `shop\.orders`[^\n]*\n"
+                   r"[^\n]*\(line 2, column 6\)\n\n    from shop\.ordrs\n {9}\^\s*$"), use_inner_text=True
+    )  # fmt: skip
+    expect(syntax).to_have_text(
+        re.compile(r"SqlSyntaxError: [^\n]*\(line 1, column 10\)\n\n    select a,, b from shop\.orders\n {13}\^\s*$"),
+        use_inner_text=True,
+    )
+    for dark in (False, True):
+        lab.theme(dark=dark)
+        lab.page.screenshot(path=tmp_path / f"errors-{'dark' if dark else 'light'}.png")
+
+
+def test_many_rows_scroll_above_their_count(lab: LabPage, tmp_path: Path) -> None:
+    lab.open("rows.ipynb", "%%sql\nselect * from shop.orders o join shop.items i using (item_id)")
+    lab.run(0)
+    expect(lab.output(0).get_by_text("first 50 of 6,000 rows")).to_be_in_viewport()
+    box = lab.output(0).locator(".workbench-result > div").first
+    wider, higher = box.evaluate("box => [box.scrollWidth > box.clientWidth, box.scrollHeight > box.clientHeight]")
+    assert wider
+    assert higher
+    box.evaluate("box => box.scrollTo(0, box.scrollHeight)")
+    expect(lab.output(0).locator("th").first).to_be_in_viewport()  # the head stays
+    lab.page.screenshot(path=tmp_path / "rows.png")
