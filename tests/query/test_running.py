@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -24,6 +25,7 @@ from workbench.contract.errors import (
 from workbench.execution.stop import stop
 from workbench.query.engine import Limits
 from workbench.query.result import Result
+from workbench.query.running import Running
 
 CANCEL_SECONDS = 0.05
 SLACK = 0.25
@@ -139,6 +141,16 @@ def test_stop_from_elsewhere(shop: World) -> None:
     (info,) = shop.session.running()
     assert info.kind == "query"
     assert info.title == WAITING["probe side"]
+    listed = shop.session.running()
+    for shown in (repr(listed), listed._repr_html_()):
+        assert info.id in shown
+        assert str(info.pid) in shown
+        assert " s" in shown
+    hostile = Running([replace(info, title="<b>a\x1b\n b" + 100 * "c")])
+    assert "<b>" not in hostile._repr_html_()
+    assert "\x1b" not in repr(hostile)
+    assert len(repr(hostile).splitlines()) == 2
+    assert repr(Running()) == "nothing runs"
     assert stop(shop.register, shop.catalog, info.id).by == "owner"
     with pytest.raises(Cancelled):
         result.wait()

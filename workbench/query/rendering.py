@@ -55,7 +55,7 @@ def as_html(result: Result, rows: int = SHOWN_ROWS) -> str:
         + "</tr>"
         for row in _rows(table, shown)
     )
-    lines = "".join(f"<div>{html.escape(line)}</div>" for line in _lines(result, table, shown))
+    lines = "".join(f'<div style="margin-top:.4em">{html.escape(line)}</div>' for line in _lines(result, table, shown))
     return (
         f'<div class="workbench-result"><div style="{_BOX}"><table style="margin:0"><thead style="{_HEAD}">'
         f"<tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{lines}</div>"

@@ -38,11 +38,12 @@ from workbench.query.lookup import RemoteTarget, SessionLookup, Variables
 from workbench.query.names import resolve
 from workbench.query.parameters import bound
 from workbench.query.result import Result, ResultTable, Runner
+from workbench.query.running import Running
 from workbench.query.stage import CLOSE_SECONDS
 from workbench.query.statement import Kind, Statement, parse
 from workbench.query.templates import Templates
 from workbench.query.write import WriteReport, write_table
-from workbench.runs import Register, RunInfo
+from workbench.runs import Register
 
 __all__ = [
     "Namespace",
@@ -184,9 +185,9 @@ class Session:
 
     # --- the rest
 
-    def running(self) -> list[RunInfo]:
+    def running(self) -> Running:
         """What runs for this user, in any process."""
-        return self.register.runs(active=True)
+        return Running(self.register.runs(active=True))
 
     def close(self) -> None:
         """Stops what runs, and lets go of temporary tables and of the engine. What is whole stays."""
@@ -390,7 +391,7 @@ def write(result: Any, table: str, mode: str = "insert", key: Sequence[str] = ()
     return default().write(result, table, mode, key, create)
 
 
-def running() -> list[RunInfo]:
+def running() -> Running:
     """What runs for this user, in any process."""
     return default().running()
 
