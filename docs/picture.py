@@ -47,7 +47,7 @@ def main() -> None:
         server = JupyterServer(folder, (sys.executable, *COMMAND.split()))
         browser = driver.chromium.launch(executable_path=install("chromium", "chromium"), args=CHROMIUM_FLAGS)
         try:
-            lab = LabPage(browser.new_page(viewport={"width": 1100, "height": 1330}), server)
+            lab = LabPage(browser.new_page(viewport={"width": 1100, "height": 1245}), server)
             lab.page.set_default_timeout(60_000)
             lab.open("funnel.ipynb", *CELLS)
             lab.run_all()
