@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from workbench.contract import Control, Position, Split
-from workbench.contract.errors import Cancelled, SnapshotChanged
+from workbench.contract import Control, Split
+from workbench.contract.errors import SnapshotChanged
 from workbench.contract.scan import BATCH_ROWS
 from workbench.kit.batches import pieces, rows_only
+from workbench.kit.reading import GeneratedReader
 from workbench_duckdb.instance import Database
 from workbench_duckdb.trouble import named
 
@@ -21,74 +23,32 @@ __all__ = ["DuckDBReader"]
 POLL_SECONDS = 0.05
 
 
-class DuckDBReader:
-    """The batches of one split; the query begins at the first. It runs in this process, so `native_id` is None."""
-
-    native_id: str | None = None
-    snapshot: Position | None = None
+class DuckDBReader(GeneratedReader):
+    """The batches of one split; the query begins at the first."""
 
     def __init__(self, database: Database, split: Split, control: Control, writable: bool, connection: str) -> None:
-        self._database, self._split, self._control = database, split, control
-        self._writable, self._connection = writable, connection
-        self._closed = threading.Event()
-        self._turn = threading.Lock()
-        self._received = 0
-        self._outcome: BaseException | None = None
+        self._database, self._writable, self._connection = database, writable, connection
         self._cursor: duckdb.DuckDBPyConnection | None = None
-        self._batches = self._all()
+        self._cursor_lock = threading.Lock()  # a cursor that is closed must not be interrupted
+        super().__init__(split, control)
 
-    @property
-    def schema(self) -> pa.Schema:
-        return self._split.schema
-
-    @property
-    def lost(self) -> Mapping[str, int]:
-        return {}
-
-    @property
-    def received(self) -> int:
-        return self._received
-
-    def __iter__(self) -> DuckDBReader:
-        return self
-
-    def __next__(self) -> pa.RecordBatch:
-        with self._turn:
-            if self._outcome is not None:
-                raise self._outcome
-            _monitor.watch(self)
-            try:
-                self._check()
-                batch = next(self._batches)
-                self._received += batch.nbytes
-                return batch
-            except BaseException as error:
-                self._outcome = error
-                self._batches.close()
-                raise
-            finally:
-                _monitor.leave(self)
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        _monitor.watch(self)
+        try:
+            yield
+        finally:
+            _monitor.leave(self)
 
     def close(self) -> None:
-        self._closed.set()
-        if self._turn.acquire(blocking=False):  # else the monitor interrupts the call that waits, and that tidies up
-            try:
-                self._outcome = self._outcome or Cancelled("The scan")
-                self._batches.close()
-            finally:
-                self._turn.release()
-        else:
-            self.interrupt_if_asked()
+        super().close()
+        self.interrupt_if_asked()  # a step that waits
 
     def interrupt_if_asked(self) -> None:
         """From the monitor, again and again: an interrupt that comes between two statements is lost."""
-        cursor = self._cursor
-        if cursor is not None and (self._closed.is_set() or self._control.cancelled()):
-            cursor.interrupt()
-
-    def _check(self) -> None:
-        if self._closed.is_set() or self._control.cancelled():
-            raise Cancelled("The scan")
+        with self._cursor_lock:
+            if self._cursor is not None and self._asked_to_end():
+                self._cursor.interrupt()
 
     def _all(self) -> Generator[pa.RecordBatch, None, None]:
         state: Mapping[str, Any] = self._split.state
@@ -117,9 +77,11 @@ class DuckDBReader:
                         batch = reader.read_next_batch()
                     except StopIteration:
                         return
+                    self._received += batch.nbytes
                     yield from pieces(self._fitted(batch, planned))
         finally:
-            self._cursor = None
+            with self._cursor_lock:
+                self._cursor = None
             self._database.release(cursor)
 
     def _fitted(self, batch: pa.RecordBatch, planned: str) -> pa.RecordBatch:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from workbench.contract import Control, Position, Split
-from workbench.contract.errors import Cancelled, DataError
+from workbench.contract import Control, Split
+from workbench.contract.errors import DataError
 from workbench.kit.batches import pieces, rows_only
 from workbench.kit.filter import Filter
+from workbench.kit.reading import GeneratedReader
 from workbench_files import text
 from workbench_files.folder import DataFile, FoundTable
 from workbench_files.parts import open_arrow
@@ -22,59 +22,12 @@ from workbench_files.unify import key_value
 __all__ = ["FilesReader"]
 
 
-class FilesReader:
-    """The batches of one split. Nothing of it runs anywhere else, so `native_id` is None."""
-
-    native_id: str | None = None
-    snapshot: Position | None = None
+class FilesReader(GeneratedReader):
+    """The batches of one split."""
 
     def __init__(self, split: Split, control: Control, connection: str) -> None:
-        self._split, self._control, self._connection = split, control, connection
-        self._closed = threading.Event()
-        self._turn = threading.Lock()
-        self._received = 0
-        self._outcome: BaseException | None = None
-        self._batches = self._all()
-
-    @property
-    def schema(self) -> pa.Schema:
-        return self._split.schema
-
-    @property
-    def lost(self) -> Mapping[str, int]:
-        return {}
-
-    @property
-    def received(self) -> int:
-        return self._received
-
-    def __iter__(self) -> FilesReader:
-        return self
-
-    def __next__(self) -> pa.RecordBatch:
-        with self._turn:
-            if self._outcome is not None:
-                raise self._outcome
-            try:
-                self._check()
-                return next(self._batches)
-            except BaseException as error:
-                self._outcome = error
-                self._batches.close()
-                raise
-
-    def close(self) -> None:
-        self._closed.set()
-        if self._turn.acquire(blocking=False):  # else the call that runs sees it at its next batch
-            try:
-                self._outcome = self._outcome or Cancelled("The scan")
-                self._batches.close()
-            finally:
-                self._turn.release()
-
-    def _check(self) -> None:
-        if self._closed.is_set() or self._control.cancelled():
-            raise Cancelled("The scan")
+        self._connection = connection
+        super().__init__(split, control)
 
     def _all(self) -> Generator[pa.RecordBatch, None, None]:
         state = self._split.state

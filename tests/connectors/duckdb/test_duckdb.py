@@ -339,6 +339,32 @@ class TestWhoHasTheFile:
         writer.close()
         assert rows(connect(path), TableRef("t")) == [{"a": 1}]
 
+    def test_a_cursor_is_not_closed_while_it_is_interrupted(self, path: Path) -> None:
+        build(path, "create table t as select range as a from range(300000)")
+        local, control = connect(path), RecordingControl()
+        reader = local.tables.read(local.tables.plan(ScanRequest(TableRef("t"), ("a",))).splits[0], control)
+        next(reader)
+        entered, go_on = threading.Event(), threading.Event()
+
+        class Cursor:
+            def interrupt(self) -> None:
+                entered.set()
+                assert go_on.wait(10)
+
+        reader._cursor = Cursor()  # type: ignore[assignment]
+        control.cancel()
+        interrupting = threading.Thread(target=reader.interrupt_if_asked)
+        closing = threading.Thread(target=reader.close)
+        interrupting.start()
+        assert entered.wait(10)
+        closing.start()
+        closing.join(0.1)
+        assert local._database._users == 1
+        go_on.set()
+        closing.join(10)
+        interrupting.join(10)
+        assert local._database._users == 0
+
     def test_damaged_files(self, path: Path) -> None:
         path.write_bytes(b"no database" * 1000)
         with pytest.raises(ProtocolError, match="not a valid DuckDB database file"):
