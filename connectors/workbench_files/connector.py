@@ -24,7 +24,7 @@ from workbench.contract.errors import DataError, UnknownColumn, UnknownTable, Un
 from workbench.contract.predicate import columns_of
 from workbench.kit.filter import Filter, can_apply
 from workbench_files.folder import DataFile, Folder, FoundTable
-from workbench_files.parts import Footer, Footers, open_arrow, pruned
+from workbench_files.parts import Footer, Footers, pruned
 from workbench_files.reader import FilesReader
 from workbench_files.sink import FilesSinks
 from workbench_files.unify import Conflict, key_type, key_value, settled, unified
@@ -193,7 +193,10 @@ def _parts(
             left_out += 1
             continue
         if footer.groups is None:
-            parts += _text_parts(file) if table.format != "arrow" else _arrow_parts(file)
+            if footer.batches is None:
+                parts.append(_part(file, None, None, file.size))
+            else:
+                parts += [_part(file, (at,), None, file.size // footer.batches) for at in range(footer.batches)]
             continue
         kept = pruned(footer, pushed)
         groups_in_all, groups_kept = groups_in_all + len(footer.groups), groups_kept + len(kept)
@@ -209,19 +212,6 @@ def _parts(
 def _part(file: DataFile, groups: tuple[int, ...] | None, rows: int | None, size: int) -> Part:
     about = (file.path, file.shown, file.size, file.mtime_ns, file.inode, file.keys)
     return {"file": about, "groups": groups, "rows": rows, "bytes": size}
-
-
-def _text_parts(file: DataFile) -> list[Part]:
-    return [_part(file, None, None, file.size)]
-
-
-def _arrow_parts(file: DataFile) -> list[Part]:
-    """A file of Arrow knows its batches, a stream does not."""
-    with open_arrow(file.path) as reader:
-        count = getattr(reader, "num_record_batches", None)
-    if count is None:
-        return [_part(file, None, None, file.size)]
-    return [_part(file, (group,), None, file.size // count) for group in range(count)]
 
 
 def _folder_fits(

@@ -28,11 +28,13 @@ MOST = 4_096
 
 @dataclass(frozen=True)
 class Footer:
-    """`groups` are rows and bytes of each row group (Parquet) or None; `fragment` prunes them by statistics."""
+    """`groups` are rows and bytes of each row group (Parquet) or None; `fragment` prunes them by statistics. `batches`
+    is their number in an Arrow file; a stream does not say it."""
 
     schema: pa.Schema
     groups: tuple[tuple[int, int], ...] | None = None
     fragment: Any = field(default=None, repr=False)
+    batches: int | None = None
 
     @property
     def rows(self) -> int | None:
@@ -96,7 +98,8 @@ def _read(file: DataFile, table: FoundTable) -> Footer:
     if table.format in ("csv", "jsonl"):
         return Footer(text.guess(file.path, table.format, table.settings))
     if table.format == "arrow":
-        return Footer(open_arrow(file.path).schema)
+        with open_arrow(file.path) as reader:
+            return Footer(reader.schema, batches=getattr(reader, "num_record_batches", None))
     fragment = ds.ParquetFileFormat().make_fragment(file.path, fs.LocalFileSystem())
     fragment.ensure_complete_metadata()
     groups = tuple((group.num_rows, group.total_byte_size) for group in fragment.row_groups)
