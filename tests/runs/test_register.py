@@ -168,6 +168,9 @@ def test_old_runs_that_are_over_are_dropped_and_unfinished_ones_kept(register: R
     old = register.begin("query", "old but running")
     first = register.begin("query", "first")
     first.finish("done")
+    left = register.begin("query", "its work may still run")
+    left.native_started("shop", "1 " + left.mark(0))
+    left.finish("failed")
     for _ in range(KEPT):
         clock.now += 1
         register.begin("query", "q").finish("done")
@@ -176,7 +179,8 @@ def test_old_runs_that_are_over_are_dropped_and_unfinished_ones_kept(register: R
     assert register.get(old.id).state == "running"
     with pytest.raises(UnknownRun):
         register.get(first.id)
-    assert len(register.runs(active=False, limit=10_000)) == KEPT + 2
+    assert [native.connection for native in register.natives(left.id)] == ["shop"]
+    assert len(register.runs(active=False, limit=10_000)) == KEPT + 3
 
 
 BEGIN = """

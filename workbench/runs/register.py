@@ -25,7 +25,8 @@ from workbench.runs.store import Store
 __all__ = ["NativeWork", "Register", "Run", "RunInfo"]
 
 KEPT = 1_000
-"""So many runs that are over are kept; older ones are dropped when a run begins, once a second at most."""
+"""So many runs that are over are kept; older ones are dropped when a run begins, once a second at most, unless work
+of theirs may still run at a source."""
 PRUNE_SECONDS = 1.0
 PROGRESS_SECONDS = 0.2
 """Progress is written at most this often."""
@@ -47,6 +48,7 @@ _UNFINISHED = "where id = ? and state in ('running', 'stopping', 'lost')"
 _PRUNE = """
 delete from runs where id in (
     select id from runs where ended is not null order by ended desc, started desc limit -1 offset ?)
+and id not in (select run from natives)
 """
 
 
