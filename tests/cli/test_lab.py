@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import signal
 import subprocess
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -78,6 +80,26 @@ def test_lab_starts_with_something_to_begin_with(lab: Start, tmp_path: Path) -> 
         assert names[0] in address
         assert (folder / names[0]).read_text() == "mine", "never overwritten"
         assert (folder / names[-1]).read_bytes() == (source / names[-1]).read_bytes() or len(names) == 1  # type: ignore[operator]
+
+
+def test_it_ends_when_it_is_told_to_although_it_is_busy(
+    lab: Start, tmp_path: Path, eventually: Callable[..., object]
+) -> None:
+    """The fixture tells it to, while every client waits for an answer."""
+    address = lab(tmp_path / "work", "--no-demo")
+    answered = threading.Semaphore(0)
+
+    def ask() -> None:
+        try:
+            while True:
+                fetch(address, "/api/contents")
+                answered.release()
+        except (OSError, http.client.HTTPException):
+            return  # the server is gone
+
+    for _ in range(6):
+        threading.Thread(target=ask, daemon=True).start()
+    eventually(lambda: answered.acquire(blocking=False), within=20)
 
 
 def test_a_stranger_is_not_let_in(lab: Start, tmp_path: Path) -> None:

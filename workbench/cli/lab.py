@@ -101,7 +101,7 @@ def _command(folder: Path, first: str | None, quiet: bool, passed: list[str]) ->
 
     environment = profile.environment(base=_settings())
     command = [
-        sys.executable, "-m", "jupyterlab", "--ip=127.0.0.1", f"--ServerApp.root_dir={folder}",
+        sys.executable, "-m", "workbench.notebook.server", "--ip=127.0.0.1", f"--ServerApp.root_dir={folder}",
         # The language server is not used here, and costs a good part of the start.
         "--ServerApp.jpserver_extensions=jupyter_lsp=False",
         # Nothing is installed from within Lab; asking the package index costs another second.

@@ -1,0 +1,33 @@
+"""JupyterLab's server as `workbench lab` starts it: `python -m workbench.notebook.server`, with Lab's own options.
+
+It ends when it is told to. Jupyter's event loop stops while requests may still wait for AnyIO's worker threads; a
+thread whose request never ended would wait for more work for ever, and the process with it, deaf to Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import importlib
+import threading
+
+__all__ = ["main"]
+
+_WORKER = "AnyIO worker thread"
+
+
+def main() -> None:
+    try:
+        importlib.import_module("jupyterlab.labapp").main()
+    finally:
+        end_workers()
+
+
+def end_workers() -> None:
+    """Each worker finishes what it does now, so that a notebook which is being saved is saved, and ends."""
+    for thread in threading.enumerate():
+        stop = getattr(thread, "stop", None)
+        if thread.name == _WORKER and callable(stop):
+            stop()
+
+
+if __name__ == "__main__":
+    main()
