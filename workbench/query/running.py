@@ -11,6 +11,8 @@ from workbench.runs import RunInfo
 
 __all__ = ["Running"]
 
+TITLE = 2  # the only column that is broken into lines
+
 
 class Running(list[RunInfo]):
     """Runs of this user, in any process, as they were when it was asked. `workbench running --stop ID` ends one."""
@@ -52,7 +54,8 @@ class Running(list[RunInfo]):
     def _repr_html_(self) -> str:
         def line(cells: Iterable[str], tag: str) -> str:
             shown = (
-                f'<{tag} style="text-align:{"right" if place in self.numbers else "left"}">{html.escape(cell)}</{tag}>'
+                f'<{tag} style="text-align:{"right" if place in self.numbers else "left"}'
+                f'{"" if place == TITLE else ";white-space:nowrap"}">{html.escape(cell)}</{tag}>'
                 for place, cell in enumerate(cells)
             )
             return f"<tr>{''.join(shown)}</tr>"
