@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,9 +21,10 @@ from workbench_files import text
 from workbench_files.folder import DataFile, FoundTable
 from workbench_files.trouble import named
 
-__all__ = ["Footer", "Footers", "open_arrow", "pruned"]
+__all__ = ["Footer", "Footers", "open_arrow", "pruned", "stream_batches"]
 
 MOST = 4_096
+_END = b"\xff\xff\xff\xff\0\0\0\0"
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,21 @@ def open_arrow(path: str) -> Any:
     magic = source.read(6)
     source.seek(0)
     return ipc.open_file(source) if magic == b"ARROW1" else ipc.open_stream(source)
+
+
+def stream_batches(path: str) -> Iterator[pa.RecordBatch]:
+    """All batches of an Arrow stream. pyarrow takes the end of a file for the end of its stream, and looks at nothing
+    behind that; so a stream that was cut between two batches, or that another one follows, would have fewer rows."""
+    with pa.OSFile(path) as source:
+        first = source.read(4)
+        source.seek(0)
+        yield from ipc.open_stream(source)
+        end = source.tell()
+        source.seek(max(0, end - len(_END)))
+        if first == _END[:4] and source.read(len(_END)) != _END:  # streams of before 2019 begin and end otherwise
+            raise pa.ArrowInvalid("its end is missing: it was cut off, or is still being written")
+        if end != source.size():
+            raise pa.ArrowInvalid(f"something follows behind the end of its stream at {end:,} bytes")
 
 
 def _read(file: DataFile, table: FoundTable) -> Footer:

@@ -15,7 +15,7 @@ from workbench.kit.filter import Filter
 from workbench.kit.reading import GeneratedReader
 from workbench_files import text
 from workbench_files.folder import DataFile, FoundTable
-from workbench_files.parts import open_arrow
+from workbench_files.parts import open_arrow, stream_batches
 from workbench_files.trouble import check_same, named
 from workbench_files.unify import key_value
 
@@ -69,12 +69,12 @@ class FilesReader(GeneratedReader):
         if table.format in ("csv", "jsonl"):
             yield from text.batches(file.path, table.format, table.settings, types, stored)
         elif table.format == "arrow":
+            if part["groups"] is None:
+                yield from stream_batches(file.path)
+                return
             with open_arrow(file.path) as reader:
-                if part["groups"] is None:
-                    yield from reader
-                else:
-                    for group in part["groups"]:
-                        yield reader.get_batch(group)
+                for group in part["groups"]:
+                    yield reader.get_batch(group)
         elif not stored:
             yield from rows_only(part["rows"])
         else:

@@ -60,7 +60,43 @@ def batches(
         names = guess_names(path, settings)
         include = [name for name in wanted if name in names] or names[:1]
         known = {name: types.field(name).type if name in wanted else pa.binary() for name in include}
-        yield from csv.open_csv(stream, read, parse, _convert(settings, known, include))
+        counted = _Counted(stream, str(settings.get("quote", '"')).encode())
+        yield from csv.open_csv(pa.PythonFile(counted, "r"), read, parse, _convert(settings, known, include))
+    if counted.quotes % 2:
+        _check_closed(path, settings)
+
+
+class _Counted:
+    """A stream that counts the quotes which pass."""
+
+    closed = False
+
+    def __init__(self, stream: Any, quote: bytes) -> None:
+        self._stream, self._quote = stream, quote
+        self.quotes = 0
+
+    def read(self, size: int = -1) -> bytes:
+        data: bytes = self._stream.read(size)
+        self.quotes += data.count(self._quote) if self._quote else 0
+        return data
+
+    def close(self) -> None:
+        """Who opened the stream closes it."""
+
+
+def _check_closed(path: str, settings: Mapping[str, Any]) -> None:
+    """Raises ArrowInvalid when the file ends within a quoted field. For pyarrow the field ends there, with all the
+    rows in it that follow the quote which was not closed. Asked only where the number of quotes is odd, because this
+    is slow."""
+    with _text(path) as text:
+        reader = _csv_reader(text, path, settings, strict=True)
+        rows = 0
+        try:
+            for fields in reader:
+                rows += bool(fields)
+        except stdlib_csv.Error as error:
+            if "unexpected end of data" in str(error):
+                raise pa.ArrowInvalid(f"Row #{rows + 1}: a quote is never closed") from None
 
 
 def guess_names(path: str, settings: Mapping[str, Any]) -> list[str]:
@@ -107,23 +143,29 @@ def _refused_csv(
 
 def _csv_row(path: str, settings: Mapping[str, Any], number: int) -> tuple[list[str], int]:
     """The fields and the line of a row that counts from 1, the header included."""
-    quote = settings.get("quote", '"')
     with _text(path) as text:
-        for _ in range(int(settings.get("skip_rows", 0))):
-            text.readline()
-        reader = stdlib_csv.reader(
-            text,
-            delimiter=_delimiter(path, settings),
-            quotechar=quote or None,
-            quoting=stdlib_csv.QUOTE_MINIMAL if quote else stdlib_csv.QUOTE_NONE,
-            escapechar=settings.get("escape"),
-        )
+        reader = _csv_reader(text, path, settings)
         rows = 0
         for fields in reader:
             rows += bool(fields)  # empty lines are no rows
             if rows == number:
                 return fields, reader.line_num + int(settings.get("skip_rows", 0))
     return [], 0
+
+
+def _csv_reader(text: io.TextIOWrapper, path: str, settings: Mapping[str, Any], strict: bool = False) -> Any:
+    """The standard library's, behind the rows that are skipped."""
+    quote = settings.get("quote", '"')
+    for _ in range(int(settings.get("skip_rows", 0))):
+        text.readline()
+    return stdlib_csv.reader(
+        text,
+        delimiter=_delimiter(path, settings),
+        quotechar=quote or None,
+        quoting=stdlib_csv.QUOTE_MINIMAL if quote else stdlib_csv.QUOTE_NONE,
+        escapechar=settings.get("escape"),
+        strict=strict,
+    )
 
 
 def _refused_json(

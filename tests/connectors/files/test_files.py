@@ -373,6 +373,43 @@ def test_a_file_that_changes_is_an_error_and_never_fewer_rows(
         list(reader)
 
 
+class TestNeverFewerRowsWithoutAWord:
+    """What pyarrow reads as the end, and is none."""
+
+    @pytest.mark.parametrize(
+        "text", ['a,b\n1,x\n2,"y\n3,z\n', 'a,b\n1,x\n2,"y', 'a,b\n1,"x ""y"" z"\n2,"y\n3,z\n4,w\n', 'a\n1\n"']
+    )
+    @pytest.mark.parametrize("suffix", [".csv", ".csv.gz"])
+    def test_a_quote_that_is_never_closed(self, tmp_path: Path, text: str, suffix: str) -> None:
+        data = text.encode()
+        (tmp_path / f"t{suffix}").write_bytes(gzip.compress(data) if suffix.endswith(".gz") else data)
+        with pytest.raises(DataError, match=r"a quote is never closed.*line \d+"):
+            rows(connect(tmp_path), "t")
+
+    @pytest.mark.parametrize("quote", ['"', ""])
+    def test_quotes_that_need_no_end(self, tmp_path: Path, quote: str) -> None:
+        (tmp_path / "t.csv").write_text('a,b\n5" pipe,x\n7,y\n')
+        assert len(rows(connect(tmp_path, t={"quote": quote}), "t")) == 2
+
+    def test_a_stream_without_its_end_or_with_more_behind_it(self, tmp_path: Path) -> None:
+        table = pa.table({"a": list(range(1000))})
+        ends = []
+        with pa.OSFile(str(tmp_path / "t.arrows"), "wb") as file, ipc.new_stream(file, table.schema) as writer:
+            for batch in table.to_batches(100):
+                writer.write_batch(batch)
+                ends.append(file.tell())
+        data = (tmp_path / "t.arrows").read_bytes()
+        lake = connect(tmp_path)
+        assert len(rows(lake, "t")) == 1000
+        for cut in (ends[0], ends[-1], len(data) - 4):
+            (tmp_path / "t.arrows").write_bytes(data[:cut])
+            with pytest.raises(ProtocolError, match=r"its end is missing|cannot be read"):
+                rows(lake, "t")
+        (tmp_path / "t.arrows").write_bytes(data + data)
+        with pytest.raises(ProtocolError, match="something follows behind the end"):
+            rows(lake, "t")
+
+
 class TestSink:
     ref = TableRef("totals")
     rows = pa.table({"id": pa.array([1, 2], pa.int64()), "t": pa.array(["a", None])})
