@@ -21,6 +21,7 @@ from workbench.query import source
 from workbench.query.direct import handed_on, nothing_left, same_types, shape
 from workbench.query.engine import Engine, Limits
 from workbench.query.explain import Applied, SourceReport
+from workbench.query.lengths import durations, with_durations
 from workbench.query.lookup import LocalTarget, RemoteTarget, Target
 from workbench.query.names import Resolved
 from workbench.query.plain import conditions
@@ -96,8 +97,8 @@ class QueryJob:
         else:
             stage.start([])
         self._reader = self._run(cursor)
-        schema = distinct_names(self._reader.schema)
-        return schema, _renamed(self._reader, schema)
+        schema = distinct_names(durations(self._reader.schema))
+        return schema, _renamed(with_durations(self._reader, self._reader.schema), schema)
 
     def plan(self, run: Run) -> list[SourceReport]:
         """The rehearsal and the plans alone; nothing is started at the sources."""
@@ -256,7 +257,7 @@ class QueryJob:
         timer.start()
         try:
             reader = self._run(cursor)
-            self._seen = distinct_names(reader.schema)
+            self._seen = distinct_names(durations(reader.schema))
             try:
                 for _ in reader:
                     if stage.stopped:

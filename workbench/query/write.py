@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import secrets
@@ -98,8 +99,26 @@ def _csv(file: Any, schema: pa.Schema) -> Any:
         raise UsageError(
             f"CSV has no lists or structs; `{nested[0]}` is one. Write .parquet or .json, or select its parts."
         )
-    with pacsv.CSVWriter(file, schema) as writer:
-        yield writer.write_batch
+    texts = {at for at, field in enumerate(schema) if _has_no_csv(field.type)}
+    written = pa.schema([field.with_type(pa.string()) if at in texts else field for at, field in enumerate(schema)])
+
+    def write(batch: pa.RecordBatch) -> None:
+        columns = [_as_text(column) if at in texts else column for at, column in enumerate(batch.columns)]
+        writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=written))
+
+    with pacsv.CSVWriter(file, written) as writer:
+        yield write
+
+
+def _has_no_csv(kind: pa.DataType) -> bool:
+    binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
+    return bool(binary or pa.types.is_binary_view(kind) or pa.types.is_duration(kind))
+
+
+def _as_text(column: pa.Array) -> pa.Array:
+    """Bytes in base64 and durations in words, as in JSON."""
+    texts = [base64.b64encode(one).decode() if isinstance(one, bytes) else one for one in column.to_pylist()]
+    return pa.array([one if one is None else str(one) for one in texts], pa.string())
 
 
 @contextlib.contextmanager
