@@ -95,7 +95,7 @@ class Folder:
             raise UnknownTable(name, entries, "" if entries else f"There are no data files in {self.path}.")
         files = [file for path in entries[name] for file in self._files(path)]
         settings = self.settings(name)
-        formats = {settings.get("format") or FORMATS[suffix_of(file.path)] for file in files}
+        formats = {settings.get("format") or _format(name, file.path) for file in files}
         if len(formats) > 1:
             raise InvalidParameter(
                 f"tables.{name}.format",
@@ -126,7 +126,7 @@ class Folder:
         for entry in _scan(root):
             if entry.is_symlink() and not self._inside(entry.path):
                 continue
-            if entry.is_dir():
+            if _is_folder(entry):
                 if _HIVE.fullmatch(entry.name):
                     hive = hive or next(self._walk(entry.path), None) is not None
                 elif next(self._walk(entry.path), None) is not None:
@@ -158,7 +158,7 @@ class Folder:
         """Data files below, in order of their names; links to folders too, which `_checked` refuses: they may lead in
         a circle, and rows behind them must not be missing without a word."""
         for entry in sorted(_scan(folder), key=lambda entry: entry.name):
-            if entry.is_dir():
+            if _is_folder(entry):
                 if only_hive and not _HIVE.fullmatch(entry.name):
                     continue
                 if entry.is_symlink():
@@ -207,6 +207,22 @@ def suffix_of(name: str) -> str:
     """The known suffix that a file's name ends in, the longest; empty for none."""
     lower = name.lower()
     return max((suffix for suffix in FORMATS if lower.endswith(suffix)), key=len, default="")
+
+
+def _format(name: str, path: str) -> str:
+    suffix = suffix_of(path)
+    if suffix not in FORMATS:
+        known = ", ".join(sorted(FORMATS))
+        raise InvalidParameter(f"tables.{name}.format", f"is needed: `{path}` ends with none of {known}.")
+    return FORMATS[suffix]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """A link that leads in a circle, or where we may not look, is no folder; it is named when it is to be read."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _stem(name: str) -> str:
