@@ -27,7 +27,7 @@ def test_a_result_becomes_a_table(shop: World) -> None:
 
 def test_upsert_replaces_by_key(shop: World) -> None:
     shop.session.write(pa.table({"k": [1, 2], "v": ["a", "b"]}), "crm.t", key=["k"])
-    report = shop.session.write(pa.table({"k": [2, 3], "v": ["B", "C"]}), "crm.t", mode="upsert", key=["k"])
+    report = shop.session.write(pa.table({"k": [2, 3], "v": ["B", "C"]}), "crm.t", mode="upsert", key="k")
     assert report.rows == 2
     assert shop.rows("from crm.t order by k") == [(1, "a"), (2, "B"), (3, "C")]
 

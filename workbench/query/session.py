@@ -160,6 +160,7 @@ class Session:
         which refuses an existing key, or `upsert` with the columns of `key`. The connection must be `writable`."""
         import pyarrow as pa
 
+        keys = (key,) if isinstance(key, str) else tuple(key)  # one name is one column, not its letters
         name, target = self._target(table)
         connector = self.catalog.open(name)
         reader = result.reader() if isinstance(result, Result) else pa.RecordBatchReader.from_stream(result)
@@ -169,7 +170,7 @@ class Session:
         try:
             self._watchdog(name)
             report = write_table(
-                reader, name, connector, target, mode=mode, key=key, create=create, run=run, stopped=asked.is_set
+                reader, name, connector, target, mode=mode, key=keys, create=create, run=run, stopped=asked.is_set
             )
         except (Cancelled, KeyboardInterrupt):
             run.finish("stopped")
