@@ -487,22 +487,3 @@ class TestSink:
             connect(tmp_path).sinks.open(self.ref, WriteSpec(self.rows.schema))
         with pytest.raises(Unsupported):
             connect(tmp_path / "file.csv", writable=True).sinks.open(self.ref, WriteSpec(self.rows.schema))
-
-
-def test_a_link_in_a_circle_does_not_spoil_what_is_beside_it(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"a": [1]}), tmp_path / "ok.parquet")
-    (tmp_path / "loop").symlink_to("loop")
-    (tmp_path / "parts").mkdir()
-    pq.write_table(pa.table({"a": [2]}), tmp_path / "parts" / "one.parquet")
-    (tmp_path / "parts" / "loop").symlink_to("loop")
-    connector = connect(tmp_path)
-    assert names(connector) == ["ok", "parts"]
-    assert rows(connector, "ok") == [{"a": 1}]
-    assert rows(connector, "parts") == [{"a": 2}]
-
-
-def test_a_file_whose_name_says_no_format(tmp_path: Path) -> None:
-    (tmp_path / "passwd").write_text("root:x:0\n")
-    connector = connect(tmp_path / "passwd")
-    with pytest.raises(InvalidParameter, match=r"format.*ends with none of"):
-        connector.tables.schema(connector.tables.list()[0].table)
