@@ -36,7 +36,7 @@ def register(tmp_path: Path) -> Iterator[Register]:
 
 
 def test_the_owner_is_called_back_in_250_ms_and_only_for_its_run(register: Register) -> None:
-    watch, seen = Watch(register), threading.Event()
+    watch, seen = Watch(register, linger=0.05), threading.Event()
     asked, other = register.begin("query", "a"), register.begin("query", "b")
     watch.add(other, lambda: pytest.fail("nobody asked this one"))
     watch.add(asked, seen.set)
@@ -48,7 +48,7 @@ def test_the_owner_is_called_back_in_250_ms_and_only_for_its_run(register: Regis
     watch.remove(asked)
     assert watch.watching
     watch.remove(other)
-    until(lambda: not watch.watching, what="the thread ends with the last run")
+    until(lambda: not watch.watching, what="the thread ends soon after the last run")
     watch.add(other, seen.set)
     assert watch.watching
     watch.remove(other)
@@ -56,7 +56,7 @@ def test_the_owner_is_called_back_in_250_ms_and_only_for_its_run(register: Regis
 
 
 def test_a_call_back_that_fails_does_not_end_the_watch(register: Register, caplog: pytest.LogCaptureFixture) -> None:
-    watch, seen = Watch(register), threading.Event()
+    watch, seen = Watch(register, linger=0.0), threading.Event()
     first, second = register.begin("query", "a"), register.begin("query", "b")
     watch.add(first, lambda: 1 // 0)
     watch.add(second, seen.set)

@@ -21,13 +21,20 @@ class Cache:
         self._lock = threading.Lock()
         self._values: OrderedDict[Hashable, tuple[float, Any]] = OrderedDict()
 
-    def get(self, key: tuple[Hashable, ...], compute: Callable[[], T]) -> T:
+    def held(self, key: tuple[Hashable, ...]) -> Any | None:
+        """What is there now, if it is not too old."""
         with self._lock:
             held = self._values.get(key)
-            if held is not None and self._clock() - held[0] < self._seconds:
-                self._values.move_to_end(key)
-                value: T = held[1]
-                return value
+            if held is None or self._clock() - held[0] >= self._seconds:
+                return None
+            self._values.move_to_end(key)
+            return held[1]
+
+    def get(self, key: tuple[Hashable, ...], compute: Callable[[], T]) -> T:
+        value: T
+        if (there := self.held(key)) is not None:
+            value = there
+            return value
         asked = self._clock()
         value = compute()
         with self._lock:

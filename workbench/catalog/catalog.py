@@ -29,7 +29,7 @@ from workbench.documents.store import stamp_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Catalog"]
+__all__ = ["Catalog", "Found"]
 
 _TTL = 60.0
 _CACHED = 512
@@ -45,6 +45,17 @@ class _Held:
     path: str
     stamp: tuple[int, ...]
     saved: Saved
+
+
+@dataclass(frozen=True)
+class Found:
+    """A table of a connection, with all that a scan of it needs."""
+
+    connection: str
+    table: TableRef
+    manifest: Manifest
+    connector: Connector
+    schema: pa.Schema
 
 
 class Catalog:
@@ -206,6 +217,20 @@ class Catalog:
         """`connection.table` or `connection.schema.table` → the connection's name, and the table as the source
         spells it. Raises UnknownConnection, UnknownTable, with near names that the source has."""
         return resolve(self, tuple(parts))
+
+    def find(self, parts: Sequence[str]) -> Found:
+        """The table that `resolve` gives. Raises what `resolve` and `open` raise."""
+        if (held := self._held(parts[0])) is not None and len(parts) in (2, 3):
+            # As nothing has changed since the last time, one look at the document is enough.
+            name, table = held.saved.name, TableRef(parts[-1], parts[1] if len(parts) == 3 else None)
+            with self._lock:
+                stamp, connector = self._opened.get(name, ((), None))
+                current = connector is not None and stamp == held.stamp and self._pid == os.getpid()
+            schema = self._cache.held((name, id(connector), "schema", table)) if current else None
+            if connector is not None and schema is not None:
+                return Found(name, table, connectors.manifest(held.saved.connector), connector, schema)
+        name, table = self.resolve(parts)
+        return Found(name, table, self.manifest(name), self.open(name), self.schema(name, table))
 
     def schema(self, connection: str, table: TableRef) -> pa.Schema:
         """The table's columns, at most a minute old. Raises UnknownTable."""

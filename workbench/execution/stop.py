@@ -16,6 +16,8 @@ __all__ = ["Stopped", "Watch", "stop"]
 
 _log = logging.getLogger(__name__)
 POLL_SECONDS = 0.05
+LINGER_SECONDS = 5.0
+"""So long the watching thread waits for the next run, for starting one costs more than a small query."""
 
 
 class Opener(Protocol):
@@ -77,14 +79,15 @@ def _cancel_all(
 class Watch:
     """Sees within 250 ms that a run of this process was asked to stop, and calls back once, in its own thread.
 
-    The thread lives only while runs are watched. A call-back should only set events and return.
+    The thread ends when no run was watched for `linger` seconds. A call-back should only set events and return.
     """
 
-    def __init__(self, register: Register) -> None:
-        self._register = register
+    def __init__(self, register: Register, linger: float = LINGER_SECONDS) -> None:
+        self._register, self._linger = register, linger
         self._changed = threading.Condition()
         self._watched: dict[str, Callable[[], None]] = {}
         self._thread: threading.Thread | None = None
+        self._idle = False
 
     def add(self, run: Run, on_stop: Callable[[], None]) -> None:
         """Watches over a run until `remove`, or until it was asked to stop."""
@@ -93,11 +96,12 @@ class Watch:
             if self._thread is None or not self._thread.is_alive():  # not alive: in a forked child
                 self._thread = threading.Thread(target=self._poll, name="workbench-watch", daemon=True)
                 self._thread.start()
+            elif self._idle:
+                self._changed.notify()
 
     def remove(self, run: Run) -> None:
         with self._changed:
             self._watched.pop(run.id, None)
-            self._changed.notify()
 
     @property
     def watching(self) -> bool:
@@ -108,10 +112,16 @@ class Watch:
     def _poll(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: not self._watched, POLL_SECONDS)
+                if self._watched:
+                    self._changed.wait(POLL_SECONDS)
                 if not self._watched:
-                    self._thread = None
-                    return
+                    self._idle = True
+                    came = self._changed.wait_for(lambda: self._watched, self._linger)
+                    self._idle = False
+                    if not came:
+                        self._thread = None
+                        return
+                    continue
             try:
                 asked = self._register.stopping()
             except Exception:  # noqa: BLE001  # may be readable the next time

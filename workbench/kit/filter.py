@@ -283,9 +283,12 @@ def _column(batch: pa.RecordBatch, indices: tuple[int, ...]) -> pa.Array:
 
 def _widened(schema: pa.Schema) -> pa.Schema | None:
     """The schema in which pyarrow can filter (it cannot filter views), or None where it is this one."""
-    fields = [column.with_type(_filterable(column.type)) for column in schema]
-    widened = pa.schema(fields, schema.metadata)
-    return None if widened.equals(schema) else widened
+    kinds = schema.types
+    filterable = [_filterable(kind) for kind in kinds]
+    if filterable == kinds:
+        return None
+    fields = [column.with_type(kind) for column, kind in zip(schema, filterable, strict=True)]
+    return pa.schema(fields, schema.metadata)
 
 
 @lru_cache(maxsize=1024)

@@ -83,10 +83,15 @@ def handed_on(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     if batch.schema.equals(schema):
         return batch
     columns = [
-        column if column.type == kind else column.cast(kind)
+        column if column.type == kind else column.view(kind) if _labels(column.type, kind) else column.cast(kind)
         for column, kind in zip(batch.columns, schema.types, strict=True)
     ]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _labels(kind: pa.DataType, other: pa.DataType) -> bool:
+    """Whether the two differ by the label of their time zone alone: then no value has to be looked at."""
+    return pa.types.is_timestamp(kind) and kind.tz is not None and _zoneless(kind) == _zoneless(other)
 
 
 def _zoneless(kind: pa.DataType) -> pa.DataType:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from workbench.catalog import Catalog
+    from workbench.catalog.catalog import Found
     from workbench.query.names import Place
 
 __all__ = ["LocalTarget", "RemoteTarget", "SessionLookup", "Target", "Variables"]
@@ -77,7 +78,7 @@ class SessionLookup:
         if len(parts) == 1:
             return self._bare(parts[0], place)
         try:
-            connection, table = self._catalog.resolve(parts)
+            found = self._catalog.find(parts)
         except UnknownConnection as error:
             hint = "" if error.near else _there_are(self._catalog.names())
             raise UnknownConnection(
@@ -85,7 +86,7 @@ class SessionLookup:
             ) from None
         except UnknownTable as error:
             raise _placed(error, place) from None
-        return remote(self._catalog, connection, table)
+        return _remote(self._catalog, found)
 
     def path(self, path: str, suffix: str, place: Place) -> Target:
         if not self._files:
@@ -150,15 +151,15 @@ def _placed(error: UnknownTable, place: Place) -> UnknownTable:
     return error
 
 
-def remote(catalog: Catalog, connection: str, table: TableRef) -> RemoteTarget:
+def _remote(catalog: Catalog, found: Found) -> RemoteTarget:
     return RemoteTarget(
-        ("remote", connection, table),
-        connection,
-        catalog.open(connection),
-        catalog.manifest(connection),
-        lambda: catalog.config(connection),
-        table,
-        catalog.schema(connection, table),
+        ("remote", found.connection, found.table),
+        found.connection,
+        found.connector,
+        found.manifest,
+        lambda: catalog.config(found.connection),
+        found.table,
+        found.schema,
     )
 
 

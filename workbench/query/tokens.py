@@ -9,9 +9,13 @@ from itertools import accumulate
 
 __all__ = ["Splice", "Text", "Token", "tokens"]
 
-_SKIP = re.compile(r"\s+|--[^\n]*")
-_WORD = re.compile(r"(?:[^\W\d]|[^\x00-\x7f\s])(?:[\w$]|[^\x00-\x7f\s])*")
-_NUMBER = re.compile(r"\d[\w.]*")
+_PLAIN = re.compile(
+    r"(?P<skip>(?:\s+|--[^\n]*)+)"
+    r"|(?P<word>(?![eE]')(?:[^\W\d]|[^\x00-\x7f\s])(?:[\w$]|[^\x00-\x7f\s])*)"
+    r"|(?P<number>\d[\w.]*)"
+    r"|(?P<sign>[][(),.;=<>+*%!?:{}|&~^@#])"
+)
+"""What its first characters decide."""
 _PARAMETER = re.compile(r"\$(?:[^\W\d]\w*|\d+)")
 _DOLLAR = re.compile(r"\$(?:[^\W\d]\w*)?\$")
 
@@ -45,15 +49,18 @@ def tokens(text: str) -> list[Token]:
 def _scan(text: str) -> Iterator[Token]:
     at, size = 0, len(text)
     while at < size:
-        if skip := _SKIP.match(text, at):
-            at = skip.end()
-            continue
-        if text.startswith("/*", at):
+        if found := _PLAIN.match(text, at):
+            kind = found.lastgroup
+            if kind != "skip":
+                assert kind is not None
+                yield Token(kind, found[0], at, found.end())
+            at = found.end()
+        elif text.startswith("/*", at):
             at = _comment_end(text, at)
-            continue
-        kind, end = _token(text, at)
-        yield Token(kind, text[at:end], at, end)
-        at = end
+        else:
+            kind, end = _token(text, at)
+            yield Token(kind, text[at:end], at, end)
+            at = end
 
 
 def _token(text: str, at: int) -> tuple[str, int]:
@@ -71,9 +78,6 @@ def _token(text: str, at: int) -> tuple[str, int]:
         if name := _PARAMETER.match(text, at):
             return "parameter", name.end()
         return "sign", at + 1
-    for kind, pattern in (("word", _WORD), ("number", _NUMBER)):
-        if found := pattern.match(text, at):
-            return kind, found.end()
     return "sign", at + 1
 
 

@@ -8,9 +8,9 @@ only on work that still carries our mark.
 
 from __future__ import annotations
 
+import base64
 import getpass
 import secrets
-import string
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -35,7 +35,6 @@ FOREIGN_SECONDS = 7 * 86_400
 
 ACTIVE = ("running", "stopping")
 FINISHED = ("done", "failed", "stopped")
-_ALPHABET = string.ascii_lowercase + string.digits
 _GONE = "Its process ended without finishing it."
 
 _RUNS = """
@@ -313,11 +312,8 @@ def _natives(rows: Iterable[tuple[str, str, str, float]]) -> dict[str, tuple[Nat
 
 
 def _new_id() -> str:
-    number, letters = secrets.randbelow(len(_ALPHABET) ** 12), []
-    for _ in range(12):
-        number, letter = divmod(number, len(_ALPHABET))
-        letters.append(_ALPHABET[letter])
-    return "".join(letters)
+    """Twelve letters and digits: 60 random bits."""
+    return base64.b32encode(secrets.token_bytes(10))[:12].decode().lower()
 
 
 def _short(text: str, most: int = 2_000) -> str:
