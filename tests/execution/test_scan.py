@@ -43,7 +43,7 @@ def _found(batches: list[pa.RecordBatch]) -> dict[int, list[int]]:
 
 @given(
     sizes=st.lists(st.lists(st.integers(0, 50), max_size=6), max_size=12),
-    workers=st.integers(1, 6),
+    workers=st.integers(0, 6),
     queue_bytes=st.integers(1, 2_000),
     queue_batches=st.integers(1, 4),
 )

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
+from tests.execution.conftest import scan_threads
 from tests.execution.scripted import Broken, Deaf, Script, Silent, Step, rows
 from workbench.contract.errors import (
     Cancelled,
@@ -142,7 +143,7 @@ def test_what_the_source_refuses_to_end_is_told_beside(run: Run) -> None:
     silent=st.sets(st.integers(0, 7)),
     after=st.integers(0, 20),
     cancel=st.booleans(),
-    workers=st.integers(1, 4),
+    workers=st.integers(0, 4),
 )
 @SAME_RUN
 def test_ended_at_any_point(
@@ -338,3 +339,50 @@ def test_a_cancel_ends_the_wait_for_the_next_try(run: Run) -> None:
         next(scan)
     assert scan.drained(5)
     assert script.reads[0] == 1
+
+
+def test_without_workers_nothing_is_read_before_it_is_asked_for(run: Run, register: Register) -> None:
+    script = Script([[[rows(0, 0, 1), rows(0, 1, 1)]]])
+    scan = Scan(script.source(), run, workers=0)
+    scan.start()
+    assert not script.reads
+    assert next(scan).num_rows == 1
+    assert not scan_threads()
+    scan.close()
+    _gone(scan, script, register, run)
+    assert next(scan, None) is None
+
+
+@pytest.mark.parametrize("gently", [False, True])
+def test_without_workers_another_thread_ends_a_read_that_waits(run: Run, register: Register, gently: bool) -> None:
+    script = Script([[[rows(0, 0, 1), Silent()]]], cancel=lambda _: None)
+    scan = Scan(script.source(), run, workers=0)
+    assert next(scan).num_rows == 1
+    ended: list[object] = []
+
+    def consume() -> None:
+        try:
+            ended.append(next(scan, None))
+        except Cancelled as error:
+            ended.append(error)
+
+    consumer = threading.Thread(target=consume)
+    consumer.start()
+    eventually(lambda: _silent(script))
+    if gently:
+        scan.close()
+    else:
+        scan.cancel()
+    consumer.join(5)
+    assert not consumer.is_alive()
+    assert ended == [None] if gently else isinstance(ended[0], Cancelled)
+    _gone(scan, script, register, run)
+
+
+def test_a_scan_without_workers_that_is_dropped_leaves_its_reader(run: Run, register: Register) -> None:
+    script = Script([[[rows(0, 0, 1), rows(0, 1, 1)]]])
+    scan = Scan(script.source(), run, workers=0)
+    assert next(scan).num_rows == 1
+    assert script.open
+    del scan
+    eventually(lambda: not script.open and register.natives(run.id) == ())

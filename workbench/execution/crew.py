@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -48,7 +48,8 @@ class _Seat:
 
 
 class Crew:
-    """Reads a plan's splits with `workers` threads into a bounded queue. `Scan` is its face."""
+    """Reads a plan's splits with `workers` threads into a bounded queue; with none, in the consumer's own thread, when
+    it asks. `Scan` is its face."""
 
     def __init__(
         self,
@@ -82,6 +83,8 @@ class Crew:
         self._protected = source.protect is None
         self._open: dict[int, _Seat] = {}
         self._threads: list[threading.Thread] = []
+        self._turn = threading.Lock()
+        self._own: Generator[None] | None = self._steps() if self._workers == 0 else None
 
     # The consumer's side
 
@@ -99,6 +102,8 @@ class Crew:
 
     def next(self) -> pa.RecordBatch | None:
         """The next batch, None at the end; waits. Raises the first error, or Cancelled."""
+        if self._own is not None:
+            self._read_on(self._own)
         with self._lock:
             flow = self.flow
             while True:
@@ -145,10 +150,24 @@ class Crew:
     # The workers' side
 
     def _work(self) -> None:
+        for _ in self._steps():
+            pass
+
+    def _read_on(self, steps: Iterator[None]) -> None:
+        """The work of the one who has no workers, until there is something for it, or no more."""
+        with self._turn:
+            while True:
+                with self._lock:
+                    if self.flow.batches or self.flow.stopped or self.flow.over:
+                        return
+                next(steps, None)
+
+    def _steps(self) -> Generator[None]:
+        """All the work of one worker; a step puts one batch."""
         try:
             self._protect()
             while (split := self._take()) is not None:
-                self._read_split(split)
+                yield from self._read_split(split)
                 with self._lock:
                     self.flow.finished()
                     last = self.flow.done == self.flow.total and not self.flow.stopped
@@ -156,7 +175,7 @@ class Crew:
                         self.counts.ended = self._clock()
                         self._some.notify_all()
                 self._progress(last)
-        except _Stopped:
+        except (_Stopped, GeneratorExit):
             pass
         except BaseException as error:  # noqa: BLE001  # it is raised again where the batches are wanted
             self._fail(error)
@@ -172,12 +191,12 @@ class Crew:
                 self._source.protect()
                 self._protected = True
 
-    def _read_split(self, split: Split) -> None:
+    def _read_split(self, split: Split) -> Iterator[None]:
         seat = _Seat(split, self._control())
         failures = 0
         while True:
             try:
-                self._read(seat)
+                yield from self._read(seat)
                 return
             except (ConnectionLost, Unreachable) as error:
                 failures += 1
@@ -205,7 +224,7 @@ class Crew:
     def _control(self) -> ReadControl:
         return ReadControl(self._run, self._source.connection, self._guard, self._stopped.is_set)
 
-    def _read(self, seat: _Seat) -> None:
+    def _read(self, seat: _Seat) -> Iterator[None]:
         """One read of a split, from its start. Rows that an earlier read has dealt with are skipped."""
         with self._lock:
             if self.flow.stopped:
@@ -225,7 +244,7 @@ class Crew:
                     before, passed = passed, passed + batch.num_rows
                     batch = batch.slice(min(skip - before, batch.num_rows))
                 if batch.num_rows:
-                    self._hand_on(batch, seat)
+                    yield from self._hand_on(batch, seat)
                 self._progress()
             if passed < skip:
                 raise SnapshotChanged(str(seat.split.table), f"it had {skip:,} rows at this place, now {passed:,}")
@@ -242,7 +261,7 @@ class Crew:
                 f"and brought ({_said(batch.schema)})."
             )
 
-    def _hand_on(self, batch: pa.RecordBatch, seat: _Seat) -> None:
+    def _hand_on(self, batch: pa.RecordBatch, seat: _Seat) -> Iterator[None]:
         moved, kept = batch.num_rows, self._filter(batch)
         if kept.num_columns != self._kept_columns:
             kept = kept.select(list(range(self._kept_columns)))
@@ -253,6 +272,7 @@ class Crew:
         for piece, size in cut(kept):
             if piece.num_rows:
                 self._put(piece, size)
+                yield
 
     def _put(self, piece: pa.RecordBatch, size: int) -> None:
         limit = self._source.plan.request.limit
@@ -310,11 +330,19 @@ class Crew:
         with self._lock:
             seats = list(self._open.values())
             gentle = self.flow.end in (End.CLOSED, End.ENOUGH)
+        if seats and self._own is not None:
+            self._background("leave", self._leave_own)
         for seat in seats:
             if seat.reader is not None:
                 self._background("close", self._try, seat.reader.close)
             if seat.control.natives() or gentle:
                 self._background("cancel", self._end_at_source, seat, PATIENCE if gentle else 0.0)
+
+    def _leave_own(self) -> None:
+        """A consumer that comes no more has nobody else who leaves its reader."""
+        with self._turn:
+            if self._own is not None:
+                self._own.close()
 
     def _end_at_source(self, seat: _Seat, patience: float) -> None:
         with self._lock:

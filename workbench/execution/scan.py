@@ -29,7 +29,9 @@ class Scan:
 
     **Threads.** `start` makes `min(workers, splits)` threads, which take the next split when they are done with one.
     They are this scan's own, and each holds one reader, that is one connection of the source; so a scan that waits
-    for its consumer keeps nothing from other scans, but their connections add up: `workers` × scans.
+    for its consumer keeps nothing from other scans, but their connections add up: `workers` × scans. With `workers=0`
+    the splits are read one after another in the thread that iterates, when it asks: the least for a small scan, whose
+    iteration then waits, after `cancel` too, until the reader has let go.
     The queue holds up to `queue_bytes` and `queue_batches`; when it is full the threads sleep until there is room.
 
     **Ends.** `close` ends it early and quietly: iteration stops, readers are closed, and what a reader has not ended

@@ -47,14 +47,21 @@ class Feed:
     thread fills at the source's speed: no reader waits for another one."""
 
     def __init__(
-        self, stage: Stage, ask: Ask, target: RemoteTarget, plan: ScanPlan, again: bool, foreseen: bool
+        self,
+        stage: Stage,
+        ask: Ask,
+        target: RemoteTarget,
+        plan: ScanPlan,
+        again: bool,
+        foreseen: bool,
+        workers: int = WORKERS,
     ) -> None:
         self.ask, self.target, self.plan, self.foreseen = ask, target, plan, foreseen
         self.taken = False
         self.schema = pa.schema([target.schema.field(name) for name in ask.columns])
         self._stage = stage
         source = Source(target.connection, target.connector, plan, lambda: stage.protect(target))
-        self.scan = Scan(source, stage.run, workers=WORKERS, guard=stage.seconds)
+        self.scan = Scan(source, stage.run, workers=workers, guard=stage.seconds)
         self._spool = stage.spool() if again else None
         if self._spool is not None:
             self._spool.begin(self.schema)
@@ -226,7 +233,7 @@ class Stage:
     def direct(self, ask: Ask, target: RemoteTarget, limit: int | None) -> Feed:
         """The one scan of a statement that DuckDB has no part in."""
         self.rehearsing = False
-        feed = self._planned(ask, target, again=False, foreseen=True, limit=limit)
+        feed = self._planned(ask, target, again=False, foreseen=True, limit=limit, alone=True)
         with self._lock:
             self._feeds[ask] = [feed]
         return feed
@@ -292,7 +299,14 @@ class Stage:
         return feed
 
     def _planned(
-        self, ask: Ask, target: RemoteTarget, *, again: bool, foreseen: bool, limit: int | None = None
+        self,
+        ask: Ask,
+        target: RemoteTarget,
+        *,
+        again: bool,
+        foreseen: bool,
+        limit: int | None = None,
+        alone: bool = False,
     ) -> Feed:
         tables = target.connector.tables
         assert tables is not None
@@ -304,7 +318,9 @@ class Stage:
         for field in plan.schema:
             if (at := target.schema.get_field_index(field.name)) >= 0 and target.schema.field(at).type != field.type:
                 raise _changed(target)
-        return Feed(self, ask, target, plan, again, foreseen)
+        # Whoever takes the rows of the only split itself needs no other thread for it.
+        workers = 0 if alone and len(plan.splits) == 1 else WORKERS
+        return Feed(self, ask, target, plan, again, foreseen, workers)
 
 
 def _changed(target: RemoteTarget) -> SnapshotChanged:
