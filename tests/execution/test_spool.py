@@ -276,8 +276,10 @@ def test_a_name_that_a_dying_process_left_is_swept(tmp_path: Path) -> None:
     left, other = tmp_path / "spool-00ff", tmp_path / "notes.txt"
     left.write_bytes(b"x")
     other.write_bytes(b"x")
-    Spool(tmp_path, 0).close()
-    assert list(tmp_path.iterdir()) == [other]
+    with Spool(tmp_path, 0) as spool:
+        spool.append(pa.record_batch({"a": [1]}))
+        assert spool.spilled
+        assert list(tmp_path.iterdir()) == [other]
 
 
 def test_a_full_disk_is_a_clear_error(tmp_path: Path) -> None:

@@ -10,13 +10,19 @@ from workbench.contract.scan import BATCH_BYTES, BATCH_ROWS
 
 __all__ = ["cut", "size_of"]
 
+TINY = 4_096
+
 
 def size_of(batch: pa.RecordBatch) -> int:
-    """The bytes of the batch's own rows, not of the buffers that it shares with other slices."""
+    """The bytes of the batch's own rows, not of the buffers that it shares with other slices, unless these are tiny:
+    then looking closer costs more than it tells."""
+    held = int(batch.get_total_buffer_size())
+    if held <= TINY:
+        return held
     try:
         return int(batch.nbytes)
     except (pa.ArrowTypeError, pa.ArrowNotImplementedError):  # a type for which pyarrow cannot say it
-        return int(batch.get_total_buffer_size())
+        return held
 
 
 def cut(batch: pa.RecordBatch) -> Iterator[tuple[pa.RecordBatch, int]]:

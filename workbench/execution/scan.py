@@ -68,9 +68,11 @@ class Scan:
         if tables is None:
             raise Unsupported(source.connection, "be read as tables")
         plan = source.plan
-        kept = range(len(plan.schema) - plan.extra)
         self.source = source
-        self.schema: pa.Schema = pa.schema([plan.schema.field(at) for at in kept], plan.schema.metadata)
+        self.schema: pa.Schema = plan.schema
+        if plan.extra:
+            kept = range(len(plan.schema) - plan.extra)
+            self.schema = pa.schema([plan.schema.field(at) for at in kept], plan.schema.metadata)
         self._crew = Crew(
             source,
             run,

@@ -22,7 +22,7 @@ class Spool:
     **Where.** The first `memory_bytes` stay in memory just as they came, without a copy; what comes after goes to a
     file in `folder` (made when it is needed, 0700), which only this process can reach and which is gone with it, with
     `close`, and when nobody holds the spool and its readers any more. What another process left there, it having died
-    at the wrong moment, is swept when a spool is made.
+    at the wrong moment, is swept when a file is made.
 
     **Caps.** With `max_rows` and `max_bytes` (as in memory) the spool keeps what fits, says so in `capped` and `cap`,
     and wants no more: `append` gives False. It is capped only when there was more.
@@ -52,7 +52,6 @@ class Spool:
         self._finished = self._closed = False
         self._cap = ""
         self._error: BaseException | None = None
-        sweep(self._folder)
 
     # Writing
 
@@ -219,6 +218,7 @@ class Spool:
         try:
             held = self._file
             if held is None:
+                sweep(self._folder)
                 held = SpoolFile(self._folder)
                 with self._changed:
                     if self._closed:

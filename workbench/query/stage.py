@@ -58,7 +58,7 @@ class Feed:
     ) -> None:
         self.ask, self.target, self.plan, self.foreseen = ask, target, plan, foreseen
         self.taken = False
-        self.schema = pa.schema([target.schema.field(name) for name in ask.columns])
+        self.schema = _columns(target.schema, ask.columns)
         self._stage = stage
         source = Source(target.connection, target.connector, plan, lambda: stage.protect(target))
         self.scan = Scan(source, stage.run, workers=workers, guard=stage.seconds)
@@ -147,7 +147,7 @@ class LocalSource:
         return self.rows is None or self.rows > SMALL
 
     def stream(self, columns: tuple[str, ...], predicates: tuple[Predicate, ...]) -> pa.RecordBatchReader:
-        schema = pa.schema([self.schema.field(name) for name in columns])
+        schema = _columns(self.schema, columns)
         if self._stage.rehearsing and self.large:
             return schema.empty_table().to_reader()
         batches = self._table.read(columns, predicates, lambda: self._stage.stopped)
@@ -181,7 +181,7 @@ class Stage:
         if self.rehearsing:
             with self._lock:
                 self._asks[ask] = (target, self._asks.get(ask, (target, 0))[1] + 1)
-            return pa.schema([target.schema.field(name) for name in ask.columns]).empty_table().to_reader()
+            return _columns(target.schema, ask.columns).empty_table().to_reader()
         try:
             return self._feed(ask, target).reader()
         except BaseException as error:
@@ -315,12 +315,20 @@ class Stage:
         except SourceError as error:
             error.connection = error.connection or target.connection
             raise
-        for field in plan.schema:
-            if (at := target.schema.get_field_index(field.name)) >= 0 and target.schema.field(at).type != field.type:
-                raise _changed(target)
+        if not plan.schema.equals(target.schema):
+            for field in plan.schema:
+                at = target.schema.get_field_index(field.name)
+                if at >= 0 and target.schema.field(at).type != field.type:
+                    raise _changed(target)
         # Whoever takes the rows of the only split itself needs no other thread for it.
         workers = 0 if alone and len(plan.splits) == 1 else WORKERS
         return Feed(self, ask, target, plan, again, foreseen, workers)
+
+
+def _columns(schema: pa.Schema, names: tuple[str, ...]) -> pa.Schema:
+    if len(names) == len(schema) and names == tuple(schema.names) and schema.metadata is None:
+        return schema
+    return pa.schema([schema.field(name) for name in names])
 
 
 def _changed(target: RemoteTarget) -> SnapshotChanged:

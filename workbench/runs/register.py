@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -320,6 +321,7 @@ def _short(text: str, most: int = 2_000) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
+@lru_cache(maxsize=1)
 def _user() -> str:
     try:
         return getpass.getuser()
