@@ -74,7 +74,7 @@ class Filter:
     def __init__(self, predicates: tuple[Predicate, ...], schema: pa.Schema) -> None:
         self._schema = schema
         try:
-            self._widened = _widened(schema)
+            self._widened = _widened(schema) if predicates else None
             self._nodes = _nodes(predicates, schema)
         except Impossible as why:
             raise Unsupported("The filter", "apply this predicate", str(why)) from None

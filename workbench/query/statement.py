@@ -87,7 +87,7 @@ def parse(text: str, parser: DuckDBPyConnection) -> Statement:
         raise SqlSyntaxError("The statement holds half of a surrogate pair, which is no character")
     if len(text) > MAX_LENGTH:
         raise SqlSyntaxError(f"The statement has {len(text):,} characters; at most {MAX_LENGTH:,} are read")
-    words = tokens(text)
+    words = list(tokens(text))
     _nesting(text, words)
     try:
         found = parser.extract_statements(text)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
+from typing import NamedTuple
 
 __all__ = ["Splice", "Text", "Token", "tokens"]
+
+KEPT_LENGTH = 4_096
 
 _PLAIN = re.compile(
     r"(?P<skip>(?:\s+|--[^\n]*)+)"
@@ -20,8 +24,7 @@ _PARAMETER = re.compile(r"\$(?:[^\W\d]\w*|\d+)")
 _DOLLAR = re.compile(r"\$(?:[^\W\d]\w*)?\$")
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """`kind` is `word`, `quoted` (an identifier in double quotes), `string`, `number`, `parameter` or `sign`;
     `text` is as written, `start` and `end` count characters."""
 
@@ -41,9 +44,15 @@ class Token:
         return self.text[1:-1].replace('""', '"') if self.kind == "quoted" else self.text
 
 
-def tokens(text: str) -> list[Token]:
+def tokens(text: str) -> Sequence[Token]:
     """All tokens, comments and blanks left out. Never raises: what is not closed reaches to the end."""
-    return list(_scan(text))
+    return _kept(text) if len(text) <= KEPT_LENGTH else tuple(_scan(text))
+
+
+@lru_cache(maxsize=16)
+def _kept(text: str) -> Sequence[Token]:
+    """A statement is looked through more than once on its way."""
+    return tuple(_scan(text))
 
 
 def _scan(text: str) -> Iterator[Token]:
