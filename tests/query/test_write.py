@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import pyarrow as pa
 import pytest
 
 from tests.query.support import World, eventually
 from workbench.contract import TableRef
-from workbench.contract.errors import ConnectionLost, StatementRefused, UnknownConnection, Unsupported, UsageError
+from workbench.contract.errors import Cancelled, ConnectionLost, StatementRefused, UnknownConnection, Unsupported, UsageError
 
 
 @pytest.fixture
@@ -58,6 +60,53 @@ def test_only_writable_connections(shop: World) -> None:
     for name in ("t", "a.b.c.d", "", "shop.", "shop t"):
         with pytest.raises(UsageError):
             shop.session.write(pa.table({"a": [1]}), name)
+
+
+def test_an_error_that_somebody_keeps_holds_nothing_up(shop: World) -> None:
+    """IPython keeps the last error, and with it all frames."""
+    shop.catalog.add("readonly", shop.source, writable=False)
+    shop.catalog.add("slow", shop.source, orders={"batch_rows": 1})
+    with pytest.raises(StatementRefused) as kept:
+        shop.session.write(shop.session.sql("select id from slow.orders"), "readonly.t")
+    eventually(shop.quiet, 2)
+    assert kept.value.__traceback__ is not None
+
+
+def test_a_write_is_stopped_while_its_source_is_silent(shop: World) -> None:
+    shop.catalog.add("held", shop.source, orders={"hold_after": 1, "splits": 1, "batch_rows": 10})
+    raised: list[BaseException] = []
+
+    def write() -> None:
+        try:
+            shop.session.write(shop.session.sql("select id from held.orders"), "crm.copy")
+        except BaseException as error:  # noqa: BLE001
+            raised.append(error)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+
+    def writes() -> list[str]:
+        return [run.id for run in shop.register.runs(active=True) if run.kind == "write" and shop.source.running()]
+
+    eventually(lambda: bool(writes()))
+    shop.register.request_stop(writes()[0])
+    thread.join(2)
+    assert not thread.is_alive()
+    assert isinstance(raised[0], Cancelled)
+    eventually(shop.quiet, 2)
+
+
+@pytest.mark.parametrize("rows", [{"a": 1}, [1, 2], None, "text"])
+def test_what_is_no_table_is_named_by_its_type(shop: World, rows: object) -> None:
+    with pytest.raises(UsageError, match=rf"type `{type(rows).__name__}`.*polars"):
+        shop.session.write(rows, "crm.t")
+    with pytest.raises(UsageError, match="connection.table"):
+        shop.session.write(pa.table({"a": [1]}), None)  # type: ignore[arg-type]
+
+
+def test_one_row_is_one_row(shop: World) -> None:
+    assert repr(shop.session.write(pa.table({"a": [1]}), "crm.one")).startswith("1 row written")
+    assert "1 rows" not in repr(shop.session.sql("select id from shop.orders where id = 3").wait().explain())
 
 
 def test_native_text_where_a_source_has_none(shop: World) -> None:

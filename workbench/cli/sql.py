@@ -94,6 +94,8 @@ def _value(pair: str) -> tuple[str, object]:
 
 def _table(result: Result, rows: int, output: Path | None, progress: Any) -> None:
     from workbench.cli.screen import aligned, cells
+    from workbench.query.explain import counted
+    from workbench.query.write import whole_file
 
     if rows > 0:
         table = result.head(rows, patience=0.2)
@@ -105,23 +107,24 @@ def _table(result: Result, rows: int, output: Path | None, progress: Any) -> Non
     progress.clear()
     body, right = cells(table)
     text = aligned(table.column_names, body, right) if table.column_names else "(no columns)"
-    said = f"{table.num_rows:,} row{'' if table.num_rows == 1 else 's'}"
+    said = counted(table.num_rows, "row")
     if more:
-        said = f"first {table.num_rows:,} rows{total or ', and there are more'}; --rows 0 shows all"
+        said = f"first {said}{total or ', and there are more'}; --rows 0 shows all"
     result.close()
     if output is None:
         print(text)
         print(f"({said})")
     else:
-        output.write_text(f"{text}\n({said})\n", encoding="utf-8")
+        with whole_file(output) as file:
+            file.write(f"{text}\n({said})\n".encode())
 
 
 def _stream(result: Result, form: str, output: Path | None) -> None:
     from workbench.query.write import write_file, write_stream
 
     if output is not None:
-        write_file(result.reader(), output, f".{form}")
+        write_file(result.stream, output, f".{form}")
         return
     sys.stdout.flush()
-    with result.reader() as reader:
-        write_stream(reader, sys.stdout.buffer, f".{form}")
+    with result.stream() as rows:
+        write_stream(rows, sys.stdout.buffer, f".{form}")

@@ -183,11 +183,11 @@ class Unreachable(SourceError):
 
 
 class PathUnreachable(Unreachable):
-    """A file or folder that is not there, may not be read, or is held by another process."""
+    """A file or folder that is not there, may not be read, or is held by another process; `act` is what was tried."""
 
-    def __init__(self, path: str, why: str, connection: str = "") -> None:
+    def __init__(self, path: str, why: str, connection: str = "", act: str = "open") -> None:
         self.where, self.why = path, why
-        SourceError.__init__(self, f"Cannot open `{path}`: {why}.", connection)
+        SourceError.__init__(self, f"Cannot {act} `{path}`: {why}.", connection)
 
 
 class AuthenticationFailed(SourceError):

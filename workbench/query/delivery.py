@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import collections
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 from workbench.execution.spool import Spool
@@ -12,7 +13,7 @@ from workbench.execution.spool import Spool
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Direct", "Spooled"]
+__all__ = ["Direct", "Spooled", "Stream"]
 
 
 class Spooled:
@@ -80,3 +81,30 @@ class Direct:
             self._closed = True
             self._waiting.clear()
             self._changed.notify_all()
+
+
+class Stream:
+    """The rows of one use of a result, for a `with`. Its end ends what is done for this use alone at once, also where
+    an error's traceback still holds all that was under way."""
+
+    def __init__(
+        self, schema: pa.Schema, batches: Generator[pa.RecordBatch, None, None], stop: Callable[[], object]
+    ) -> None:
+        self.schema = schema
+        self._batches, self._stop = batches, stop
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        return self._batches
+
+    def stop(self) -> None:
+        """Whoever waits for the next batch is let go. From any thread, any number of times."""
+        self._stop()
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._batches.close()
+        self._stop()

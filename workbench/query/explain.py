@@ -7,7 +7,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-__all__ = ["Applied", "Explanation", "SourceReport"]
+__all__ = ["Applied", "Explanation", "SourceReport", "counted"]
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 row`, `1,234 rows`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 @dataclass(frozen=True)
@@ -100,11 +105,11 @@ class Explanation:
     def _head(self) -> str:
         parts = [self.state]
         if self.rows is not None:
-            parts.append(f"{self.rows:,} row{'' if self.rows == 1 else 's'}")
+            parts.append(counted(self.rows, "row"))
         if self.seconds is not None:
             parts.append(f"{self.seconds:.2f} s")
         if self.unforeseen:
-            parts.append(f"{self.unforeseen} scans were not foreseen")
+            parts.append(f"{counted(self.unforeseen, 'scan')} not foreseen")
         return ", ".join(parts)
 
 
@@ -113,13 +118,12 @@ def _facts(source: SourceReport) -> list[tuple[str, str]]:
     facts += [
         ("where", f"{one.condition}: {one.level}{f' ({one.why})' if one.why else ''}") for one in source.conditions
     ]
-    estimate = f", about {source.estimate:,} rows" if source.estimate is not None else ""
-    facts.append(("plan", f"{source.splits} split{'s' if source.splits != 1 else ''}{estimate}"))
+    estimate = f", about {counted(source.estimate, 'row')}" if source.estimate is not None else ""
+    facts.append(("plan", f"{counted(source.splits, 'split')}{estimate}"))
     if source.rows_moved is not None:
-        facts.append(
-            ("moved", f"{source.rows_moved:,} rows, {_size(source.bytes or 0)}, in {source.seconds or 0:.2f} s")
-        )
-        facts.append(("kept", f"{source.rows_kept or 0:,} rows"))
+        moved = counted(source.rows_moved, "row")
+        facts.append(("moved", f"{moved}, {_size(source.bytes or 0)}, in {source.seconds or 0:.2f} s"))
+        facts.append(("kept", counted(source.rows_kept or 0, "row")))
     if source.lost:
         lost = ", ".join(f"{column} {count:,}" for column, count in source.lost.items())
         facts.append(("lost", f"{lost} (values that Arrow cannot hold are NULL)"))

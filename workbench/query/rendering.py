@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from workbench.query.explain import counted
+
 if TYPE_CHECKING:
     from workbench.query.result import Result
 
@@ -108,13 +110,13 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
 def _lines(result: Result, table: pa.Table, shown: list[str]) -> list[str]:
     count = result.rows
     if count.state == "exact" and count.rows == table.num_rows:
-        text = f"{count.rows:,} row{'' if count.rows == 1 else 's'}"
+        text = counted(count.rows, "row")
     elif count.state == "exact":
-        text = f"first {table.num_rows:,} of {count} rows"
+        text = f"first {table.num_rows:,} of {counted(count.rows, 'row')}"
     elif count.state == "capped":
-        text = f"first {table.num_rows:,} rows, {count}"
+        text = f"first {counted(table.num_rows, 'row')}, {count}"
     else:
-        text = f"first {table.num_rows:,} rows, {count}, still running"
+        text = f"first {counted(table.num_rows, 'row')}, {count}, still running"
     lines = [text]
     if len(shown) < table.num_columns:
         lines.append(f"first {len(shown)} of {table.num_columns:,} columns")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import pyarrow as pa
 from workbench.contract.errors import LimitExceeded, UsageError
 from workbench.execution.dropped import when_dropped
 from workbench.execution.spool import Spool
-from workbench.query.delivery import Direct, Spooled
+from workbench.query.delivery import Direct, Spooled, Stream
 from workbench.query.execution import Delivery, Execution, Job, Progress
 from workbench.query.explain import Explanation, SourceReport
 
@@ -108,10 +109,19 @@ class Result:
     def reader(self) -> pa.RecordBatchReader:
         """The rows as a stream. As the first use of the result nothing is kept: a reader that sleeps holds the
         source up, and dropping it ends the source's work. Later it reads what was kept, and follows what is coming."""
-        if self._execution is None:
-            return self._streamed()
-        schema = self._execution.wait_bound(self._runner.on_progress())
-        return pa.RecordBatchReader.from_batches(schema, self._batches(lambda: False))
+        stream = self.stream()
+        return pa.RecordBatchReader.from_batches(stream.schema, iter(stream))
+
+    def stream(self) -> Stream:
+        """The rows of `reader()` for a `with`, whose end ends the source's work at once, whatever happened in it."""
+        execution = self._execution
+        if execution is not None:
+            stopped = threading.Event()
+            schema = execution.wait_bound(self._runner.on_progress())
+            return Stream(schema, self._batches(stopped.is_set), stopped.set)
+        execution, direct, held = self._direct()
+        schema = execution.wait_bound(self._runner.on_progress())
+        return Stream(schema, self._taken(execution, direct, held), execution.stop)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The batches of `reader()` as a generator, whose `close()` ends the source's work at once."""
@@ -121,10 +131,11 @@ class Result:
 
     def write(self, path: str | os.PathLike[str]) -> int:
         """Writes all rows to a `.parquet`, `.csv`, `.arrow`, `.json` or `.jsonl` file (JSON: one object a line), which
-        appears whole or not at all. Returns how many rows it has."""
+        appears whole or not at all. Returns how many rows it has. Raises UsageError for a suffix, a folder or a
+        column's type that cannot be written, PathUnreachable where the path cannot."""
         from workbench.query.write import write_file
 
-        return write_file(self.reader(), path)
+        return write_file(self.stream, path)
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         return self._follow().__arrow_c_stream__(requested_schema)
@@ -161,12 +172,10 @@ class Result:
     @property
     def lost(self) -> dict[str, int]:
         """Values that Arrow could not hold and that are NULL therefore, counted by `connection.table.column`."""
-        return {
-            f"{report.connection}.{report.table}.{column}": count
-            for report in (self._execution.job.reports() if self._execution else ())
-            for column, count in report.lost.items()
-            if count
-        }
+        lost: Counter[str] = Counter()  # a table may be read more than once
+        for report in self._execution.job.reports() if self._execution else ():
+            lost.update({f"{report.connection}.{report.table}.{column}": count for column, count in report.lost.items()})
+        return {column: count for column, count in lost.items() if count}
 
     def __len__(self) -> int:
         """Waits for the end. Raises LimitExceeded where the rows were capped, for then nobody knows."""
@@ -281,10 +290,10 @@ class Result:
         self._started()
         return self.reader()
 
-    def _batches(self, stopped: Callable[[], bool]) -> Iterator[pa.RecordBatch]:
+    def _batches(self, stopped: Callable[[], bool], quietly: bool = False) -> Generator[pa.RecordBatch, None, None]:
         """What is kept, from the first row to the last one that will come."""
         execution, spool = self._spool()
-        on_progress = self._runner.on_progress()
+        on_progress = None if quietly else self._runner.on_progress()
         at, batches = 0, spool.batches()
         while True:
             execution.wait(lambda seen=at: spool.rows > seen or stopped(), on_progress)  # type: ignore[misc]
@@ -298,11 +307,6 @@ class Result:
         if spool.capped:
             raise _capped(spool)
 
-    def _streamed(self) -> pa.RecordBatchReader:
-        execution, direct, held = self._direct()
-        schema = execution.wait_bound(self._runner.on_progress())
-        return pa.RecordBatchReader.from_batches(schema, self._taken(execution, direct, held))
-
     def _direct(self) -> tuple[Execution, Direct, _Held]:
         """An execution for one reader. When the last of these is dropped, it is stopped."""
         direct, held = Direct(), _Held()
@@ -311,7 +315,7 @@ class Result:
         when_dropped(held, execution.stop)
         return execution, direct, held
 
-    def _taken(self, execution: Execution, direct: Direct, held: _Held) -> Iterator[pa.RecordBatch]:
+    def _taken(self, execution: Execution, direct: Direct, held: _Held) -> Generator[pa.RecordBatch, None, None]:
         on_progress = self._runner.on_progress()
         # However this generator ends, its arguments go, and with them what holds the source up.
         while True:
@@ -340,7 +344,7 @@ class ResultTable:
 
     @property
     def schema(self) -> pa.Schema:
-        return self._result.schema
+        return self._result._started().wait_bound()
 
     @property
     def rows(self) -> int | None:
@@ -358,7 +362,8 @@ class ResultTable:
         out = pa.schema([schema.field(name) for name in names])
 
         def batches() -> Iterator[pa.RecordBatch]:
-            for batch in self._result._batches(stopped):
+            # In a thread of DuckDB's, which is none to draw a line of progress in.
+            for batch in self._result._batches(stopped, quietly=True):
                 yield (keep(batch) if keep is not None else batch).select(names)
 
         return pa.RecordBatchReader.from_batches(out, batches())

@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
@@ -29,6 +29,7 @@ from workbench.contract.secret import Secret
 from workbench.execution import watchdog
 from workbench.execution.spool import Spool
 from workbench.execution.stop import Watch
+from workbench.query.delivery import Stream
 from workbench.query.engine import Engine, Limits
 from workbench.query.execution import Delivery, Execution, Job, Progress
 from workbench.query.explain import SourceReport
@@ -44,6 +45,9 @@ from workbench.query.statement import Kind, Statement, parse
 from workbench.query.templates import Templates
 from workbench.query.write import WriteReport, write_table
 from workbench.runs import Register
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = [
     "Namespace",
@@ -157,30 +161,37 @@ class Session:
         self, result: Any, table: str, mode: str = "insert", key: Sequence[str] = (), create: bool = True
     ) -> WriteReport:
         """Writes a result (or whatever has an Arrow stream) to `connection.table`, in one commit. `mode` is `insert`,
-        which refuses an existing key, or `upsert` with the columns of `key`. The connection must be `writable`."""
-        import pyarrow as pa
-
+        which refuses an existing key, or `upsert` with the columns of `key`. The connection must be `writable`.
+        Raises UnknownConnection, Unsupported, UsageError, and what the target raises."""
         keys = (key,) if isinstance(key, str) else tuple(key)  # one name is one column, not its letters
         name, target = self._target(table)
-        connector = self.catalog.open(name)
-        reader = result.reader() if isinstance(result, Result) else pa.RecordBatchReader.from_stream(result)
-        run = self.register.begin("write", f"write {name}.{target}")
-        asked = threading.Event()
-        self._watch.add(run, asked.set)
-        try:
-            self._watchdog(name)
-            report = write_table(
-                reader, name, connector, target, mode=mode, key=keys, create=create, run=run, stopped=asked.is_set
-            )
-        except (Cancelled, KeyboardInterrupt):
-            run.finish("stopped")
-            raise
-        except BaseException as error:
-            run.finish("failed", str(error))
-            raise
-        finally:
-            self._watch.remove(run)
-        run.finish("done")
+        sinks = self.catalog.open(name).sinks
+        if sinks is None:
+            raise Unsupported(f"Connection `{name}`", "be written to")
+        with result.stream() if isinstance(result, Result) else _foreign(result) as rows:
+            run = self.register.begin("write", f"write {name}.{target}")
+            asked = threading.Event()
+
+            def stop() -> None:
+                asked.set()
+                if isinstance(rows, Stream):  # the source may be silent
+                    rows.stop()
+
+            self._watch.add(run, stop)
+            try:
+                self._watchdog(name)
+                report = write_table(
+                    rows, name, sinks, target, mode=mode, key=keys, create=create, run=run, stopped=asked.is_set
+                )
+            except (Cancelled, KeyboardInterrupt):
+                run.finish("stopped")
+                raise
+            except BaseException as error:
+                run.finish("failed", str(error))
+                raise
+            finally:
+                self._watch.remove(run)
+            run.finish("done")
         self.catalog.refresh(name)
         return report
 
@@ -321,8 +332,9 @@ class Session:
     def _target(self, table: str) -> tuple[str, TableRef]:
         from workbench.query.tokens import tokens
 
-        parts = [token.name for token in tokens(table)[::2]]
-        dots = [token.text for token in tokens(table)[1::2]]
+        words = tokens(table) if isinstance(table, str) else []
+        parts = [token.name for token in words[::2]]
+        dots = [token.text for token in words[1::2]]
         if len(parts) not in (2, 3) or dots != ["."] * (len(parts) - 1):
             raise UsageError(
                 f"`{table}` is no table of a connection. Write `connection.table` or `connection.schema.table`."
@@ -332,6 +344,19 @@ class Session:
             return self.catalog.resolve(parts)
         except UnknownTable:
             return name, TableRef(parts[-1], parts[1] if len(parts) == 3 else None)
+
+
+def _foreign(rows: Any) -> pa.RecordBatchReader:
+    """Rows that are no result's: whatever has an Arrow stream."""
+    import pyarrow as pa
+
+    if not hasattr(rows, "__arrow_c_stream__"):
+        kind = type(rows).__name__
+        raise UsageError(
+            f"The rows to write are of the type `{kind}`. Give a result, a polars or pandas frame or an Arrow table, "
+            "for example `polars.DataFrame(rows)`."
+        )
+    return pa.RecordBatchReader.from_stream(rows)
 
 
 class _Temporary:

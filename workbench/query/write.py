@@ -7,7 +7,7 @@ import contextlib
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import pyarrow as pa
 
 from workbench.contract.change import Changes, Guarantee, Position, Rejects, WriteSpec
-from workbench.contract.connector import Connector
-from workbench.contract.errors import Cancelled, PathUnreachable, SourceError, Unsupported, UsageError
+from workbench.contract.connector import Sinks
+from workbench.contract.errors import Cancelled, PathUnreachable, SourceError, UsageError
 from workbench.contract.scan import TableRef
+from workbench.query.explain import counted
 from workbench.query.jsonlines import lines
 
 if TYPE_CHECKING:
+    from workbench.query.delivery import Stream
     from workbench.runs import Run
 
-__all__ = ["WriteReport", "write_file", "write_stream", "write_table"]
+__all__ = ["WriteReport", "whole_file", "write_file", "write_stream", "write_table"]
 
 
 @dataclass(frozen=True)
@@ -40,40 +42,91 @@ class WriteReport:
 
     def __repr__(self) -> str:
         refused = f", {self.rejected:,} refused by the target: {'; '.join(self.samples)}" if self.rejected else ""
-        return f"{self.rows:,} rows written to {self.table} in {self.seconds:.2f} s{refused}"
+        return f"{counted(self.rows, 'row')} written to {self.table} in {self.seconds:.2f} s{refused}"
 
 
-def write_file(reader: pa.RecordBatchReader, path: str | os.PathLike[str], suffix: str = "") -> int:
+def write_file(rows: Callable[[], Stream], path: str | os.PathLike[str], suffix: str = "") -> int:
     """The format is the path's suffix's, or that of `suffix`. An older file of that name stays until the new one is
-    whole."""
-    target = Path(path).expanduser()
-    suffix = suffix or target.suffix.lower()
-    beside = target.with_name(f".{target.name[:200]}.{secrets.token_hex(6)}")
-    with reader:
-        if suffix not in _FORMATS:
-            raise UsageError(f"`{target.name}` has no known suffix. Known are {', '.join(_FORMATS)}.")
-        try:
-            with open(beside, "xb") as file:
-                rows = write_stream(reader, file, suffix)
-                os.fsync(file.fileno())
-            os.replace(beside, target)
-        except OSError as error:
-            raise PathUnreachable(str(target), error.strerror or str(error)) from None
-        finally:
+    whole. `rows` is asked for them once it is known where they go. Raises UsageError, PathUnreachable."""
+    target = _target(path)
+    suffix = suffix or Path(path).suffix.lower()
+    if suffix not in _FORMATS:
+        raise UsageError(f"`{Path(path).name}` has no known suffix. Known are {', '.join(_FORMATS)}.")
+    with rows() as stream, whole_file(target) as file:
+        return write_stream(stream, file, suffix)
+
+
+@contextlib.contextmanager
+def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A file that appears under that name when all went well, and not at all else. A device or a pipe, which is no
+    file to be replaced, is written to as it is. Raises UsageError, PathUnreachable."""
+    target = _target(path)
+    beside = target.with_name(f".workbench-{secrets.token_hex(6)}")  # short, whatever the name's own length
+    try:
+        if target.exists() and not target.is_file():
+            with open(target, "wb") as file:
+                yield file
+            return
+        with open(beside, "xb") as file:
+            yield file
+            os.fsync(file.fileno())
+        os.replace(beside, target)
+    except OSError as error:
+        raise PathUnreachable(str(target), error.strerror or str(error), act="write") from None
+    finally:
+        with contextlib.suppress(OSError):  # of a folder that is not one, which has been said
             beside.unlink(missing_ok=True)
-    return rows
 
 
-def write_stream(reader: pa.RecordBatchReader, file: BinaryIO, suffix: str) -> int:
-    """All rows, in the format of that suffix, each batch passed on at once."""
-    rows = 0
-    with _FORMATS[suffix](file, reader.schema) as write:
-        for batch in reader:
+def _target(path: str | os.PathLike[str]) -> Path:
+    """Where a link leads, so that the link stays one."""
+    try:
+        text = os.fspath(path)
+    except TypeError:
+        raise UsageError(f"A path is text, not {path!r}. Write `result.write('name.parquet')`.") from None
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise UsageError(f"{text!r} is no path of a file. Write `result.write('name.parquet')`.")
+    target = Path(text).expanduser()
+    try:
+        if target.is_symlink():
+            target = target.resolve()
+        if target.is_dir() or text.endswith(os.sep):
+            raise UsageError(f"`{text}` is a folder. Name a file in it: `{Path(text) / 'name.parquet'}`.")
+    except (OSError, RuntimeError) as error:  # a link in a circle, a name that is too long
+        raise PathUnreachable(text, getattr(error, "strerror", None) or str(error), act="write") from None
+    return target
+
+
+def write_stream(rows: Stream, file: BinaryIO, suffix: str) -> int:
+    """All rows, in the format of that suffix, each batch passed on at once. Raises UsageError where the format cannot
+    hold them."""
+    count = 0
+    with contextlib.ExitStack() as stack:
+        try:
+            write = stack.enter_context(_FORMATS[suffix](file, rows.schema))
+        except (pa.ArrowNotImplementedError, pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise _no_place(rows.schema, suffix, error) from None
+        for batch in rows:
             write(batch)
             file.flush()
-            rows += batch.num_rows
+            count += batch.num_rows
     file.flush()
-    return rows
+    return count
+
+
+def _no_place(schema: pa.Schema, suffix: str, error: Exception) -> UsageError:
+    """Which column it is that the format cannot hold."""
+    for field in schema:
+        try:
+            with _FORMATS[suffix](pa.BufferOutputStream(), pa.schema([field])):
+                continue
+        except (pa.ArrowNotImplementedError, pa.ArrowInvalid, pa.ArrowTypeError):
+            kind = "a union" if pa.types.is_union(field.type) else f"of the type {field.type}"
+            return UsageError(
+                f"{suffix} cannot hold column `{field.name}`, which is {kind}. Select its parts or cast it "
+                f"(`{field.name}::varchar`), or write .arrow or .json."
+            )
+    return UsageError(f"{suffix} cannot hold these columns: {error}. Write .arrow or .json.")
 
 
 @contextlib.contextmanager
@@ -138,9 +191,9 @@ _FORMATS: dict[str, Callable[[Any, pa.Schema], Any]] = {
 
 
 def write_table(
-    reader: pa.RecordBatchReader,
+    rows: Stream | pa.RecordBatchReader,
     connection: str,
-    connector: Connector,
+    sinks: Sinks,
     table: TableRef,
     *,
     mode: str,
@@ -150,35 +203,31 @@ def write_table(
     stopped: Callable[[], bool],
 ) -> WriteReport:
     """All rows in one commit, so that a target with transactions has all of them or none."""
-    sinks = connector.sinks
-    if sinks is None:
-        raise Unsupported(f"Connection `{connection}`", "be written to")
-    started, rows, rejected = time.monotonic(), 0, 0
+    started, count, rejected = time.monotonic(), 0, 0
     samples: list[str] = []
     try:
-        with reader:
-            writer = sinks.open(table, WriteSpec(reader.schema, mode, tuple(key), create))
-            try:
-                for number, batch in enumerate(_numbered(reader)):
-                    if stopped():
-                        raise Cancelled("The write")
-                    at = Position(f"workbench:{run.id}", str(number))
-                    refused: Rejects = writer.write(Changes(table, batch, None, at, at), number)
-                    rows += batch.num_rows
-                    rejected += refused.count
-                    samples += refused.samples
-                    run.progress(rows, 0)
+        writer = sinks.open(table, WriteSpec(rows.schema, mode, tuple(key), create))
+        try:
+            for number, batch in enumerate(_numbered(rows)):
                 if stopped():
                     raise Cancelled("The write")
-                writer.commit(None)
-            finally:
-                writer.close()
+                at = Position(f"workbench:{run.id}", str(number))
+                refused: Rejects = writer.write(Changes(table, batch, None, at, at), number)
+                count += batch.num_rows
+                rejected += refused.count
+                samples += refused.samples
+                run.progress(count, 0)
+            if stopped():
+                raise Cancelled("The write")
+            writer.commit(None)
+        finally:
+            writer.close()
     except SourceError as error:
         error.connection = error.connection or connection
         raise
     return WriteReport(
         f"{connection}.{table}",
-        rows - rejected,
+        count - rejected,
         rejected,
         tuple(samples[:10]),
         writer.guarantee,
@@ -186,5 +235,5 @@ def write_table(
     )
 
 
-def _numbered(reader: pa.RecordBatchReader) -> Iterable[pa.RecordBatch]:
-    return (batch for batch in reader if batch.num_rows)
+def _numbered(rows: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+    return (batch for batch in rows if batch.num_rows)
