@@ -46,6 +46,14 @@ def test_months_have_no_length(world: World) -> None:
     assert world.session.sql("select (interval '1 month')::varchar as d").arrow()["d"].to_pylist() == ["1 month"]
 
 
+def test_what_is_too_long_is_no_other_length(world: World) -> None:
+    sql = "select case when i = 1 then {} end as d from range(2) t(i)"
+    with pytest.raises(Unsupported, match=r"`d`.*longer than.*::varchar"):
+        world.session.sql(sql.format("interval '200000000 days'")).arrow()
+    days = world.session.sql(sql.format("interval '100000000 days'")).arrow()["d"].to_pylist()
+    assert days == [None, dt.timedelta(days=100_000_000)]
+
+
 def test_csv_has_bytes_and_durations_as_text(world: World, tmp_path: Path) -> None:
     sql = "select 'x\\xFF'::blob as b, interval '90 minutes' as d union all select null, null"
     world.session.sql(sql).write(tmp_path / "b.csv")

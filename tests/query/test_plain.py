@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from tests.query.support import World
-from workbench.contract.errors import SnapshotChanged, UnknownColumn, WorkbenchError
+from workbench.contract.errors import SnapshotChanged, SqlSyntaxError, UnknownColumn, WorkbenchError
 from workbench.query.jobs import QueryJob
 
 OPERATORS = ("=", "<>", "!=", "<", "<=", ">", ">=")
@@ -128,6 +128,11 @@ def test_wrong_names_are_errors_as_ever(world: World, rehearsed: list[str]) -> N
         world.rows("select id from shop.t where nope = 1")
     with pytest.raises(WorkbenchError):
         world.rows("select id from shop.t where x.id = 1")
+    assert world.rows("select t.id from shop.t where id = 7") == [(7,)]
+    with pytest.raises(SqlSyntaxError, match="nope"):
+        world.rows("select nope.id from shop.t where id = 7")
+    with pytest.raises(SqlSyntaxError, match=r"\bt\b"):
+        world.rows("select t.id from shop.t as u where id = 7")
 
 
 def test_a_table_that_has_changed_is_told(world: World, rehearsed: list[str]) -> None:

@@ -9,7 +9,14 @@ import pytest
 
 from tests.query.support import World, eventually
 from workbench.contract import TableRef
-from workbench.contract.errors import Cancelled, ConnectionLost, StatementRefused, UnknownConnection, Unsupported, UsageError
+from workbench.contract.errors import (
+    Cancelled,
+    ConnectionLost,
+    StatementRefused,
+    UnknownConnection,
+    Unsupported,
+    UsageError,
+)
 
 
 @pytest.fixture
@@ -100,7 +107,7 @@ def test_a_write_is_stopped_while_its_source_is_silent(shop: World) -> None:
 def test_what_is_no_table_is_named_by_its_type(shop: World, rows: object) -> None:
     with pytest.raises(UsageError, match=rf"type `{type(rows).__name__}`.*polars"):
         shop.session.write(rows, "crm.t")
-    with pytest.raises(UsageError, match="connection.table"):
+    with pytest.raises(UsageError, match=r"connection\.table"):
         shop.session.write(pa.table({"a": [1]}), None)  # type: ignore[arg-type]
 
 

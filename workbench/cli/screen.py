@@ -100,23 +100,15 @@ def cells(table: pa.Table) -> tuple[list[list[str]], list[bool]]:
     """The rows of an Arrow table as text, and which columns are numbers."""
     import pyarrow as pa
 
-    columns = [[_text(value) for value in _values(column)] for column in table.columns]
+    from workbench.query.pylist import pylist
+
+    columns = [[_text(value) for value in pylist(column)] for column in table.columns]
     numbers = [
         pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
         for kind in table.schema.types
     ]
     rows = [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in range(table.num_rows)]
     return rows, numbers
-
-
-def _values(column: pa.ChunkedArray) -> list[Any]:
-    import pyarrow as pa
-
-    try:
-        values: list[Any] = column.to_pylist()
-    except (ValueError, OverflowError):  # a date that Python has not
-        values = column.cast(pa.string()).to_pylist()
-    return values
 
 
 def _text(value: Any) -> str:

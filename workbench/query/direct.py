@@ -19,13 +19,14 @@ from workbench.query.statement import Kind, Statement
 
 __all__ = ["Direct", "handed_on", "nothing_left", "same_types", "shape"]
 
+_MOST = (1 << 63) - 1
 _NOTHING_LEFT = frozenset({"PROJECTION", "PYTHON_ARROW_SCAN", "STREAMING_LIMIT"})
 
 
 @dataclass(frozen=True)
 class Direct:
     """`columns` of the table in the order of the result; `limit` where any so many rows will do; `spelt`: the text
-    has the columns' names as the table has them, and gives no others."""
+    has the columns' names as the table has them, with no other table's name before them, and gives no others."""
 
     columns: tuple[str, ...]
     limit: int | None
@@ -52,11 +53,8 @@ def shape(statement: Statement, resolved: Resolved[Any], schema: pa.Schema) -> D
     columns = _columns(items, schema)
     if columns is None or limit == -1:
         return None
-    spelt = all(
-        item.get("class") == "STAR" or (not item.get("alias") and item.get("column_names", [""])[-1] in schema.names)
-        for item in items
-    )
-    return Direct(columns, limit, spelt)
+    own = str(table.get("alias") or table["qualified_name"]["path"][-1]).casefold()
+    return Direct(columns, limit, all(_spelt(item, own, schema) for item in items))
 
 
 def nothing_left(cursor: DuckDBPyConnection, sql: str, parameters: Mapping[str, object] | None) -> bool:
@@ -112,10 +110,18 @@ def _limit(modifiers: list[dict[str, Any]]) -> int | None:
         and limit.get("class") == "CONSTANT"
         and literal.get("kind") == "INTEGER"
         and str(literal.get("text")).isdigit()
-        and int(literal["text"]) > 0
+        and 0 < int(literal["text"]) <= _MOST
     ):
         return int(literal["text"])
     return -1
+
+
+def _spelt(item: dict[str, Any], own: str, schema: pa.Schema) -> bool:
+    if item.get("class") == "STAR":
+        return True
+    names = [str(name) for name in item.get("column_names", ())]
+    qualified = len(names) == 1 or (len(names) == 2 and names[0].casefold() == own)
+    return qualified and not item.get("alias") and names[-1] in schema.names
 
 
 def _columns(items: list[dict[str, Any]], schema: pa.Schema) -> tuple[str, ...] | None:

@@ -228,12 +228,18 @@ class Execution:
             self._deliver(self.run)
             state = "done"
         except BaseException as error:  # noqa: BLE001  # it is raised again in the threads that wait
-            shown = self._reason or self.job.translated(error)
+            shown = self._reason or self._translated(error)
             with self._changed:
                 self._fail(shown)
             state, message = ("stopped", "") if isinstance(shown, Cancelled) else ("failed", str(shown))
         finally:
             self._close(state, message)
+
+    def _translated(self, error: BaseException) -> BaseException:
+        try:
+            return self.job.translated(error)
+        except Exception:  # noqa: BLE001  # else nobody who waits would ever hear of it
+            return error
 
     def _deliver(self, run: Run) -> None:
         schema, batches = self.job.open(run)
@@ -269,12 +275,14 @@ class Execution:
 
     def _close(self, state: str, message: str) -> None:
         try:
-            self.job.stop()
-            self.job.close()
-            if self.run is not None:
-                self._watch.remove(self.run)
-                self.run.progress(*self._figures())
-                self.run.finish(state, message)
+            try:
+                self.job.stop()
+                self.job.close()
+            finally:
+                if self.run is not None:
+                    self._watch.remove(self.run)
+                    self.run.progress(*self._figures())
+                    self.run.finish(state, message)
         finally:
             self._over.set()
             self.notify()

@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
+from workbench.query.pylist import pylist
+
 __all__ = ["lines"]
 
 _TEXT = pa.large_string()
@@ -43,7 +45,7 @@ def _values(column: pa.Array) -> pa.Array:
     for is_kind, form in _FORMS:
         if is_kind(kind):
             return pc.fill_null(form(column), "null")
-    return pa.array([json.dumps(_plain(value), ensure_ascii=False, allow_nan=False) for value in column.to_pylist()],
+    return pa.array([json.dumps(_plain(value), ensure_ascii=False, allow_nan=False) for value in pylist(column)],
                     _TEXT)  # fmt: skip
 
 

@@ -24,7 +24,8 @@ def durations(schema: pa.Schema) -> pa.Schema:
 
 
 def with_durations(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """The batches under `durations(schema)`. A day is 24 hours. Raises Unsupported for months, which have no length."""
+    """The batches under `durations(schema)`. A day is 24 hours. Raises Unsupported for months, which have no length,
+    and for what is longer than a duration can be."""
     intervals = [index for index, field in enumerate(schema) if _is_interval(field.type)]
     if not intervals:
         yield from batches
@@ -55,5 +56,13 @@ def _duration(column: pa.Array, name: str) -> pa.Array:
     if pc.any(pc.and_(valid, pc.not_equal(months, 0))).as_py():
         hint = f'Write "{name}"::varchar to see it as text, or add it to a date.'
         raise Unsupported(f"Column `{name}`", "be given as a duration, for it has months, which have no length", hint)
-    micros = pc.add(pc.multiply(days.cast(pa.int64()), _DAY), pc.divide(nanos, 1000))
-    return pc.if_else(valid, micros, pa.scalar(None, pa.int64())).cast(_LENGTH)
+    none = pa.scalar(None, pa.int64())  # what lies in the place of a NULL may be anything
+    days, nanos = (pc.if_else(valid, part, none) for part in (days.cast(pa.int64()), nanos))
+    try:
+        micros = pc.add_checked(pc.multiply_checked(days, _DAY), pc.divide(nanos, 1000))
+    except pa.ArrowInvalid:
+        hint = f'Write "{name}"::varchar to see it as text.'
+        raise Unsupported(
+            f"Column `{name}`", "be given as a duration, for it is longer than 292,000 years", hint
+        ) from None
+    return micros.cast(_LENGTH)

@@ -46,8 +46,8 @@ class Frame:
         if self._arrow is None:
             try:
                 self._arrow = self._convert(self._value)
-            except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-                raise InvalidParameter(self._name, f"cannot be read as a table: {error}") from None
+            except Exception as error:  # the frame's library may raise whatever it has
+                raise InvalidParameter(self._name, f"cannot be read as a table: {error}") from error
             if len(set(self._arrow.schema.names)) < len(self._arrow.schema.names):
                 raise InvalidParameter(self._name, "has two columns of one name; rename one of them.")
         return self._arrow

@@ -83,6 +83,7 @@ class _Resolver(Generic[Target]):
         self.starts = {token.start: number for number, token in enumerate(self.tokens)}
         self.splices: dict[int, Splice] = {}
         self.names: dict[Any, str] = {}
+        self.queries = _with_names(statement.tree) if any(token.upper == "WITH" for token in self.tokens) else set()
         self.found: Resolved[Target] = Resolved(statement.body)
         self.unplaced: dict[tuple[str, ...], str] = {}
         self.parameters: dict[str, None] = {}
@@ -98,14 +99,11 @@ class _Resolver(Generic[Target]):
                 waiting.extend(reversed(self.visit(node, scope)))
         self._place_the_unplaced()
         body = Splice.apply(self.statement.body, tuple(self.splices.values()))
-        blank = len(self.statement.body) - len(self.statement.body.lstrip(" "))
-        prefix = self.statement.prefix
-        if len(prefix) > blank:
-            body, shift = prefix + body[blank:], len(prefix) - blank
-            self.splices[-1] = Splice(0, 0, " " * shift)
-        else:
-            body = prefix + body[len(prefix) :]
-        self.found.sql, self.found.splices = body, tuple(self.splices.values())
+        # DuckDB counts from the first letter in some of its errors, from the first blank in others: so there is none.
+        blank, prefix = len(body) - len(body.lstrip(" \t\r\n\f\v")), self.statement.prefix
+        if blank or prefix:
+            self.splices[-1] = Splice(0, blank, prefix)
+        self.found.sql, self.found.splices = prefix + body[blank:], tuple(self.splices.values())
         self.found.parameters = tuple(self.parameters)
         return self.found
 
@@ -283,7 +281,7 @@ class _Resolver(Generic[Target]):
         self.found.references += 1
         key = getattr(target, "key", None) or id(target)
         if key not in self.names:
-            taken = {name.casefold() for name in self.names.values()}
+            taken = {name.casefold() for name in self.names.values()} | self.queries
             name = shown
             while name.casefold() in taken:
                 name += "'"
@@ -335,6 +333,21 @@ class _Resolver(Generic[Target]):
 
     def _splice(self, start: int, end: int, new: str) -> None:
         self.splices[start] = Splice(start, end, new)
+
+
+def _with_names(tree: Any) -> set[str]:
+    """Names with a point of WITH queries, at any depth: DuckDB would take `a.t` for the query `"a.t"`."""
+    found: set[str] = set()
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, list):
+            waiting.extend(node)
+        elif isinstance(node, dict):
+            names = (str(entry["key"]).casefold() for entry in (node.get("cte_map") or {}).get("map", ()))
+            found.update(name for name in names if "." in name)
+            waiting.extend(node.values())
+    return found
 
 
 def _path(node: dict[str, Any]) -> tuple[str, ...]:

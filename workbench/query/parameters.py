@@ -7,7 +7,7 @@ import decimal
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from workbench.contract.errors import InvalidParameter, UnknownVariable
+from workbench.contract.errors import InvalidParameter, UnknownVariable, UsageError
 
 if TYPE_CHECKING:
     from workbench.query.lookup import Variables
@@ -20,8 +20,11 @@ _SCALARS = "None, bool, int, float, str, bytes, date, datetime, time, timedelta 
 def bound(
     names: Sequence[str], parameters: Mapping[str, object] | None, variables: Variables | None
 ) -> dict[str, object]:
-    """A value for each name: of `parameters`, else of the notebook's variables. Raises UnknownVariable,
-    InvalidParameter."""
+    """A value for each name: of `parameters`, else of the notebook's variables. Raises UsageError,
+    UnknownVariable, InvalidParameter."""
+    if parameters is not None and not isinstance(parameters, Mapping):
+        kind = type(parameters).__name__
+        raise UsageError(f"Values are given by name, as `sql('… $x', {{'x': 1}})`, not as a {kind}.")
     given = dict(parameters or {})
     values: dict[str, object] = {}
     for name in names:

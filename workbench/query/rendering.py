@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from workbench.query.explain import counted
+from workbench.query.pylist import pylist
 
 if TYPE_CHECKING:
     from workbench.query.result import Result
@@ -95,16 +96,8 @@ def displayed(result: Result, rows: int) -> None:
 
 
 def _rows(table: pa.Table, names: list[str]) -> list[tuple[Any, ...]]:
-    columns = [_values(table.column(number)) for number in range(len(names))]
+    columns = [pylist(table.column(number)) for number in range(len(names))]
     return list(zip(*columns, strict=True)) if columns else [()] * table.num_rows
-
-
-def _values(column: pa.ChunkedArray) -> list[Any]:
-    try:
-        values: list[Any] = column.to_pylist()
-    except (ValueError, OverflowError, pa.ArrowInvalid):  # dates before year 1 and the like have no Python value
-        values = column.cast(pa.string()).to_pylist()
-    return values
 
 
 def _lines(result: Result, table: pa.Table, shown: list[str]) -> list[str]:

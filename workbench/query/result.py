@@ -174,7 +174,9 @@ class Result:
         """Values that Arrow could not hold and that are NULL therefore, counted by `connection.table.column`."""
         lost: Counter[str] = Counter()  # a table may be read more than once
         for report in self._execution.job.reports() if self._execution else ():
-            lost.update({f"{report.connection}.{report.table}.{column}": count for column, count in report.lost.items()})
+            lost.update(
+                {f"{report.connection}.{report.table}.{column}": count for column, count in report.lost.items()}
+            )
         return {column: count for column, count in lost.items() if count}
 
     def __len__(self) -> int:

@@ -112,6 +112,7 @@ class Session:
         Raises SqlSyntaxError, StatementRefused, UnknownConnection, UnknownTable, UnknownVariable, InvalidParameter,
         and what the sources raise when they are asked for their columns.
         """
+        _must_be_text("A statement", text)
         known = variables if variables is not None else self.variables
         statement = self._parsed(text)
         if statement.kind is Kind.DROP:
@@ -128,6 +129,8 @@ class Session:
     def native(self, connection: str, text: str) -> Result:
         """The source's own text, which only reads unless the connection is writable. Raises UnknownConnection,
         Unsupported, StatementRefused."""
+        _must_be_text("A connection's name", connection)
+        _must_be_text("A statement", text)
         saved = self.catalog.saved(connection)
         manifest = self.catalog.manifest(saved.name)
         connector = self.catalog.open(saved.name)
@@ -344,6 +347,13 @@ class Session:
             return self.catalog.resolve(parts)
         except UnknownTable:
             return name, TableRef(parts[-1], parts[1] if len(parts) == 3 else None)
+
+
+def _must_be_text(what: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise UsageError(
+            f"{what} is text, not {'None' if value is None else f'a value of the type `{type(value).__name__}`'}."
+        )
 
 
 def _foreign(rows: Any) -> pa.RecordBatchReader:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,6 +22,8 @@ __all__ = ["Kind", "Statement", "parse", "syntax_error"]
 MAX_LENGTH = 1_000_000
 """Longer statements are refused: nobody writes them, and parsers are slow on them."""
 MAX_NESTING = 400
+_NO_BREAK = re.compile(r"[^\n]")
+_TOO_DEEP = re.compile(r"Max expression depth limit of (\d+) exceeded")
 
 _ALLOWED = (
     "SELECT, WITH, FROM, VALUES, TABLE, PIVOT, DESCRIBE, SUMMARIZE, EXPLAIN, CREATE TEMP TABLE … AS and DROP TABLE of "
@@ -128,6 +131,11 @@ def engine_facts(error: duckdb.Error) -> dict[str, Any]:
 
 def _sentence(message: str) -> str:
     first = message.strip()
+    if depth := _TOO_DEEP.search(first):
+        return (
+            f"An expression nests deeper than {int(depth[1]):,} levels. Write many values as `x in (…)`, or put them "
+            "into a frame and join it"
+        )
     if len(first) > 600:
         first = first[:599] + "…"
     return first[:1].upper() + first[1:]
@@ -179,7 +187,7 @@ def _explained(text: str, words: list[Token], parser: DuckDBPyConnection) -> Sta
         raise StatementRefused(f"EXPLAIN {inner.kind.upper()}", "only queries are explained")
     start, end = words[at].start, words[-1].end
     prefix = text[words[0].start : words[at - 1].end] + " "
-    tree, pivots = _tree(body := " " * start + text[start:end], words[at:], parser)
+    tree, pivots = _tree(body := _blank(text[:start]) + text[start:end], words[at:], parser)
     return Statement(Kind.EXPLAIN, text, body, tree, prefix=prefix, pivots=pivots)
 
 
@@ -206,7 +214,7 @@ def _created(text: str, words: list[Token], parser: DuckDBPyConnection) -> State
     if inner.kind is not Kind.QUERY:
         raise StatementRefused(f"CREATE TEMP TABLE … AS {inner.kind.upper()}", _WAYS["CREATE"])
     start, end = words[at + 2].start, words[-1].end
-    body = " " * start + text[start:end]
+    body = _blank(text[:start]) + text[start:end]
     tree, pivots = _tree(body, words[at + 2 :], parser)
     return Statement(
         Kind.CREATE, text, body, tree, name=words[at].name, replace=replace, optional=optional, pivots=pivots
@@ -230,7 +238,7 @@ def _dropped(text: str, words: list[Token]) -> Statement:
 def _tree(body: str, words: Sequence[Token], parser: DuckDBPyConnection) -> tuple[Any, bool]:
     """The parse tree, in the places of `body`; and whether a PIVOT takes its columns from the data."""
     start = words[0].start
-    body = " " * start + body[start:]
+    body = _blank(body[:start]) + body[start:]
     reply = _serialized(body, parser)
     splices: list[Splice] = []
     if reply.get("error") and reply.get("error_type") == "not implemented":
@@ -248,6 +256,11 @@ def _tree(body: str, words: Sequence[Token], parser: DuckDBPyConnection) -> tupl
     if splices:
         _move(reply, Text(Splice.apply(body, splices)), Text(body), splices)
     return reply["statements"][0]["node"], bool(splices)
+
+
+def _blank(text: str) -> str:
+    """As long, and with the same lines."""
+    return _NO_BREAK.sub(" ", text)
 
 
 def _serialized(body: str, parser: DuckDBPyConnection) -> dict[str, Any]:

@@ -8,13 +8,21 @@ from collections.abc import Sequence
 import duckdb
 import pyarrow as pa
 
-from workbench.contract.errors import Cancelled, LimitExceeded, QueryFailed, UnknownColumn, WorkbenchError
+from workbench.contract.errors import (
+    Cancelled,
+    LimitExceeded,
+    QueryFailed,
+    SqlSyntaxError,
+    UnknownColumn,
+    WorkbenchError,
+)
 from workbench.query.statement import engine_facts, syntax_error
 from workbench.query.tokens import Splice, Text
 
 __all__ = ["fatal", "translated"]
 
 _WRITTEN_WRONG = frozenset({"Parser", "Binder", "Catalog", "Syntax", "Parameter Not Resolved", "Not implemented"})
+_TOO_LARGE = re.compile(r"value (\S+) (?:can't be cast|is out of range)\b.*\bINT64$")
 _OURS = re.compile(r"\s*\(?At: .*", re.DOTALL)
 
 
@@ -38,6 +46,11 @@ def translated(error: BaseException, text: str, splices: Sequence[Splice]) -> Ba
     if not kind and isinstance(error, OSError) and not isinstance(error, pa.ArrowException):
         return error
     place = _place(facts, text, splices)
+    if (large := _TOO_LARGE.search(message)) and (at := _at(facts, text, splices)) is not None:
+        word = text[:at].upper().split()[-1:]
+        if word in (["LIMIT"], ["OFFSET"]):
+            most = f"{(1 << 63) - 1:,}"
+            return SqlSyntaxError(f"{word[0]} {large[1]} is more than {most}, the largest", *Text(text).place(at))
     return QueryFailed(f"{_OURS.sub('', message)}{f' {place}' if place else ''}", kind or type(error).__name__)
 
 
@@ -46,10 +59,16 @@ def fatal(error: BaseException) -> bool:
     return isinstance(error, duckdb.FatalException) or "database has been invalidated" in str(error)
 
 
-def _place(facts: dict[str, object], text: str, splices: Sequence[Splice]) -> str:
+def _at(facts: dict[str, object], text: str, splices: Sequence[Splice]) -> int | None:
+    """The character of the text as it was written that the error is about."""
     position = facts.get("position")
     if position is None:
+        return None
+    return Splice.origin(Text(Splice.apply(text, splices)).character(int(str(position))), splices)
+
+
+def _place(facts: dict[str, object], text: str, splices: Sequence[Splice]) -> str:
+    if (at := _at(facts, text, splices)) is None:
         return ""
-    written = Text(Splice.apply(text, splices))
-    line, column = Text(text).place(Splice.origin(written.character(int(str(position))), splices))
+    line, column = Text(text).place(at)
     return f"(line {line}, column {column})"

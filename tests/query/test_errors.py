@@ -1,0 +1,135 @@
+"""What is written wrong is said in our words, with the place in the text as it was written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from tests.query.support import World
+from workbench.contract.errors import (
+    InvalidParameter,
+    QueryFailed,
+    SqlSyntaxError,
+    UnknownColumn,
+    UnknownTable,
+    UsageError,
+)
+
+
+@pytest.fixture
+def shop(world: World) -> World:
+    world.put("orders", {"id": range(20), "note": [f"x{number}" for number in range(20)]})
+    return world
+
+
+@pytest.mark.parametrize("text", [None, 5, b"select 1", ["select 1"]])
+def test_a_statement_is_text(shop: World, text: Any) -> None:
+    for ask in (shop.session.sql, lambda text: shop.session.native("shop", text)):
+        with pytest.raises(UsageError, match="A statement is text, not"):
+            ask(text)
+    with pytest.raises(UsageError, match="A connection's name is text"):
+        shop.session.native(text, "select 1")
+
+
+@pytest.mark.parametrize("values", [[1], (1,), "x", 5])
+def test_values_are_given_by_name(shop: World, values: Any) -> None:
+    with pytest.raises(UsageError, match=rf"by name.*not as a {type(values).__name__}"):
+        shop.session.sql("select $x", values)
+
+
+TOO_MANY = "99999999999999999999"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select * from shop.orders\nlimit {}",
+        "select id from shop.orders order by id limit {}",
+        "create temp table u as\n select * from shop.orders limit {}",
+        "\n\n  select note, id from shop.orders, (select 1) limit 1 offset {}",
+        "explain analyze select * from shop.orders limit {}",
+    ],
+)
+def test_a_limit_that_no_number_of_rows_can_reach(text: str, shop: World) -> None:
+    written = text.format(TOO_MANY)
+    with pytest.raises(SqlSyntaxError, match=rf"(LIMIT|OFFSET) {TOO_MANY} is more than 9,223,372,036") as caught:
+        shop.session.sql(written).arrow()
+    before = written[: written.index(TOO_MANY)]
+    assert (caught.value.line, caught.value.column) == (before.count("\n") + 1, len(before.rpartition("\n")[2]) + 1)
+    assert shop.rows("select count(*) from (from shop.orders limit 9223372036854775807)") == [(20,)]
+
+
+@pytest.mark.parametrize(
+    "blank", ["", "   ", "\n\n", "-- a comment\n", "create temp table u as\n", "explain analyze\n\n"]
+)
+def test_places_are_those_of_the_text(blank: str, shop: World) -> None:
+    """Of errors when it is bound, when it runs, and of a name that nothing carries."""
+    for text, kind in (
+        ("select nope from shop.orders", UnknownColumn),
+        ("select\n cast(note as int) as n from shop.orders where random() < 2", QueryFailed),
+        ("select 1 from shop.orderz", UnknownTable),
+    ):
+        with pytest.raises(kind) as caught:
+            shop.session.sql(blank + text).arrow()
+        at = max(text.find(word) for word in ("nope", "cast", "shop.orderz"))
+        before = (blank + text)[: len(blank) + at]
+        place = f"(line {before.count(chr(10)) + 1}, column {len(before.rpartition(chr(10))[2]) + 1})"
+        assert place in str(caught.value)
+
+
+def test_an_expression_that_is_too_deep(shop: World) -> None:
+    with pytest.raises(SqlSyntaxError, match=r"deeper than 1,000 levels.*in \(") as caught:
+        shop.session.sql("select " + "+".join(["id"] * 3_000) + " from shop.orders").arrow()
+    assert "SET" not in str(caught.value)
+
+
+def test_a_frame_that_is_none_is_named(shop: World) -> None:
+    import pandas
+    import polars
+
+    shop.variables["twice"] = pandas.DataFrame([[1, 2]], columns=["a", "a"])
+    shop.variables["lazy"] = polars.LazyFrame({"a": [1]}).select("nope")
+    for name in ("twice", "lazy"):
+        with pytest.raises(InvalidParameter, match=f"`{name}` cannot be read as a table"):
+            shop.rows(f"select * from {name}")
+
+
+def test_a_query_with_a_point_in_its_name_is_not_the_table(shop: World) -> None:
+    assert shop.rows('with "shop.orders" as (select -1 as id) select min(id) from shop.orders') == [(0,)]
+    assert shop.rows('with "shop.orders" as (select -1 as id) select min(id) from "shop.orders"') == [(-1,)]
+
+
+def test_dates_that_python_has_not_are_shown_and_written(world: World, tmp_path: Path) -> None:
+    result = world.session.sql(
+        "select [date '12000-01-01'] as l, {'a': timestamp '0044-03-15 (BC) 12:00:00'} as s, "
+        "map {1: date '12000-01-02'} as m"
+    )
+    assert "12000-01-01" in repr(result)
+    assert "12000-01-02" in result._repr_html_()
+    result.write(tmp_path / "x.json")
+    assert "-0043-03-15 12:00:00" in (tmp_path / "x.json").read_text()
+
+
+def test_an_error_of_the_errors_is_not_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever goes wrong where an error is put into words, whoever waits gets the error."""
+
+    def broken(*args: object) -> BaseException:
+        raise OverflowError("no words")
+
+    monkeypatch.setattr("workbench.query.jobs.translated", broken)
+    with pytest.raises(Exception, match="Conversion"):
+        world.session.sql("select cast('x' as int) from range(3)").arrow()
+
+
+def test_values_lost_in_two_scans_of_a_table_are_all_counted(world: World) -> None:
+    from workbench.query.explain import SourceReport
+
+    world.put("t", pa.table({"a": [1]}))
+    result = world.session.sql("select count(*) from shop.t x join shop.t y on x.a = y.a").wait()
+    assert result._execution is not None
+    reports = [SourceReport("shop", "t", ("a",), "", lost={"a": lost}) for lost in (3, 4)]
+    result._execution.job.reports = lambda: reports  # type: ignore[method-assign]
+    assert result.lost == {"shop.t.a": 7}
