@@ -20,7 +20,7 @@ from workbench.contract import (
     TableInfo,
     TableRef,
 )
-from workbench.contract.errors import DataError, UnknownColumn, UnknownTable, Unsupported, WorkbenchError
+from workbench.contract.errors import DataError, ProtocolError, UnknownColumn, UnknownTable, Unsupported, WorkbenchError
 from workbench.contract.predicate import columns_of
 from workbench.kit.filter import Filter, can_apply
 from workbench_files.folder import DataFile, Folder, FoundTable
@@ -78,8 +78,9 @@ class FilesTables:
         table = self._found(request.table)
         footers = self._footers.of(table)
         schema = self._schema(table, footers)
+        there = frozenset(schema.names)
         for name in (*request.columns, *(c.name for p in request.predicates for c in columns_of(p))):
-            if name not in schema.names:
+            if name not in there:
                 raise UnknownColumn(name, schema.names)
         applied = {p: Applied.EXACT if can_apply(p, schema) else Applied.NONE for p in request.predicates}
         reasons = {p: "not a type that is compared exactly here" for p in applied if applied[p] is Applied.NONE}
@@ -159,7 +160,19 @@ class FilesTables:
             schema = pa.schema([column.with_type(settled(column.type)) for column in schema])
         fields = [_described(column, str(column.type)) for column in schema if column.name not in keys]
         fields += [_described(pa.field(name, kind), f"folder {name}=…") for name, kind in keys.items()]
+        if not len(schema):
+            shown = table.files[0].shown if table.files else table.name
+            what = "is empty" if table.files and not any(file.size for file in table.files) else "has no columns"
+            raise ProtocolError(
+                f"{shown} {what}{_others(table)}: there is nothing to ask for. Remove it, or wait until it is written.",
+                self._connection,
+            )
         return pa.schema(fields)
+
+
+def _others(table: FoundTable) -> str:
+    more = len(table.files) - 1
+    return f" (and so {'are' if more > 1 else 'is'} {more} more of `{table.name}`)" if more > 0 else ""
 
 
 def _described(column: pa.Field, source_type: str) -> pa.Field:

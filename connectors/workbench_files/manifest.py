@@ -43,6 +43,10 @@ MANIFEST = Manifest(
                 "enum": ["parquet", "arrow", "csv", "jsonl"],
                 "description": "Where the file's name does not say it",
             },
+            "encoding": {
+                "type": "string", "minLength": 1, "maxLength": 40,
+                "description": "CSV, JSON lines: `cp1252`, `latin-1`, … (`utf-8`; `utf-16` where its mark is there)",
+            },
             "delimiter": {
                 "type": "string", "minLength": 1, "maxLength": 1,
                 "description": "CSV: between fields (`,`; a tab in .tsv)",

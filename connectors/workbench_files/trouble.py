@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from workbench.contract.errors import ProtocolError, SnapshotChanged, WorkbenchError
+from workbench_files.refused import foreign, is_foreign, refused
 
 if TYPE_CHECKING:
     from workbench_files.folder import DataFile, FoundTable
@@ -22,16 +23,18 @@ _LABELS = {"parquet": "a Parquet file", "arrow": "an Arrow file", "csv": "a CSV 
 @contextmanager
 def named(file: DataFile, table: FoundTable, connection: str, types: pa.Schema | None = None) -> Iterator[None]:
     """Errors within become SnapshotChanged when the file is not what it was, else DataError with its line for text
-    of known `types`, else ProtocolError."""
+    that is not of its encoding, or not of known `types`, else ProtocolError."""
     try:
         yield
     except WorkbenchError:
         raise
     except (pa.ArrowException, OSError, UnicodeError) as error:
         check_same(file, table.name, connection)
+        if table.format in ("csv", "jsonl") and is_foreign(error):
+            found = foreign(file.path, file.shown, table.format, table.settings)
+            found.connection = connection
+            raise found from None
         if types is not None and table.format in ("csv", "jsonl"):
-            from workbench_files.text import refused
-
             found = refused(file.path, file.shown, table.format, table.settings, types, error)
             found.connection = connection
             raise found from None

@@ -263,13 +263,11 @@ class TestText:
         (tmp_path / "bare.csv").write_text("# made by hand\n1,NA\n2,x\n")
         with gzip.open(tmp_path / "tabs.tsv.gz", "wt") as file:
             file.write("a\tb\n1\tä\n")
-        (tmp_path / "empty.csv").write_text("")
         (tmp_path / "names.csv").write_text("a,b\n")
         settings = {"header": False, "columns": ["n", "t"], "skip_rows": 1, "null_values": ["NA"]}
         lake = connect(tmp_path, bare=settings)
         assert rows(lake, "bare") == [{"n": 1, "t": None}, {"n": 2, "t": "x"}]
         assert rows(lake, "tabs") == [{"a": 1, "b": "ä"}]
-        assert types(lake, "empty") == {}
         assert rows(lake, "names") == []
         everywhere = connect(tmp_path, **{"*": settings})
         assert rows(everywhere, "bare")[0] == {"n": 1, "t": None}
