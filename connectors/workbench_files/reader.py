@@ -78,7 +78,7 @@ class FilesReader(GeneratedReader):
         elif not stored:
             yield from rows_only(part["rows"])
         else:
-            with pq.ParquetFile(pa.OSFile(file.path)) as parquet:
+            with pq.ParquetFile(pa.OSFile(file.path), page_checksum_verification=True) as parquet:
                 there = [name for name in stored if name in parquet.schema_arrow.names]
                 if not there:
                     yield from rows_only(part["rows"])

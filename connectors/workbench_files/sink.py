@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from workbench.contract import Changes, Guarantee, Position, Rejects, TableRef, WriteSpec
 from workbench.contract.errors import InvalidParameter, QueryFailed, StatementRefused, UnknownTable, Unsupported
+from workbench.kit.halfmade import HalfMade, sweep
 from workbench_files.folder import Folder
 from workbench_files.unify import Conflict, wider
 
@@ -42,6 +43,7 @@ class FilesSinks:
         if spec.mode != "insert":
             raise Unsupported(_WHO, f"write in the mode `{spec.mode}`", "Files only take inserts.")
         name = _checked_name(table)
+        sweep(Path(root).glob("*/.part-*.tmp"))
         if not spec.schema.names:
             raise InvalidParameter("schema", "has no columns, and a Parquet file needs one.")
         if name in self._folder.names():
@@ -87,6 +89,7 @@ class FilesWriter:
         # A named stream's part has the same name when it is written again; else two writers never meet.
         self._stem = re.sub(r"[^A-Za-z0-9-]", "-", spec.stream) if spec.stream else secrets.token_hex(6)
         self._temporary: Path | None = None
+        self._half: HalfMade | None = None
         self._writer: pq.ParquetWriter | None = None
         self._first = 0
         self._last: int | None = None
@@ -133,7 +136,7 @@ class FilesWriter:
             _sync(self._folder.parent)
         except (pa.ArrowException, OSError) as error:
             raise self._failed(error) from None
-        self._writer = self._temporary = None
+        self._release()
         self._committed = True
 
     def close(self) -> None:
@@ -147,16 +150,22 @@ class FilesWriter:
             self._temporary.unlink(missing_ok=True)
             if not any(self._folder.iterdir()):
                 self._folder.rmdir()  # we made it, and nothing came of it
-        self._writer = self._temporary = None
+        self._release()
 
     def _begin(self, sequence: int) -> None:
         try:
             self._folder.mkdir(exist_ok=True)
-            self._temporary = self._folder / f".part-{secrets.token_hex(8)}.tmp"
-            self._writer = pq.ParquetWriter(self._temporary, self._schema, compression="zstd")
+            self._half = HalfMade(self._folder / f".part-{secrets.token_hex(8)}.tmp")
+            self._temporary = self._half.path
+            self._writer = pq.ParquetWriter(self._temporary, self._schema, compression="zstd", write_page_checksum=True)
         except (pa.ArrowException, OSError) as error:
             raise self._failed(error) from None
         self._first = sequence
+
+    def _release(self) -> None:
+        if self._half is not None:
+            self._half.release()
+        self._writer = self._temporary = self._half = None
 
     def _parts(self) -> list[Path]:
         return sorted(self._folder.glob("*.parquet")) if self._folder.is_dir() else []

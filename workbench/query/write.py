@@ -18,6 +18,7 @@ from workbench.contract.change import Changes, Guarantee, Position, Rejects, Wri
 from workbench.contract.connector import Sinks
 from workbench.contract.errors import Cancelled, PathUnreachable, SourceError, UsageError
 from workbench.contract.scan import TableRef
+from workbench.kit.halfmade import HalfMade, sweep
 from workbench.query.explain import counted
 from workbench.query.jsonlines import lines
 
@@ -61,21 +62,24 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A file that appears under that name when all went well, and not at all else. A device or a pipe, which is no
     file to be replaced, is written to as it is. Raises UsageError, PathUnreachable."""
     target = _target(path)
-    beside = target.with_name(f".workbench-{secrets.token_hex(6)}")  # short, whatever the name's own length
+    half: HalfMade | None = None
     try:
         if target.exists() and not target.is_file():
             with open(target, "wb") as file:
                 yield file
             return
-        with open(beside, "xb") as file:
+        sweep(target.parent.glob(".workbench-" + "[0-9a-f]" * 12))  # of processes that were killed
+        half = HalfMade(target.with_name(f".workbench-{secrets.token_hex(6)}"))  # short, whatever the target's length
+        with open(half.path, "wb") as file:
             yield file
             os.fsync(file.fileno())
-        os.replace(beside, target)
+        os.replace(half.path, target)
     except OSError as error:
         raise PathUnreachable(str(target), error.strerror or str(error), act="write") from None
     finally:
-        with contextlib.suppress(OSError):  # of a folder that is not one, which has been said
-            beside.unlink(missing_ok=True)
+        if half is not None:
+            half.path.unlink(missing_ok=True)
+            half.release()
 
 
 def _target(path: str | os.PathLike[str]) -> Path:
@@ -133,7 +137,7 @@ def _no_place(schema: pa.Schema, suffix: str, error: Exception) -> UsageError:
 def _parquet(file: Any, schema: pa.Schema) -> Any:
     import pyarrow.parquet as pq
 
-    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+    with pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer:
         yield writer.write_batch
 
 
