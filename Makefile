@@ -124,7 +124,7 @@ system: .venv/installed
 
 # After `uv pip sync`, which takes the package itself away again.
 .venv/installed: .venv/locked $(INSTALLED_FROM)
-	@echo "building the native core and the Lab extension"
+	@echo "building the native core and the Lab extension (the first time up to a minute, without a word)"
 	@$(UV) pip install -q --no-deps -e .
 	@touch $@
 

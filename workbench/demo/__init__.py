@@ -3,6 +3,7 @@ in Parquet, a file a day). Seeded: everybody has the same rows."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from workbench.demo.shape import Shape
 
 if TYPE_CHECKING:
-    from workbench.catalog import Catalog
+    from workbench.catalog import Catalog, Saved
     from workbench.contract.connector import Connector
 
 __all__ = ["Demo", "Shape", "ensure", "load_into"]
@@ -30,8 +31,8 @@ class Demo:
 
 
 def ensure(catalog: Catalog, shape: Shape | None = None, progress: Progress | None = None) -> Demo:
-    """Makes the demo below the catalog's home, once, and connects it as `shop` and `web`, unless the user has
-    connections of these names to something else."""
+    """Makes the demo below the catalog's home, once (again where it is broken), and connects it as `shop` and `web`,
+    unless the user has connections of these names to something else."""
     from workbench.catalog import places
     from workbench.contract.errors import DocumentError, UnknownConnection
     from workbench.demo.making import make
@@ -45,16 +46,36 @@ def ensure(catalog: Catalog, shape: Shape | None = None, progress: Progress | No
         except (UnknownConnection, DocumentError):
             catalog.connect(name, path=path)
         else:
-            where = saved.parameters.get("path")
+            where = str(saved.parameters.get("path", ""))
             if where != str(path):
-                if where is None or not Path(str(where)).is_relative_to(base):
-                    notes.append(
-                        f"`{name}` is a connection of yours ({saved.where}) and stays so; the demo is in {path}."
-                    )
+                if not _was_ours(where, path, base):
+                    notes.append(_left_alone(catalog, saved, path))
                     continue
                 catalog.connect(name, path=path)
         connected.append(name)
     return Demo(folder, tuple(connected), tuple(notes))
+
+
+def _was_ours(where: str, path: Path, base: Path) -> bool:
+    """Whether a connection is to a demo: one below `base`, or one that was elsewhere and is gone."""
+    old = Path(where)
+    named = old.name == path.name and re.fullmatch(r"shop-[0-9.e+-]+-\d+-\d+", old.parent.name) is not None
+    return bool(where) and (old.is_relative_to(base) or (named and not old.exists()))
+
+
+def _left_alone(catalog: Catalog, saved: Saved, path: Path) -> str:
+    from workbench.contract.errors import WorkbenchError
+
+    text = f"`{saved.name}` is a connection of yours ({saved.where}) and stays so; the demo is in {path}."
+    if "path" in saved.parameters:  # not a server's, which may take its time
+        try:
+            catalog.test(saved.name)
+        except WorkbenchError as error:
+            text += (
+                f" It does not work ({str(error).rstrip('.')}): `workbench connections {saved.name} --remove`, then "
+                "`workbench demo`, gives the name to the demo."
+            )
+    return text
 
 
 def load_into(
