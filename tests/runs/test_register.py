@@ -147,13 +147,27 @@ def test_file_and_folder_are_private(register: Register, path: Path) -> None:
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
+def test_a_register_of_an_older_version_is_brought_up_to_date(register: Register, path: Path) -> None:
+    run = register.begin("query", "q")
+    register.close()
+    db = sqlite3.connect(path)
+    db.execute("drop table engines")
+    db.execute("pragma user_version = 1")
+    db.close()
+    assert register.engine(run.id) is None
+    register.engine_started("127.0.0.1:9", "t")
+    found = register.engine(run.id)
+    assert found is not None
+    assert (found.address, found.token) == ("127.0.0.1:9", "t")
+
+
 def test_a_newer_register_is_refused(register: Register, path: Path) -> None:
     register.begin("query", "q")
     register.close()
     db = sqlite3.connect(path)
-    db.execute("pragma user_version = 2")
+    db.execute("pragma user_version = 99")
     db.close()
-    with pytest.raises(DocumentError, match=r"runs\.db is of version 2, and this program knows up to 1"):
+    with pytest.raises(DocumentError, match=r"runs\.db is of version 99, and this program knows up to 2"):
         register.runs()
 
 

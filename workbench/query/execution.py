@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from workbench.contract.errors import Cancelled, LimitExceeded
+from workbench.query.telling import Telling
 from workbench.runs import Register, Run
 from workbench.runs.register import PROGRESS_SECONDS
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from workbench.execution.stop import Watch
     from workbench.query.explain import SourceReport
+    from workbench.runs.publisher import Publisher
 
 __all__ = ["Delivery", "Execution", "Job", "Progress"]
 
@@ -101,7 +103,13 @@ class Execution:
     """Starts at `start`. `schema` is there once the statement is bound, `error` once it has failed."""
 
     def __init__(
-        self, job: Job, delivery: Delivery, register: Register, watch: Watch, seconds: float | None = None
+        self,
+        job: Job,
+        delivery: Delivery,
+        register: Register,
+        watch: Watch,
+        seconds: float | None = None,
+        publisher: Publisher | None = None,
     ) -> None:
         self.job, self.delivery = job, delivery
         self.schema: pa.Schema | None = None
@@ -111,6 +119,8 @@ class Execution:
         self.begun: float | None = None
         self.ended: float | None = None
         self._register, self._watch, self._seconds = register, watch, seconds
+        self._publisher = publisher
+        self._telling: Telling | None = None
         self._changed = threading.Condition()
         self._bound = threading.Event()
         self._done = threading.Event()
@@ -211,7 +221,7 @@ class Execution:
 
     def _tick(self) -> None:
         if self.run is not None and self.seconds > PROGRESS_SECONDS:
-            self.run.progress(*self._figures())  # also where no batch comes for a while
+            self._tell(self.run)  # also where no batch comes for a while
         if (early := self.job.failed_early()) is not None:
             self.stop(self.job.translated(early))
         elif self._seconds is not None and self.seconds > self._seconds:
@@ -224,6 +234,8 @@ class Execution:
         state, message = "failed", ""
         try:
             self.run = self._register.begin("query", self.job.title)
+            if self._publisher is not None:
+                self._telling = Telling(self._publisher, self.run.id, self.job)
             self._watch.add(self.run, lambda: self.stop(Cancelled()))
             self._deliver(self.run)
             state = "done"
@@ -254,7 +266,7 @@ class Execution:
             self._enough = not self.delivery.append(batch)
             self.delivered += batch.num_rows
             self.notify()
-            run.progress(*self._figures())
+            self._tell(run)
             if self._enough:
                 break
         with self._changed:
@@ -264,6 +276,11 @@ class Execution:
             self.ended = time.monotonic()
             self._done.set()
             self._changed.notify_all()
+
+    def _tell(self, run: Run) -> None:
+        run.progress(*self._figures())
+        if self._telling is not None:
+            self._telling.tell(self.progress())
 
     def _figures(self) -> tuple[int, int, float | None]:
         rows, size, fraction = self.job.progress()
@@ -283,6 +300,8 @@ class Execution:
                     self._watch.remove(self.run)
                     self.run.progress(*self._figures())
                     self.run.finish(state, message)
+                    if self._telling is not None:
+                        self._telling.end(state, message, self.progress())
         finally:
             self._over.set()
             self.notify()

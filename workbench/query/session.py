@@ -45,6 +45,7 @@ from workbench.query.statement import Kind, Statement, parse
 from workbench.query.templates import Templates
 from workbench.query.write import WriteReport, write_table
 from workbench.runs import Register
+from workbench.runs.publisher import Publisher
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -90,6 +91,7 @@ class Session:
         self._engine = Engine(limits)
         self._templates = Templates()
         self._watch = Watch(register)
+        self._publisher = Publisher(register)
         self._lock = threading.Lock()
         self._folder = places.spool(catalog.home)
         self._temporary: dict[str, _Temporary] = {}
@@ -215,6 +217,7 @@ class Session:
             execution.wait_closed(CLOSE_SECONDS)
         for table in tables:
             table.result.close()
+        self._publisher.close()
         self._engine.close()
 
     # --- inside
@@ -249,7 +252,7 @@ class Session:
 
     def _result(self, text: str, job: Callable[[], Job], again: Callable[[], Result]) -> Result:
         def start(work: Job, delivery: Delivery) -> Execution:
-            execution = Execution(work, delivery, self.register, self._watch, self.limits.seconds)
+            execution = Execution(work, delivery, self.register, self._watch, self.limits.seconds, self._publisher)
             with self._lock:
                 self._live.add(execution)
             execution.start()

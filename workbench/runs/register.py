@@ -14,7 +14,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from workbench.contract.errors import InvalidParameter, UnknownRun
 from workbench.runs.process import Process
 from workbench.runs.store import Store
 
-__all__ = ["NativeWork", "Register", "Run", "RunInfo"]
+__all__ = ["Engine", "NativeWork", "Register", "Run", "RunInfo"]
 
 KEPT = 1_000
 """So many runs that are over are kept; older ones are dropped when a run begins, once a second at most, unless work
@@ -86,6 +86,15 @@ class RunInfo:
     def active(self) -> bool:
         """Whether it runs, or whether work that it has left may still run at a source."""
         return self.state in ACTIVE or (self.state == "lost" and bool(self.natives))
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Where a process publishes what its runs do: a loopback address, and the token that it asks for."""
+
+    pid: int
+    address: str
+    token: str = field(repr=False)
 
 
 class Run:
@@ -242,6 +251,31 @@ class Register:
                 "delete from natives where run = ? and connection = ? and native_id = ?",
                 (run_id, connection, native_id),
             )
+
+    def engine_started(self, address: str, token: str) -> None:
+        """This process publishes there from now on."""
+        me = Process.current()
+        with self._store.writing() as db:
+            for pid, started, host in db.execute("select pid, process_started, host from engines").fetchall():
+                if Process(pid, started, host).alive() is False:
+                    db.execute(
+                        "delete from engines where pid = ? and process_started = ? and host = ?", (pid, started, host)
+                    )
+            db.execute(
+                "insert or replace into engines (pid, process_started, host, address, token) values (?, ?, ?, ?, ?)",
+                (me.pid, me.started, me.host, address, token),
+            )
+
+    def engine(self, run_id: str) -> Engine | None:
+        """Where that run's process publishes; None where it does not. Raises UnknownRun."""
+        self.get(run_id)
+        with self._store.reading() as db:
+            row = db.execute(
+                "select e.pid, e.address, e.token from runs r join engines e"
+                " on e.pid = r.pid and e.process_started = r.process_started and e.host = r.host where r.id = ?",
+                (run_id,),
+            ).fetchone()
+        return None if row is None else Engine(*row)
 
     def mark_lost(self, run_id: str, error: str = "") -> None:
         """Writes down that the owner of an unfinished run is gone."""

@@ -15,7 +15,7 @@ from workbench.contract.errors import DocumentError
 
 __all__ = ["Store"]
 
-VERSION = 1
+VERSION = 2
 BUSY_SECONDS = 15.0
 _SCHEMA = """
 create table runs (
@@ -45,6 +45,19 @@ create table natives (
     primary key (run, connection, native_id)
 ) without rowid;
 """
+_CHANGES = {
+    2: """
+create table engines (
+    pid integer not null,
+    process_started text not null,
+    host text not null,
+    address text not null,
+    token text not null,
+    primary key (pid, process_started, host)
+) without rowid;
+""",
+}
+"""What makes a file of the version before into one of this version."""
 
 _stores: weakref.WeakSet[Store] = weakref.WeakSet()
 _inherited: list[sqlite3.Connection] = []
@@ -158,8 +171,9 @@ class Store:
                     str(self.path),
                     f"is of version {version}, and this program knows up to {VERSION}. Update analytics-workbench.",
                 )
-            if version == 0:
-                for statement in _SCHEMA.split(";"):
+            if version < VERSION:
+                steps = [_CHANGES[number] for number in range(max(version, 1) + 1, VERSION + 1)]
+                for statement in ";".join([_SCHEMA, *steps] if version == 0 else steps).split(";"):
                     db.execute(statement)
                 db.execute(f"pragma user_version = {VERSION}")
             db.execute("commit")
