@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from workbench import reports as reports
     from workbench.contract import errors as errors
     from workbench.query.session import (
         connect as connect,
@@ -31,19 +32,20 @@ _SURFACE = {
     **dict.fromkeys(
         ("connect", "connection", "connections", "native", "running", "sql", "write"), "workbench.query.session"
     ),
-    "errors": "workbench.contract",
+    "errors": "workbench.contract.errors",
+    "reports": "workbench.reports",
 }
+_MODULES = ("errors", "reports")
 
-__all__ = ["connect", "connection", "connections", "errors", "native", "running", "sql", "write"]
+__all__ = ["connect", "connection", "connections", "errors", "native", "reports", "running", "sql", "write"]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _SURFACE:
         raise AttributeError(f"module 'workbench' has no attribute {name!r}")
-    if name == "errors":
-        value: Any = importlib.import_module("workbench.contract.errors")
-    else:
-        value = getattr(importlib.import_module(_SURFACE[name]), name)
+    value: Any = importlib.import_module(_SURFACE[name])
+    if name not in _MODULES:
+        value = getattr(value, name)
     globals()[name] = value
     return value
 

@@ -1,0 +1,50 @@
+"""What figures of reports share: colours for light and dark, text that is data and stays text."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+
+__all__ = ["THEMES", "Theme", "label", "plain"]
+
+
+@dataclass(frozen=True)
+class Theme:
+    template: str
+    ground: str
+    text: str
+    faint: str
+    grid: str
+    accent: str
+    series: tuple[str, ...]
+    good: str
+    bad: str
+
+
+THEMES = {
+    "light": Theme(
+        "plotly_white", "#ffffff", "#1f2430", "#667085", "#e6e8ee", "#3b6fd4", ("#3b6fd4", "#d97706", "#0f9d76"),
+        "#0a7d4f", "#c0362c",
+    ),
+    "dark": Theme(
+        "plotly_dark", "#111418", "#e8eaf0", "#98a1b3", "#2a303b", "#6ea0ff", ("#6ea0ff", "#f2a65a", "#4fd1a5"),
+        "#4fd1a5", "#ff7b72",
+    ),
+}  # fmt: skip
+
+
+def plain(text: str) -> str:
+    """Data as text of a figure: plotly reads tags in it, and some signs would not be seen."""
+    shown = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+    return html.escape(shown, quote=False)
+
+
+def label(text: str | None, most: int = 28) -> str:
+    """A value as a short name; `(none)` where there is none. The middle of a long one is left out."""
+    if text is None:
+        return "(none)"
+    shown = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+    if len(shown) > most:
+        half = (most - 1) // 2
+        shown = f"{shown[: most - 1 - half]}…{shown[-half:]}"
+    return html.escape(shown, quote=False)
