@@ -388,3 +388,23 @@ def test_many_statements_at_once(shop: World) -> None:
         thread.join()
     assert not failures
     eventually(shop.quiet, 2)
+
+
+@pytest.mark.parametrize("text", ["limit 5", "limit 5;", "limit 300 -- rows", "\n  limit  5"])
+def test_a_limit_behind_a_local_filter_ends_when_it_is_reached(text: str, world: World) -> None:
+    """The source has brought enough in its first batch, and is silent then."""
+    world.put("t", {"id": range(10_000)})
+    world.catalog.add("silent", world.source, t={"hold_after": 1, "splits": 1, "batch_rows": 1_000})
+    result = world.session.sql(f"select id from silent.t where id % 3 = 1 {text}")
+    started = time.monotonic()
+    assert len(result) == int("".join(filter(str.isdigit, text)))
+    assert time.monotonic() - started < 2
+    eventually(world.quiet, 2)
+
+
+def test_a_limit_that_is_written_otherwise_is_left_alone(world: World) -> None:
+    world.put("t", {"id": range(10_000)})
+    for limit, rows in (("limit 1_0", 10), ("limit 2 + 1", 3), ("limit 1e1", 10), ("limit 0", 0), ("limit 10 %", 500)):
+        assert len(world.session.sql(f"select id from shop.t where id % 2 = 1 {limit}")) == rows
+    assert world.rows("select id from shop.t where id % 4000 = 1 limit 2 offset 1") == [(4001,), (8001,)]
+    assert world.rows("select id from shop.t where id % 4000 = 1 order by id desc limit 1") == [(8001,)]

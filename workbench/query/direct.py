@@ -7,8 +7,9 @@ do, the source is told so.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -16,8 +17,9 @@ from duckdb import DuckDBPyConnection
 
 from workbench.query.names import Resolved
 from workbench.query.statement import Kind, Statement
+from workbench.query.tokens import Splice, Text
 
-__all__ = ["Direct", "handed_on", "nothing_left", "same_types", "shape"]
+__all__ = ["Direct", "handed_on", "in_turn", "nothing_left", "same_types", "shape"]
 
 _MOST = (1 << 63) - 1
 _NOTHING_LEFT = frozenset({"PROJECTION", "PYTHON_ARROW_SCAN", "STREAMING_LIMIT"})
@@ -55,6 +57,33 @@ def shape(statement: Statement, resolved: Resolved[Any], schema: pa.Schema) -> D
         return None
     own = str(table.get("alias") or table["qualified_name"]["path"][-1]).casefold()
     return Direct(columns, limit, all(_spelt(item, own, schema) for item in items))
+
+
+def in_turn(statement: Statement, resolved: Resolved[Any]) -> Resolved[Any]:
+    """The same with `limit (select n)` for the `limit n` of one table's rows.
+
+    Under a small constant, DuckDB has all its threads pull rows, and is not done before the last of them has got some
+    more: with a slow source long after there are enough. Under anything else it pulls in turn, and ends at once.
+    """
+    node = statement.tree
+    table = node.get("from_table") or {}
+    modifiers = node.get("modifiers") or []
+    if (
+        statement.kind is Kind.EXPLAIN
+        or resolved.references != 1
+        or node.get("type") != "SELECT_NODE"
+        or table.get("type") != "BASE_TABLE"
+        or _limit(modifiers) in (None, -1)
+    ):
+        return resolved
+    limit = modifiers[0]["limit"]
+    start = Text(statement.body).character(limit["query_location"])
+    end = start + len(limit["literal"]["text"])
+    written = statement.body[start:end]
+    if written != limit["literal"]["text"] or re.match(r"[\w.]", statement.body[end:]):
+        return resolved
+    splices = (*resolved.splices, Splice(start, end, f"(select {written})"))
+    return replace(resolved, sql=Splice.apply(statement.body, splices), splices=splices)
 
 
 def nothing_left(cursor: DuckDBPyConnection, sql: str, parameters: Mapping[str, object] | None) -> bool:

@@ -18,7 +18,7 @@ from workbench.contract.scan import ScanPlan, ScanRequest
 from workbench.execution.scan import Scan, ScanStats, Source
 from workbench.execution.spool import Spool
 from workbench.query import source
-from workbench.query.direct import handed_on, nothing_left, same_types, shape
+from workbench.query.direct import handed_on, in_turn, nothing_left, same_types, shape
 from workbench.query.engine import Engine, Limits
 from workbench.query.explain import Applied, SourceReport
 from workbench.query.lengths import durations, with_durations
@@ -225,6 +225,7 @@ class QueryJob:
                 if same and nothing_left(cursor, prepared.resolved.sql, prepared.parameters):
                     return stage.direct(Ask(ask.name, found.columns, ask.predicates), target, found.limit)
         stage.plan()
+        self._prepared = replace(self._prepared, resolved=in_turn(self._prepared.statement, self._prepared.resolved))
         return None
 
     def _run(self, cursor: DuckDBPyConnection) -> pa.RecordBatchReader:
