@@ -11,11 +11,18 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from workbench.contract.errors import StatementRefused
+from workbench.contract.errors import StatementRefused, near
 
 __all__ = ["READING", "reading", "single", "verb"]
 
 READING = ("SELECT", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "WITH", "TABLE", "VALUES")
+_KINDS = "SELECT, SHOW, DESCRIBE, EXPLAIN, WITH, TABLE and VALUES"
+_OTHERS = """
+    ALTER ANALYZE BACKUP BEGIN BINLOG CACHE CALL CHANGE CHECK CHECKSUM CLONE COMMIT CREATE DEALLOCATE DELETE DO DROP
+    EXECUTE FLUSH GRANT HANDLER IMPORT INSERT INSTALL KILL LOAD LOCK OPTIMIZE PREPARE PURGE RELEASE RENAME REPAIR
+    REPLACE RESET REVOKE ROLLBACK SAVEPOINT SET SHUTDOWN SIGNAL START STOP TRUNCATE UNINSTALL UNLOCK UPDATE USE XA
+"""
+_WRITING = frozenset(_OTHERS.split())
 _CHANGING = frozenset({"UPDATE", "DELETE", "INSERT", "REPLACE"})
 _TOKEN = re.compile(
     r"""(?P<blank>[\s\x00-\x1f]+)
@@ -64,10 +71,13 @@ def reading(text: str) -> str:
     words = [token.text.upper() if token.kind == "word" else token.text for token in tokens]
     first = next((word for word in words if word != "("), "")
     if first not in READING:
-        kinds = "SELECT, SHOW, DESCRIBE, EXPLAIN, WITH, TABLE and VALUES"
-        raise StatementRefused(
-            f"`{first or 'this'}`", f"the connection is read-only, which takes {kinds}. Connect with writable=True"
-        )
+        if first in _WRITING:
+            raise StatementRefused(
+                f"`{first}`", f"the connection is read-only, which takes {_KINDS}. Connect with writable=True"
+            )
+        close = near(first, READING)
+        did = f" Did you mean {close[0]}?" if close else ""
+        raise StatementRefused(f"`{first or 'this'}`", f"it begins none of {_KINDS}, which are run here.{did}")
     for place, word in enumerate(words):
         after = words[place + 1] if place + 1 < len(words) else ""
         if _INTO.fullmatch(word):

@@ -213,4 +213,14 @@ def _notes(known: Known, count: int) -> tuple[str, ...]:
     lossy = [column.name for column in known.schema if (column.metadata or {}).get(b"lossy")]
     if lossy and len(lossy) <= 8:
         notes.append(f"dates that no calendar has become NULL and are counted: {', '.join(lossy)}")
+    wide = [column.name for column in known.schema if _is_wide(column)]
+    if wide and len(wide) <= 8:
+        notes.append(f"decimals of more than 38 digits come as text, and compare and sort as text: {', '.join(wide)}")
     return tuple(notes)
+
+
+def _is_wide(column: pa.Field) -> bool:
+    import pyarrow as pa
+
+    told = (column.metadata or {}).get(b"source_type", b"")
+    return bool(pa.types.is_string(column.type)) and bytes(told).startswith(b"decimal")

@@ -143,7 +143,7 @@ def test_output_that_fails_leaves_the_old_file(command: Command, shop: Path, tmp
     assert [path.name for path in tmp_path.iterdir() if "x.csv" in path.name] == ["x.csv"]
     nowhere = tmp_path / "no" / "x.csv"
     said = one_line(command("sql", "select 1", "--output", nowhere, code=1))
-    assert f"Cannot open `{nowhere}`: No such file or directory." in said
+    assert f"Cannot write `{nowhere}`: No such file or directory." in said
     assert "suffix" in one_line(command("sql", "select 1", "--output", tmp_path / "x.exe", code=1))
 
 
@@ -295,3 +295,25 @@ def test_live_events_until_ctrl_c(
     assert child.returncode == 0
     assert f"{len(file.read_text().splitlines()):,} events written" in said
     assert all(json.loads(line)["ts"] for line in file.read_text().splitlines())
+
+
+def test_what_is_no_number_and_no_id_is_refused(command: Command) -> None:
+    for rows in ("-5", "x", "1.5", ""):
+        assert "no number of rows" in command("sql", "select 1", f"--rows={rows}", code=2).stderr
+    assert "takes the id of a run" in one_line(command("running", "--stop", "", code=1))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_is_no_mistake_of_ours(
+    workbench_script: list[str], environment: dict[str, str], command: Command, tmp_path: Path
+) -> None:
+    for form in ("csv", "json", "table", "parquet"):
+        with open("/dev/full", "wb") as full:
+            words = [*workbench_script, "sql", "select 1 as a", "--format", form]
+            done = subprocess.run(words, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        assert (done.returncode, done.stderr) == (1, "workbench sql: No space left on device.\n")
+    said = one_line(command("sql", "select 1 as a", "--output", "/dev/full", "--format", "csv", code=1))
+    assert said == "workbench sql: Cannot write `/dev/full`: No space left on device.\n"
+    for form in ("csv", "table"):
+        (tmp_path / "old").write_text("old")
+        assert "is a folder" in one_line(command("sql", "select 1", "-o", tmp_path, "--format", form, code=1))

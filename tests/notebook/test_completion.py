@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 
 from workbench.contract.errors import Unreachable
-from workbench.notebook.names import Deadline, Names
+from workbench.notebook.names import Deadline, Names, connections, session
 from workbench.notebook.scope import place
 from workbench.testing.clock import SettableClock, eventually
 
@@ -167,3 +169,31 @@ def test_what_came_late_is_there_the_next_time_and_failures_are_not_asked_at_onc
     names.tables("far", Deadline(1))
     eventually(lambda: catalog.asked == 2, 5)
     assert names.connections(Deadline(5)) == ["far"]
+
+
+def test_connections_are_suggested_while_the_engine_is_still_imported(
+    shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The module is there from the beginning of its import on; what is in it is not."""
+    eventually(lambda: "workbench-names" not in [thread.name for thread in threading.enumerate()], 20)
+    monkeypatch.setitem(sys.modules, "workbench.query.session", ModuleType("workbench.query.session"))
+    matcher = shell.Completer.custom_matchers[-1]
+    assert matcher.matcher_identifier == "workbench.sql"
+    assert "shop." in complete(shell, "%%sql\nselect * from |")[0]
+    assert connections() == ["shop", "web"]
+    assert session() is None
+
+
+def test_a_mistake_in_a_catalog_is_no_mistake_of_the_cell(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(SlowCatalog):
+        def names(self) -> list[str]:
+            self.asked += 1
+            raise RuntimeError("a plug-in's own")
+
+    catalog = Broken()
+    names = Names(lambda: catalog)  # type: ignore[arg-type,return-value]
+    started = time.monotonic()
+    assert names.connections(Deadline(5)) == names.connections(Deadline(5)) == []
+    assert time.monotonic() - started < 4
+    assert catalog.asked == 1
+    assert "a plug-in's own" in caplog.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import sys
 from collections.abc import Callable
 
@@ -184,3 +185,19 @@ def test_progress_is_a_line(shell: InteractiveShell, monkeypatch: pytest.MonkeyP
     line(Progress(1.15, 11, 0, None))
     line(Progress(2.0, 20, 0, 1.0, True))
     assert written == ["\r\x1b[2K10 rows · 1.1 s · from shop", "\r\x1b[2K"]
+
+
+def test_the_line_of_progress_does_not_end_what_it_tells_of(
+    shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(sys.stderr, "write", written.append)
+
+    def locked() -> list[str]:
+        raise sqlite3.OperationalError("database is locked")
+
+    from workbench.notebook.showing import ProgressLine
+
+    ProgressLine(shell, locked)(Progress(2.1, 10, 0, None))
+    assert written == ["\r\x1b[2K10 rows · 2.1 s"]

@@ -14,6 +14,7 @@ from workbench.contract.errors import (
     QueryFailed,
     SqlSyntaxError,
     UnknownColumn,
+    UnknownConnection,
     UnknownTable,
     UsageError,
 )
@@ -36,7 +37,7 @@ def test_a_statement_is_text(shop: World, text: Any) -> None:
 
 @pytest.mark.parametrize("values", [[1], (1,), "x", 5])
 def test_values_are_given_by_name(shop: World, values: Any) -> None:
-    with pytest.raises(UsageError, match=rf"by name.*not as a {type(values).__name__}"):
+    with pytest.raises(UsageError, match=rf"by name.*not as an? {type(values).__name__}\."):
         shop.session.sql("select $x", values)
 
 
@@ -133,3 +134,41 @@ def test_values_lost_in_two_scans_of_a_table_are_all_counted(world: World) -> No
     reports = [SourceReport("shop", "t", ("a",), "", lost={"a": lost}) for lost in (3, 4)]
     result._execution.job.reports = lambda: reports  # type: ignore[method-assign]
     assert result.lost == {"shop.t.a": 7}
+
+
+def test_an_unknown_connection_is_told_with_the_known_ones(shop: World) -> None:
+    for name, told in (("shp", "Did you mean `shop`?"), ("zz", "There are `crm`, `shop`.")):
+        for ask in (
+            lambda name: shop.session.native(name, "select 1"),
+            lambda name: shop.session.write(pa.table({"a": [1]}), f"{name}.t"),
+            lambda name: shop.session.sql(f"select 1 from {name}.t"),
+        ):
+            with pytest.raises(UnknownConnection) as caught:
+                ask(name)
+            assert told in str(caught.value)
+
+
+def test_articles(shop: World) -> None:
+    shop.variables["thing"] = object()
+    with pytest.raises(UnknownTable, match="is an object, not a frame"):
+        shop.rows("select * from thing")
+    with pytest.raises(InvalidParameter, match="is an object; a parameter is one of"):
+        shop.rows("select $thing")
+    shop.variables["thing"] = {1}
+    with pytest.raises(InvalidParameter, match="is a set; a parameter is one of"):
+        shop.rows("select $thing")
+
+
+def test_a_decimal_that_is_text_is_said_to_be_one(world: World) -> None:
+    field = pa.field("d", pa.string(), metadata={b"source_type": b"decimal(50,2)"})
+    world.put("big", pa.table({"d": ["1.50", "22.25"], "t": ["x", "y"]}, schema=pa.schema([field, ("t", pa.string())])))
+    wanted = r"`d` of `shop\.big` is a decimal\(50,2\).*more than 38 digits.*`d::decimal\(38, 2\)`"
+    for text in ("select sum(d) from shop.big", "select * from shop.big where d > 5"):
+        with pytest.raises(SqlSyntaxError, match=wanted) as caught:
+            world.rows(text)
+        assert "Candidate" not in str(caught.value)
+        assert "(line 1, column" in str(caught.value)
+    with pytest.raises(SqlSyntaxError) as other:
+        world.rows("select sum(t) from shop.big")
+    assert "38 digits" not in str(other.value)
+    assert world.rows("select sum(d::decimal(38, 2))::double from shop.big where d::double > 5") == [(22.25,)]

@@ -7,6 +7,7 @@ import decimal
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import polars as pl
@@ -175,7 +176,7 @@ def test_values_that_are_no_table(shop: World) -> None:
     shop.variables.update(
         number=1, reader=pa.table({"a": [1]}).to_reader(), twice=pa.table([[1], [2]], names=["a", "a"])
     )
-    with pytest.raises(UnknownTable, match="is a int"):
+    with pytest.raises(UnknownTable, match="is an int"):
         shop.session.sql("from number")
     with pytest.raises(InvalidParameter, match="only once"):
         shop.session.sql("from reader")
@@ -301,3 +302,14 @@ def test_python_values_are_what_they_were(world: World) -> None:
     }  # fmt: skip
     text = "select " + ", ".join(f"${name} as {name}" for name in values)
     assert world.session.sql(text, values).arrow().to_pylist() == [values]
+
+
+def test_progress_is_told_in_the_thread_that_waits(world: World) -> None:
+    """Not in one of the engine's, which reads an earlier result as a table."""
+    world.put("t", {"id": range(5_000)})
+    world.catalog.add("slow", world.source, t={"pause": 0.3, "batch_rows": 1_000, "splits": 1})
+    told: set[str] = set()
+    world.session.on_progress = lambda progress: told.add(threading.current_thread().name)
+    world.variables["earlier"] = world.session.sql("select id from slow.t")
+    assert world.rows("select count(*) from earlier") == [(5_000,)]
+    assert told == {threading.current_thread().name}

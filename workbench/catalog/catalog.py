@@ -284,7 +284,7 @@ class Catalog:
         folded = [other for other in names if other.casefold() == name.casefold()]
         if folded:
             return folded[0]
-        raise UnknownConnection(name, names, "" if names else "There is none yet: make one with connect().")
+        raise UnknownConnection(name, names)
 
     def _before(self, name: str) -> Saved | None:
         """What is saved under the name now, if that can be read."""

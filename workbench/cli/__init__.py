@@ -77,9 +77,7 @@ def _run(prog: str, verb: str, given: list[str]) -> int:
         _say(prog, "stopped.")
         return EXIT_STOPPED
     except BrokenPipeError:
-        # Whoever read our output has enough (`| head`). What is still buffered would raise again at exit.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _forget_output()  # whoever read it has enough (`| head`)
         return 0
     except Exception as error:
         if "--debug" in given:
@@ -111,11 +109,18 @@ def _failed(prog: str, error: Exception) -> int:
     if isinstance(error, WorkbenchError):
         _say(prog, str(error))
         return EXIT_STOPPED if isinstance(error, Cancelled) else EXIT_FAILED
-    if isinstance(error, OSError) and error.filename:
-        _say(prog, f"{error.filename}: {error.strerror}")
+    if isinstance(error, OSError) and error.strerror:
+        _forget_output()  # of which the disk may be full
+        _say(prog, f"{error.filename}: {error.strerror}" if error.filename else f"{error.strerror}.")
         return EXIT_FAILED
     _say(prog, f"{type(error).__name__}: {error}. This is a mistake of ours; --debug shows where.")
     return EXIT_FAILED
+
+
+def _forget_output() -> None:
+    """What is still buffered would raise again at exit."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _say(prog: str, text: str) -> None:

@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     catalog = Catalog()
     register = Register(places.register(catalog.home))
     try:
-        if options.stop:
+        if options.stop is not None:
             return _stop(catalog, register, options.stop)
         runs = register.runs(active=not options.all)
     finally:
@@ -72,6 +72,8 @@ def _stop(catalog: Catalog, register: Register, asked: str) -> int:
     from workbench.contract.errors import UsageError
     from workbench.execution.stop import stop
 
+    if not asked:
+        raise UsageError("--stop takes the id of a run, or its beginning. `workbench running` lists them.")
     found = [one.id for one in register.runs(active=True) if one.id.startswith(asked)]
     if len(found) > 1:
         raise UsageError(f"{len(found)} runs begin with `{asked}`: {', '.join(found)}.")

@@ -44,15 +44,23 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "the rest is text. May be given again",
     )  # fmt: skip
     parser.add_argument("--native", metavar="CONNECTION", help="send the text to that source as it is (reading only)")
-    parser.add_argument("--rows", metavar="N", type=int, default=50, help="rows of a table; 0 shows all (default: 50)")
+    parser.add_argument(
+        "--rows", metavar="N", type=_rows, default=50, help="rows of a table; 0 shows all (default: 50)"
+    )
     parser.add_argument("--explain", action="store_true", help="show the plan at each source instead of running it")
+
+
+def _rows(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise argparse.ArgumentTypeError(f"`{text}` is no number of rows: write 0 or more, where 0 shows all")
+    return int(text)
 
 
 def run(options: argparse.Namespace) -> int:
     from workbench.cli.screen import ProgressLine
     from workbench.cli.session import opened
 
-    text = sys.stdin.read() if options.text == "-" else options.text
+    text = _read() if options.text == "-" else options.text
     form = _format(options)
     values = dict(_value(pair) for pair in options.values)
     progress = ProgressLine()
@@ -65,6 +73,15 @@ def run(options: argparse.Namespace) -> int:
         else:
             _stream(result, form, options.output)
     return 0
+
+
+def _read() -> str:
+    from workbench.contract.errors import UsageError
+
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"What is on standard input is no text: {error}.") from None
 
 
 def _format(options: argparse.Namespace) -> str:

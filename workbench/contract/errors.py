@@ -100,7 +100,13 @@ class UnknownName(UsageError):
 
 
 class UnknownConnection(UnknownName):
+    """Where no known name is near, all of them are said."""
+
     kind = "connection"
+
+    def __init__(self, name: str, known: Iterable[str] = ()) -> None:
+        names = sorted(known)
+        super().__init__(name, names, "" if near(name, names) else _there_are(names))
 
 
 class UnknownConnector(UnknownName):
@@ -269,6 +275,18 @@ class NativeMissing(WorkbenchError, ImportError):
             f"The native core {path} {why}. Install a wheel, or run `make setup` in the repository, "
             "and start the kernel again."
         )
+
+
+def _there_are(names: list[str]) -> str:
+    if not names:
+        return "There is none yet: make one with connect()."
+    shown = ", ".join(f"`{name}`" for name in names[:10])
+    return f"There {'is' if len(names) == 1 else 'are'} {shown}{', …' if len(names) > 10 else ''}."
+
+
+def with_article(word: str) -> str:
+    """`an object`, `a list`."""
+    return f"{'an' if word[:1].lower() in ('a', 'e', 'i', 'o', 'u') else 'a'} {word}"
 
 
 def near(name: str, known: Iterable[str]) -> list[str]:

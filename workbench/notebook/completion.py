@@ -5,13 +5,16 @@ A cell is answered within `PATIENCE`; names that a source has not said by then c
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import decimal
 import re
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from workbench.notebook.names import Deadline, Names
+from workbench.contract.errors import WorkbenchError
+from workbench.notebook.names import Deadline, Names, connections, session
 from workbench.notebook.options import OPTIONS
 from workbench.notebook.scope import Place, Table, place
 from workbench.notebook.words import FUNCTIONS, KEYWORDS, RESERVED
@@ -23,6 +26,7 @@ __all__ = ["PATIENCE", "Suggestion", "install", "sql_at", "suggestions"]
 
 PATIENCE = 0.8
 """Seconds for names that are not known yet; Lab shows what comes within one."""
+WARM_SECONDS = 10.0
 MOST = 500
 _CELL = re.compile(r"\s*%%sql\b([^\n]*)\n?")
 _LINE = re.compile(r"\s*(?:[\w, ]+=\s*)?%sql[ \t]+")
@@ -140,8 +144,15 @@ def install(shell: Any) -> Callable[[], None]:
     """Adds the matcher to the shell's completer; the function that is returned takes it away."""
     from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
 
-    names = Names(_catalog)
-    names.connections(Deadline(0))  # on its way while the first cell is still being written
+    names = Names(_catalog, saved=connections)
+
+    def prepare() -> None:
+        """On its way while the first cell is still being written: what is asked for first comes first."""
+        names.connections(Deadline(WARM_SECONDS))
+        with contextlib.suppress(WorkbenchError, OSError):  # the statement will say it
+            _catalog()
+
+    threading.Thread(target=prepare, name="workbench-names", daemon=True).start()
 
     @context_matcher(identifier="workbench.sql", priority=200)  # type: ignore[untyped-decorator]
     def matcher(context: CompletionContext) -> dict[str, Any]:
@@ -239,8 +250,5 @@ def _catalog() -> Catalog:
 
 
 def _temporary() -> list[str]:
-    import sys
-
-    sessions = sys.modules.get("workbench.query.session")
-    session = sessions._default if sessions is not None else None
-    return session.tables() if session is not None else []
+    there = session()
+    return there.tables() if there is not None else []

@@ -1,7 +1,12 @@
-"""Names for completion, which must not wait: what is not known in time is fetched behind, and there the next time."""
+"""Names for completion, which must not wait: what is not known in time is fetched behind, and there the next time.
+
+The first names of connections are there before the engine is: they need nothing of it, and its import takes a while.
+"""
 
 from __future__ import annotations
 
+import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,12 +16,29 @@ from workbench.contract.errors import WorkbenchError
 
 if TYPE_CHECKING:
     from workbench.catalog import Catalog
+    from workbench.query.session import Session
 
-__all__ = ["Deadline", "Names"]
+__all__ = ["Deadline", "Names", "connections", "session"]
 
+_log = logging.getLogger(__name__)
 TTL = 60.0
 FAILED_TTL = 10.0
 _KEPT = 500
+
+
+def session() -> Session | None:
+    """The session behind `wb.sql` if there is one; never waits for it to be imported."""
+    module = sys.modules.get("workbench.query.session")
+    found: Session | None = getattr(module, "_default", None)  # another thread may be in the midst of importing it
+    return found
+
+
+def connections() -> list[str]:
+    """Names of the saved connections."""
+    from workbench.catalog import Catalog
+
+    there = session()
+    return (there.catalog if there is not None else Catalog()).names()
 
 
 class Deadline:
@@ -34,14 +56,20 @@ class Deadline:
 class Names:
     """Names of the catalog, each list fetched in a thread of its own and kept for a minute. Thread-safe."""
 
-    def __init__(self, catalog: Callable[[], Catalog], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        catalog: Callable[[], Catalog],
+        clock: Callable[[], float] = time.monotonic,
+        saved: Callable[[], list[str]] | None = None,
+    ) -> None:
         self._catalog, self._clock = catalog, clock
+        self._saved = saved or (lambda: catalog().names())
         self._lock = threading.Lock()
         self._known: dict[tuple[str, ...], tuple[float, list[str]]] = {}
         self._coming: dict[tuple[str, ...], threading.Event] = {}
 
     def connections(self, deadline: Deadline) -> list[str]:
-        return self._get(("connections",), lambda: self._catalog().names(), deadline)
+        return self._get(("connections",), self._saved, deadline)
 
     def tables(self, connection: str, deadline: Deadline) -> list[str]:
         """Names of tables; where a table lies in a schema, the schema and a line break come before its name."""
@@ -78,13 +106,13 @@ class Names:
         kept = TTL
         try:
             names = fetch()
-        except (WorkbenchError, OSError):
+        except Exception as error:  # noqa: BLE001  # a plug-in's connector may raise whatever it has
             # Suggestions are no place for errors: the statement will say it. It is not tried at each key stroke.
             names, kept = [], FAILED_TTL
-        finally:
-            with self._lock:
-                self._coming.pop(key, None)
+            if not isinstance(error, (WorkbenchError, OSError)):
+                _log.exception("Names for completion cannot be read")
         with self._lock:
+            self._coming.pop(key, None)
             self._known[key] = (self._clock() + kept, names)
             for old in self._oldest():
                 del self._known[old]

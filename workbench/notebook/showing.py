@@ -6,15 +6,18 @@ first rows before it is shown: then an error is the cell's, and Stop stops it.
 
 from __future__ import annotations
 
+import contextlib
 import html
 import os
 import re
+import sqlite3
 import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from workbench.contract.errors import Cancelled, WorkbenchError
+from workbench.notebook.names import session
 
 if TYPE_CHECKING:
     from workbench.query.execution import Progress
@@ -45,7 +48,7 @@ class Shown:
                 # It is stopped by now, here and at the sources.
                 raise Cancelled from None
             except WorkbenchError as error:
-                error.statement = value._runner.text  # type: ignore[attr-defined]  # for the caret below the place
+                error.statement = value.text  # type: ignore[attr-defined]  # for the caret below the place
                 raise
         self.inner(value)
 
@@ -70,7 +73,10 @@ class ProgressLine:
             self._handle, self._cell, self._names = None, self._shell.execution_count, []
         self._seconds = progress.seconds
         if not progress.finished and now - self._asked >= SOURCES_EVERY:
-            self._asked, self._names = now, self._sources()
+            self._asked = now
+            # They only make the line nicer: what it tells of must not end for them.
+            with contextlib.suppress(WorkbenchError, OSError, sqlite3.Error):
+                self._names = self._sources()
         text = described(progress, self._names)
         if getattr(self._shell, "kernel", None) is not None:
             self._display(text, progress)
@@ -111,15 +117,15 @@ def install(shell: Any) -> Callable[[], None]:
         from workbench.query.session import default
 
         try:
-            session = default()
+            there = default()
         except (WorkbenchError, OSError):
             return  # the cell itself will say it, when it asks
-        if session.on_progress is None:
-            session.on_progress = line
+        if there.on_progress is None:
+            there.on_progress = line
 
     def before_cell(info: Any = None) -> None:
         # A cell that does not mention the product does not pay for loading it.
-        if _MENTIONED.search(str(getattr(info, "raw_cell", ""))) or "workbench.query.session" in sys.modules:
+        if _MENTIONED.search(str(getattr(info, "raw_cell", ""))) or session() is not None:
             prepare()
 
     hook = Shown(trap.hook, prepare)
@@ -130,10 +136,9 @@ def install(shell: Any) -> Callable[[], None]:
         if trap.hook is hook:
             trap.hook = hook.inner
         shell.events.unregister("pre_run_cell", before_cell)
-        sessions = sys.modules.get("workbench.query.session")
-        session = sessions._default if sessions is not None else None
-        if session is not None and session.on_progress is line:
-            session.on_progress = None
+        there = session()
+        if there is not None and there.on_progress is line:
+            there.on_progress = None
 
     return undo
 

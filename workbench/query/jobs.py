@@ -29,6 +29,7 @@ from workbench.query.stage import CLOSE_SECONDS, Ask, Feed, LocalSource, RemoteS
 from workbench.query.statement import Kind, Statement
 from workbench.query.tokens import Splice
 from workbench.query.translate import fatal, translated
+from workbench.query.wide import explained
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -121,7 +122,9 @@ class QueryJob:
                 self._forget(target.connection)
         if fatal(error):
             self._engine.renew()
-        return translated(error, self._prepared.statement.body, self._prepared.resolved.splices)
+        prepared = self._prepared
+        shown = translated(error, prepared.statement.body, prepared.resolved.splices)
+        return explained(shown, prepared.statement.body, {name: one.schema for name, one in prepared.remotes.items()})
 
     def failed_early(self) -> BaseException | None:
         return self._stage.failed_early() if self._stage is not None else None

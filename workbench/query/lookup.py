@@ -14,9 +14,11 @@ from workbench.contract.errors import (
     SourceError,
     StatementRefused,
     UnknownConnection,
+    UnknownName,
     UnknownTable,
     Unsupported,
     near,
+    with_article,
 )
 from workbench.contract.scan import TableRef
 from workbench.query.local import LocalTable, frame
@@ -79,12 +81,7 @@ class SessionLookup:
             return self._bare(parts[0], place)
         try:
             found = self._catalog.find(parts)
-        except UnknownConnection as error:
-            hint = "" if error.near else _there_are(self._catalog.names())
-            raise UnknownConnection(
-                parts[0], self._catalog.names(), " ".join(filter(None, (hint, str(place))))
-            ) from None
-        except UnknownTable as error:
+        except (UnknownConnection, UnknownTable) as error:
             raise _placed(error, place) from None
         return _remote(self._catalog, found)
 
@@ -105,11 +102,9 @@ class SessionLookup:
                 table = self._as_table(value) or frame(found, value)
                 if table is not None:
                     return LocalTarget(("local", id(value)), found, table)
-                raise UnknownTable(
-                    name,
-                    (),
-                    f"The variable `{found}` is a {type(value).__name__}, not a frame or a result. {place}".rstrip(),
-                )
+                kind = with_article(type(value).__name__)
+                hint = f"The variable `{found}` is {kind}, not a frame or a result. {place}"
+                raise UnknownTable(name, (), hint.rstrip())
         raise UnknownTable(name, *self._bare_hint(name, place))
 
     def _variable(self, name: str) -> tuple[str | None, Any]:
@@ -137,14 +132,7 @@ class SessionLookup:
         return near(name, known), f"{hint} {place}".rstrip()
 
 
-def _there_are(names: list[str]) -> str:
-    if not names:
-        return "There are no connections yet."
-    shown = ", ".join(f"`{name}`" for name in names[:10])
-    return f"There {'is' if len(names) == 1 else 'are'} {shown}{', …' if len(names) > 10 else ''}."
-
-
-def _placed(error: UnknownTable, place: Place) -> UnknownTable:
+def _placed(error: UnknownName, place: Place) -> UnknownName:
     """The same error, with the place in the statement."""
     if str(place):
         error.args = (f"{error.args[0]} {place}",)

@@ -7,7 +7,7 @@ import decimal
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from workbench.contract.errors import InvalidParameter, UnknownVariable, UsageError
+from workbench.contract.errors import InvalidParameter, UnknownVariable, UsageError, with_article
 
 if TYPE_CHECKING:
     from workbench.query.lookup import Variables
@@ -23,8 +23,8 @@ def bound(
     """A value for each name: of `parameters`, else of the notebook's variables. Raises UsageError,
     UnknownVariable, InvalidParameter."""
     if parameters is not None and not isinstance(parameters, Mapping):
-        kind = type(parameters).__name__
-        raise UsageError(f"Values are given by name, as `sql('… $x', {{'x': 1}})`, not as a {kind}.")
+        kind = with_article(type(parameters).__name__)
+        raise UsageError(f"Values are given by name, as `sql('… $x', {{'x': 1}})`, not as {kind}.")
     given = dict(parameters or {})
     values: dict[str, object] = {}
     for name in names:
@@ -78,8 +78,8 @@ def _scalar(name: str, value: Any) -> object:
             return _decimal(name, value)
         case datetime.datetime() | datetime.date() | datetime.time() | datetime.timedelta():
             return _moment(name, value)
-    kind = type(value).__name__
-    raise InvalidParameter(name, f"is a {kind}; a parameter is one of {_SCALARS}, or a list of them.")
+    kind = with_article(type(value).__name__)
+    raise InvalidParameter(name, f"is {kind}; a parameter is one of {_SCALARS}, or a list of them.")
 
 
 def _decimal(name: str, value: decimal.Decimal) -> decimal.Decimal:

@@ -149,6 +149,7 @@ class MemoryTables:
             [
                 column.with_metadata(
                     {b"source_type": str(column.type).encode()}
+                    | {key: told for key, told in (column.metadata or {}).items() if key == b"source_type"}
                     | ({b"key": b"primary"} if column.name in found.key else {})
                 )
                 for column in found.rows.schema

@@ -30,6 +30,7 @@ READS = [
     "# first\nselect 1",
 ]
 REFUSED = [
+    "selct 1",
     "",
     "   ",
     "-- nothing",
@@ -109,3 +110,20 @@ def test_whatever_passes_is_one_statement_that_begins_with_a_reading_word(text: 
         return
     assert verb(passed) in READING
     assert "/*!" not in passed or any(quote in passed for quote in "'\"`-#")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("selct 1", "`SELCT`.*Did you mean SELECT"),
+        ("shwo tables", "`SHWO`.*Did you mean SHOW"),
+        ("xyzzy", "`XYZZY`.*SELECT, SHOW, DESCRIBE, EXPLAIN"),
+        ("'text'", "`this`.*SELECT, SHOW"),
+    ],
+)
+def test_a_word_that_begins_no_statement_is_no_matter_of_writing(text: str, told: str) -> None:
+    with pytest.raises(StatementRefused, match=told) as caught:
+        reading(text)
+    assert "writable" not in str(caught.value)
+    with pytest.raises(StatementRefused, match="writable=True"):
+        reading("insert into t values (1)")
