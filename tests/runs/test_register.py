@@ -152,6 +152,8 @@ def test_a_register_of_an_older_version_is_brought_up_to_date(register: Register
     register.close()
     db = sqlite3.connect(path)
     db.execute("drop table engines")
+    db.execute("alter table runs drop column statement")
+    db.execute("alter table runs drop column connections")
     db.execute("pragma user_version = 1")
     db.close()
     assert register.engine(run.id) is None
@@ -167,7 +169,7 @@ def test_a_newer_register_is_refused(register: Register, path: Path) -> None:
     db = sqlite3.connect(path)
     db.execute("pragma user_version = 99")
     db.close()
-    with pytest.raises(DocumentError, match=r"runs\.db is of version 99, and this program knows up to 2"):
+    with pytest.raises(DocumentError, match=r"runs\.db is of version 99, and this program knows up to 3"):
         register.runs()
 
 
@@ -342,3 +344,19 @@ def test_a_killed_writer_leaves_a_readable_register(path: Path) -> None:
     db = sqlite3.connect(path)
     assert db.execute("pragma integrity_check").fetchone() == ("ok",)
     db.close()
+
+
+def test_the_history_has_what_was_asked_and_is_searched_by_it(register: Register) -> None:
+    for text in ("select 100% of it", "select a_b from shop.orders", "select 1"):
+        register.begin("query", text[:8], text, ["shop", "crm"]).finish("done")
+    register.begin("query", "select", "select now")
+    whole = register.history()
+    assert {one.statement for one in whole} == {"select 100% of it", "select a_b from shop.orders", "select 1"}
+    assert whole[0].connections == ("shop", "crm")
+    assert [one.statement for one in register.history(search="A_B FROM")] == ["select a_b from shop.orders"]
+    assert [one.statement for one in register.history(search="%")] == ["select 100% of it"]
+    assert register.history(search="\\") == []
+    assert len(register.history(limit=2)) == 2
+    long = register.begin("query", "t", "x" * 20_000)
+    long.finish("done")
+    assert len(register.get(long.id).statement) == 10_000

@@ -64,7 +64,20 @@ class Job(Protocol):
     the rest from any."""
 
     @property
+    def kind(self) -> str:
+        """`query`, or `native` for a source's own text."""
+        ...
+
+    @property
     def title(self) -> str: ...
+
+    @property
+    def text(self) -> str:
+        """The statement as it was written."""
+        ...
+
+    @property
+    def connections(self) -> tuple[str, ...]: ...
 
     def open(self, run: Run) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]: ...
 
@@ -233,7 +246,8 @@ class Execution:
     def _work(self) -> None:
         state, message = "failed", ""
         try:
-            self.run = self._register.begin("query", self.job.title)
+            job = self.job
+            self.run = self._register.begin(job.kind, job.title, job.text, job.connections)
             if self._publisher is not None:
                 self._telling = Telling(self._publisher, self.run.id, self.job)
             self._watch.add(self.run, lambda: self.stop(Cancelled()))

@@ -77,9 +77,19 @@ class QueryJob:
         self._seen: pa.Schema | None = None
         self._stopping = False
 
+    kind = "query"
+
     @property
     def title(self) -> str:
         return " ".join(self._prepared.statement.text.split())[:200]
+
+    @property
+    def text(self) -> str:
+        return self._prepared.statement.text
+
+    @property
+    def connections(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(target.connection for target in self._prepared.remotes.values()))
 
     def open(self, run: Run) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
         stage = self._staged(run)
@@ -289,6 +299,16 @@ class NativeJob:
         self._scan: Scan | None = None
         self._plan: ScanPlan | None = None
         self._stopping = False
+
+    kind = "native"
+
+    @property
+    def text(self) -> str:
+        return self._text
+
+    @property
+    def connections(self) -> tuple[str, ...]:
+        return (self._target.connection,)
 
     @property
     def title(self) -> str:

@@ -174,7 +174,7 @@ class Session:
         if sinks is None:
             raise Unsupported(f"Connection `{name}`", "be written to")
         with result.stream() if isinstance(result, Result) else _foreign(result) as rows:
-            run = self.register.begin("write", f"write {name}.{target}")
+            run = self.register.begin("write", f"write {name}.{target}", connections=(name,))
             asked = threading.Event()
 
             def stop() -> None:
@@ -265,7 +265,7 @@ class Session:
         return Spool(self._folder, limits.spool_memory, limits.spool_rows, limits.spool_bytes)
 
     def _planned(self, job: Job) -> list[SourceReport]:
-        run = self.register.begin("explain", job.title)
+        run = self.register.begin("explain", job.title, job.text, job.connections)
         try:
             assert isinstance(job, (QueryJob, NativeJob))
             reports = job.plan(run)

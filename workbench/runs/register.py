@@ -31,15 +31,19 @@ of theirs may still run at a source."""
 PRUNE_SECONDS = 1.0
 PROGRESS_SECONDS = 0.2
 """Progress is written at most this often."""
+LONGEST = 10_000
+"""Characters of a statement that are kept."""
 FOREIGN_SECONDS = 7 * 86_400
 """A run on a host that we cannot look into is believed this long after its last sign of life."""
 
 ACTIVE = ("running", "stopping")
 FINISHED = ("done", "failed", "stopped")
+_APART = "\x1f"
 _GONE = "Its process ended without finishing it."
 
 _RUNS = """
-select id, kind, title, pid, process_started, host, user, state, started, ended, rows, bytes, fraction, error, updated
+select id, kind, title, pid, process_started, host, user, state, started, ended, rows, bytes, fraction, error, updated,
+    statement, connections
 from runs
 """
 _NATIVES = "select run, connection, native_id, since from natives"
@@ -65,7 +69,8 @@ class NativeWork:
 class RunInfo:
     """A run as the register has it. `state` is `running`, `stopping` (asked to stop), `done`, `failed`, `stopped`,
     or `lost`: its process is gone without having finished it. Times are seconds of the epoch. `natives` may still
-    be running at their sources, also when the run itself is over."""
+    be running at their sources, also when the run itself is over. `statement` is what a person wrote, its first 10,000
+    characters, and `connections` are those that it names."""
 
     id: str
     kind: str
@@ -81,6 +86,8 @@ class RunInfo:
     fraction: float | None
     error: str
     natives: tuple[NativeWork, ...] = ()
+    statement: str = ""
+    connections: tuple[str, ...] = ()
 
     @property
     def active(self) -> bool:
@@ -159,7 +166,7 @@ class Register:
         self._swept: Process | None = None
         self._pruned: float | None = None
 
-    def begin(self, kind: str, title: str) -> Run:
+    def begin(self, kind: str, title: str, statement: str = "", connections: Iterable[str] = ()) -> Run:
         """A new run, owned by this process."""
         process, now = Process.current(), self.clock()
         run_id = _new_id()
@@ -167,9 +174,12 @@ class Register:
             if self._swept != process:
                 self._sweep(db.execute(f"{_RUNS} where ended is null").fetchall(), db.execute, now)
             db.execute(
-                "insert into runs (id, kind, title, pid, process_started, host, user, state, started, updated)"
-                " values (?, ?, ?, ?, ?, ?, ?, 'running', ?, ?)",
-                (run_id, kind, _short(title), process.pid, process.started, process.host, _user(), now, now),
+                "insert into runs (id, kind, title, pid, process_started, host, user, state, started, updated,"
+                " statement, connections) values (?, ?, ?, ?, ?, ?, ?, 'running', ?, ?, ?, ?)",
+                (
+                    *(run_id, kind, _short(title), process.pid, process.started, process.host, _user(), now, now),
+                    *(_short(statement, LONGEST), _APART.join(connections)),
+                ),
             )
             if self._pruned is None or now - self._pruned >= PRUNE_SECONDS or now < self._pruned:
                 db.execute(_PRUNE, (KEPT,))
@@ -188,6 +198,17 @@ class Register:
             natives = _natives(db.execute(f"{_NATIVES} order by since"))
         infos = (self._info(row, natives) for row in rows)
         return [info for info in infos if info.active or not active][:limit]
+
+    def history(self, limit: int = 200, search: str = "") -> list[RunInfo]:
+        """Runs that are over, the newest first; `search` is part of the statement or the title, in any case."""
+        pattern = "%" + search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        with self._store.reading() as db:
+            rows = db.execute(
+                f"{_RUNS} where ended is not null and (statement like ?1 escape '\\' or title like ?1 escape '\\')"
+                " order by started desc limit ?2",
+                (pattern, limit),
+            ).fetchall()
+        return [self._info(row, {}) for row in rows]
 
     def get(self, run_id: str) -> RunInfo:
         """Raises UnknownRun."""
@@ -316,7 +337,10 @@ class Register:
                 )
 
     def _info(self, row: tuple[Any, ...], natives: Mapping[str, tuple[NativeWork, ...]]) -> RunInfo:
-        run_id, kind, title, pid, begun, host, user, state, started, ended, rows, size, fraction, error, updated = row
+        run_id, kind, title, pid, begun, host, user, state, started, ended, rows, size, fraction, error, updated = row[
+            :15
+        ]
+        statement, connections = row[15:]
         if state in ACTIVE:
             alive = Process(pid, begun, host).alive()
             if alive is False or (alive is None and self.clock() - updated > FOREIGN_SECONDS):
@@ -336,6 +360,8 @@ class Register:
             fraction=fraction,
             error=error,
             natives=natives.get(run_id, ()),
+            statement=statement,
+            connections=tuple(connections.split(_APART)) if connections else (),
         )
 
 

@@ -15,7 +15,7 @@ from workbench.contract.errors import DocumentError
 
 __all__ = ["Store"]
 
-VERSION = 2
+VERSION = 3
 BUSY_SECONDS = 15.0
 _SCHEMA = """
 create table runs (
@@ -55,6 +55,10 @@ create table engines (
     token text not null,
     primary key (pid, process_started, host)
 ) without rowid;
+""",
+    3: """
+alter table runs add column statement text not null default '';
+alter table runs add column connections text not null default '';
 """,
 }
 """What makes a file of the version before into one of this version."""

@@ -82,7 +82,7 @@ class Topic:
         """Of the last change."""
         return self._number
 
-    def change(self, **values: Any) -> None:
+    def change(self, /, **values: Any) -> None:
         """Sets values; those that are as before are not told. Nothing happens to a topic that has ended."""
         with self._lock:
             changed = {key: value for key, value in values.items() if self._state.get(key, _MISSING) != value}
