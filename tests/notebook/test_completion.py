@@ -197,3 +197,12 @@ def test_a_mistake_in_a_catalog_is_no_mistake_of_the_cell(caplog: pytest.LogCapt
     assert time.monotonic() - started < 4
     assert catalog.asked == 1
     assert "a plug-in's own" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [("select 'it''", "nothing"), ("select 'it'", "name"), ("select e'a\\''", "name"), ("select $$it's$$", "name"),
+     ("select $x$it's$$", "nothing"), ("select 'a", "nothing")],
+)  # fmt: skip
+def test_within_a_text_nothing_is_suggested(text: str, kind: str) -> None:
+    assert place(text, len(text)).kind == kind

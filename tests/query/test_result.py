@@ -17,7 +17,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.query.support import World, eventually
-from workbench.contract.errors import InvalidParameter, LimitExceeded, StatementRefused, UnknownTable, UsageError
+from workbench.contract.errors import (
+    InvalidParameter,
+    LimitExceeded,
+    StatementRefused,
+    UnknownTable,
+    Unsupported,
+    UsageError,
+)
 from workbench.query.engine import Limits
 from workbench.query.result import Count
 
@@ -125,13 +132,37 @@ def test_cells_are_data(world: World) -> None:
 def test_every_kind_of_value_is_shown(world: World) -> None:
     text = """select 1::hugeint h, uuid() u, 'a'::enum('a', 'b') e, {'a': [1, 2]} s, map {'k': 1} m,
         time '10:00' t, 1.50::decimal(9, 2) d, now() n, 'x'::blob b, 'nan'::double f, timestamp '0001-01-01' old,
-        date '9999-12-31' late, timestamp_ns '2024-01-01 00:00:00.123456789' ns, '101'::bit bits, true ok, null nothing,
-        '{"a":1}'::json j, 255::utinyint ut, [] empty"""
+        date '9999-12-31' late, timestamp_ns '2024-01-01 00:00:00.123456789' ns, true ok,
+        '101'::bit::varchar bits, null nothing, '{"a":1}'::json j, 255::utinyint ut, [] empty"""
     result = world.session.sql(text)
     assert "1 row" in repr(result)
     assert "1.50" in result._repr_html_()
     assert result.polars().height == 1
     assert "1 row" in repr(world.session.sql("select interval 1 day as i, union_value(k := 1) as u"))
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ("340282366920938463463374607431768211455::uhugeint", "UHUGEINT"),  # would be -1
+        ("'12:00:00+02'::timetz", "TIME WITH TIME ZONE"),  # would lose its zone
+        ("['101'::bit]", "BIT"),
+        ("12345678901234567890123456789012345678901234567890::bignum", "BIGNUM"),
+    ],
+)
+def test_a_type_that_would_become_another_value_is_refused(value: str, kind: str, world: World) -> None:
+    with pytest.raises(Unsupported, match=rf"Column `v`.* {kind}\..*::varchar"):
+        world.rows(f"select 1 as n, {value} as v")
+    assert world.rows(f"select {{'bit': 1}} as s, ({value})::varchar = '' as v") == [({"bit": 1}, False)]
+
+
+def test_no_rows_are_shown_where_none_are_wanted(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert world.session.sql("select 1 as a").head(0).num_rows == 0
+    assert world.session.sql("select 1 as a").head(0).column_names == ["a"]
+    world.session.sql("select 1 as a").show(0)
+    assert "a" in capsys.readouterr().out
+    with pytest.raises(UsageError, match="not -5"):
+        world.session.sql("select 1 as a").show(-5)
 
 
 def test_a_wide_result_says_how_many_columns_it_hides(world: World) -> None:
@@ -203,7 +234,8 @@ def test_temporary_tables(shop: World) -> None:
     before = session.sql("select count(*) n from small")
     session.sql("create or replace temp table small as select 1 as one")
     assert before.arrow().to_pylist() == [{"n": 10}]
-    session.sql("create temp table if not exists small as select 2 as two")
+    there = session.sql("create temp table if not exists small as select 2 as two")
+    assert there.columns == session.sql("select * from small").columns
     assert shop.rows("from small") == [(1,)]
     session.sql("drop table small")
     session.sql("drop table if exists small")

@@ -390,6 +390,15 @@ def test_many_statements_at_once(shop: World) -> None:
     eventually(shop.quiet, 2)
 
 
+def test_the_limit_of_time_holds_where_nobody_waits(shop: World) -> None:
+    session = shop.another(limits=Limits(seconds=0.3))
+    result = session.sql("select count(*) from range(100000000000) t(i) where i % 7 = 3").start()
+    eventually(lambda: not result.running, 5)
+    with pytest.raises(LimitExceeded, match="seconds"):
+        result.wait()
+    session.close()
+
+
 @pytest.mark.parametrize("text", ["limit 5", "limit 5;", "limit 300 -- rows", "\n  limit  5"])
 def test_a_limit_behind_a_local_filter_ends_when_it_is_reached(text: str, world: World) -> None:
     """The source has brought enough in its first batch, and is silent then."""

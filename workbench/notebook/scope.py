@@ -3,6 +3,7 @@ looked at, level by level of the parentheses around the place."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -20,6 +21,7 @@ _NO_ALIAS = _ENDS_FROM | _TABLES_FOLLOW | {
     "LATERAL", "TABLESAMPLE", "SET", "VALUES", "ROLLUP", "CUBE", "WITH",
 }  # fmt: skip
 _BEFORE, _BEHIND, _LEVELS = 8000, 4000, 20
+_ESCAPED = re.compile(r"\\.", re.DOTALL)
 _ENDS_LIST = {"FROM", "WHERE", "GROUP", "ORDER", "LIMIT", "UNION", "HAVING", "QUALIFY"}
 
 
@@ -92,7 +94,12 @@ def _hidden(text: str, cursor: int, before: Sequence[Token]) -> bool:
 
 
 def _closed(text: str) -> bool:
-    return len(text) > 1 and text.endswith(text[text.index("'") if "'" in text else 0])
+    if text.startswith("$"):
+        tag = text[: text.index("$", 1) + 1]
+        return len(text) >= 2 * len(tag) and text.endswith(tag)
+    if text[0] in "eE":
+        text = _ESCAPED.sub("", text)
+    return text.count("'") % 2 == 0
 
 
 def _table_follows(before: Sequence[Token]) -> bool:

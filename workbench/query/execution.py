@@ -139,13 +139,14 @@ class Execution:
         self._done = threading.Event()
         self._over = threading.Event()
         self._reason: BaseException | None = None
-        self._enough = False
         self._thread = threading.Thread(target=self._work, name="workbench-query", daemon=True)
 
     def start(self) -> None:
         _live.add(self)
         self.begun = time.monotonic()
         self._thread.start()
+        if self._seconds is not None:
+            threading.Thread(target=self._guard, args=(self._seconds,), name="workbench-guard", daemon=True).start()
 
     # --- waiting
 
@@ -218,6 +219,12 @@ class Execution:
         if nudge:
             threading.Thread(target=self._nudge, name="workbench-stop", daemon=True).start()
 
+    def _guard(self, seconds: float) -> None:
+        """Also where nobody waits."""
+        if not self._over.wait(seconds):
+            hint = "Ask for less, or raise the limit `seconds` of the session."
+            self.stop(LimitExceeded("seconds", f"{seconds:g}", hint))
+
     def _nudge(self) -> None:
         """DuckDB forgets an interrupt that comes between two of its steps: so it is told until it has heard."""
         while not self._over.is_set():
@@ -237,9 +244,6 @@ class Execution:
             self._tell(self.run)  # also where no batch comes for a while
         if (early := self.job.failed_early()) is not None:
             self.stop(self.job.translated(early))
-        elif self._seconds is not None and self.seconds > self._seconds:
-            hint = "Ask for less, or raise the limit `seconds` of the session."
-            self.stop(LimitExceeded("seconds", f"{self._seconds:g}", hint))
 
     # --- the thread
 
@@ -277,11 +281,11 @@ class Execution:
             self._changed.notify_all()
         for batch in batches:
             self._stop_if_asked()
-            self._enough = not self.delivery.append(batch)
+            wanted = self.delivery.append(batch)
             self.delivered += batch.num_rows
             self.notify()
             self._tell(run)
-            if self._enough:
+            if not wanted:
                 break
         with self._changed:
             # Sources that were told to stop just end: only here it is known that the rows are all the rows.

@@ -21,6 +21,7 @@ from workbench.query import source
 from workbench.query.direct import handed_on, in_turn, nothing_left, same_types, shape
 from workbench.query.engine import Engine, Limits
 from workbench.query.explain import Applied, SourceReport
+from workbench.query.fitting import must_fit
 from workbench.query.lengths import durations, with_durations
 from workbench.query.lookup import LocalTarget, RemoteTarget, Target
 from workbench.query.names import Resolved
@@ -244,7 +245,9 @@ class QueryJob:
     def _run(self, cursor: DuckDBPyConnection) -> pa.RecordBatchReader:
         sql, parameters = self._prepared.resolved.sql, dict(self._prepared.parameters) or None
         try:
-            return cursor.sql(sql, params=parameters).to_arrow_reader(BATCH_ROWS)
+            relation = cursor.sql(sql, params=parameters)
+            must_fit(zip(relation.columns, map(str, relation.types), strict=True))
+            return relation.to_arrow_reader(BATCH_ROWS)
         except (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException):
             # Relations tell errors without their place; a cursor that explains does.
             with contextlib.suppress(duckdb.Error):

@@ -189,7 +189,10 @@ class Result:
     def head(self, most: int = 50, patience: float = 0.0) -> pa.Table:
         """The first rows, as soon as they are there; `patience` seconds more for the end, so that what is nearly
         done is shown with its exact count."""
+        if most < 0:
+            raise UsageError(f"Of rows there are 0 or more to show, not {most}.")
         execution, spool = self._spool()
+        execution.wait_bound(self._runner.on_progress())
         execution.wait(lambda: spool.rows >= most, self._runner.on_progress())
         until = time.monotonic() + patience
         execution.wait(lambda: time.monotonic() >= until)

@@ -281,10 +281,10 @@ class Session:
     def _created(self, statement: Statement, result: Result) -> Result:
         fold = statement.name.casefold()
         with self._lock:
-            there = fold in self._temporary
-        if there and statement.optional:
-            return result
-        if there and not statement.replace:
+            there = self._temporary.get(fold)
+        if there is not None and statement.optional:
+            return there.result
+        if there is not None and not statement.replace:
             raise StatementRefused(
                 f"A second temporary table `{statement.name}`", "write `create or replace temp table`, or drop it first"
             )

@@ -43,14 +43,10 @@ class Table(Protocol):
 def register(connection: DuckDBPyConnection, name: str, table: Table, *, fallback: bool = False) -> None:
     """`table` is `name` for this cursor from now on."""
     if fallback or not push_down_works():
-        connection.register(_identifier(name), _dataset(table))
+        connection.register(name, _TableDataset(table))
     else:
         register_arrow: Any = connection._register_arrow_source
-        register_arrow(_identifier(name), _arrow_source(table))
-
-
-def _identifier(name: str) -> str:
-    return name
+        register_arrow(name, _source_class()(table))
 
 
 @functools.cache
@@ -82,10 +78,6 @@ def _source_class() -> Any:
             return self.table.stream(names, wanted).__arrow_c_stream__(), True
 
     return TableSource
-
-
-def _arrow_source(table: Table) -> Any:
-    return _source_class()(table)
 
 
 class _Scanner:
@@ -125,10 +117,6 @@ def _filtered(reader: pa.RecordBatchReader, expression: Any, names: list[str]) -
             yield from pa.Table.from_batches([batch]).filter(expression).select(names).to_batches()
 
 
-def _dataset(table: Table) -> _TableDataset:
-    return _TableDataset(table)
-
-
 @functools.cache
 def push_down_works() -> bool:
     """Pushes one filter and one projection through DuckDB, once a process."""
@@ -159,7 +147,7 @@ def _self_test() -> bool:
     connection = duckdb.connect(":memory:", config={"python_enable_replacements": "false"})
     try:
         register_arrow: Any = connection._register_arrow_source
-        register_arrow("a probe.t", _arrow_source(probe))
+        register_arrow("a probe.t", _source_class()(probe))
         answer = connection.execute('select b from "a probe.t" where a > 2').fetchall()
         everything = connection.execute('select count(*) from "a probe.t"').fetchall()
     finally:

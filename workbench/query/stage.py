@@ -219,11 +219,6 @@ class Stage:
         with self._lock:
             return [feed for feeds in self._feeds.values() for feed in feeds]
 
-    def forget(self) -> None:
-        """Forgets what was asked so far."""
-        with self._lock:
-            self._asks.clear()
-
     @property
     def asks(self) -> list[tuple[Ask, RemoteTarget]]:
         """What was asked for so far."""
