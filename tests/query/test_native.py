@@ -37,7 +37,7 @@ def test_the_sources_own_text(session: Session) -> None:
     after = result.explain()
     assert after.sources[0].rows_moved == 2
     assert result.rerun().polars().height == 2
-    assert next(info.title for info in session.register.runs(active=False) if info.kind == "query").startswith(
+    assert next(info.title for info in session.register.runs(active=False) if info.kind == "native").startswith(
         "shop: select"
     )
 

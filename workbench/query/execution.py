@@ -243,7 +243,7 @@ class Execution:
         if self.run is not None and self.seconds > PROGRESS_SECONDS:
             self._tell(self.run)  # also where no batch comes for a while
         if (early := self.job.failed_early()) is not None:
-            self.stop(self.job.translated(early))
+            self.stop(self._translated(early))
 
     # --- the thread
 
