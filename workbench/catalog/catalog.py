@@ -241,11 +241,16 @@ class Catalog:
 
     def tables(self, connection: str, like: str = "", limit: int = 1000) -> Sequence[TableInfo]:
         """The first `limit` tables, at most a minute old. `like` is an SQL LIKE pattern on the name."""
+        return self.listed(connection, like, None, limit)
+
+    def listed(self, connection: str, like: str, after: str | None, limit: int) -> Sequence[TableInfo]:
+        """A page of tables, from the first after `after`; see `Tables.list`. At most a minute old."""
         connector = self.open(connection)
         with self.naming(connection):
             facet = self._tables(connection, connector)
             return self._cache.get(
-                (connection, id(connector), "tables", like, limit), lambda: tuple(facet.list(like, None, limit))
+                (connection, id(connector), "tables", like, after, limit),
+                lambda: tuple(facet.list(like, after, limit)),
             )
 
     def refresh(self, connection: str | None = None) -> None:

@@ -21,7 +21,7 @@ from workbench.contract.secret import Secret
 if TYPE_CHECKING:
     from workbench.catalog.catalog import Catalog
 
-__all__ = ["Wish", "check_name", "make"]
+__all__ = ["Wish", "check_name", "identity", "make"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _RESERVED = frozenset({"main", "temp", "system", "pg_catalog", "information_schema"})
@@ -55,8 +55,11 @@ def make(catalog: Catalog, wish: Wish, ask: Callable[[str], Secret]) -> Saved:
 def _make(catalog: Catalog, wish: Wish, ask: Callable[[str], Secret]) -> Saved:
     name = wish.name
     check_name(name, catalog.names())
+    parameters = dict(wish.parameters.value())
+    if wish.url is None and wish.path is None and isinstance(parameters.get("path"), str):
+        wish = replace(wish, path=parameters.pop("path"))  # however it is given, a path is looked at
     manifest, given = _source(wish)
-    given = _merged(manifest, given, wish.parameters.value())
+    given = _merged(manifest, given, parameters)
     validate(f"the parameters of {manifest.label}", given, manifest.parameters)
     if isinstance(host := given.get("host"), str):
         given["host"] = host_name(host)
@@ -154,7 +157,7 @@ def _references(
     wanted = _wanted(names, secret, manifest)
     if not names:
         return {}
-    same = before is not None and before.connector == saved.connector and _identity(before) == _identity(saved)
+    same = before is not None and before.connector == saved.connector and identity(before) == identity(saved)
     references: dict[str, str] = {}
     for number, name in enumerate(names):
         given = wanted.get(name)
@@ -192,5 +195,6 @@ def _wanted(names: list[str], secret: Secret | Mapping[str, Any] | None, manifes
     return wanted
 
 
-def _identity(saved: Saved) -> dict[str, Any]:
+def identity(saved: Saved) -> dict[str, Any]:
+    """Where it goes and as whom: a secret is kept for just this."""
     return {key: saved.parameters.get(key) for key in _IDENTITY}

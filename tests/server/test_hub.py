@@ -1,0 +1,158 @@
+"""One engine's subscriber, many viewers; a run without an engine is watched in the register."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workbench.contract.errors import UnknownRun
+from workbench.runs import Register
+from workbench.runs.publisher import Publisher
+from workbench.runs.topics import Frame, Mailbox
+from workbench.server import hub as hubs
+from workbench.server.hub import Hub
+
+
+@pytest.fixture
+def register(tmp_path: Path) -> Iterator[Register]:
+    register = Register(tmp_path / "runs.db")
+    yield register
+    register.close()
+
+
+class Viewer:
+    def __init__(self) -> None:
+        self.some, self.seen = asyncio.Event(), []
+        self.mailbox: Mailbox | None = None
+
+    async def watch(self, hub: Hub, topic: str) -> Viewer:
+        self.mailbox = await hub.subscribe(topic, self.some.set)
+        self.some.set()
+        return self
+
+    async def until(self, what: Callable[[dict[str, Any]], bool]) -> list[Frame]:
+        async with asyncio.timeout(10):
+            while not what(self.state):
+                await self.some.wait()
+                self.some.clear()
+                assert self.mailbox is not None
+                self.seen += self.mailbox.take()
+        return self.seen
+
+    @property
+    def state(self) -> dict[str, Any]:
+        state: dict[str, Any] = {}
+        for frame in self.seen:
+            state.update(frame.get("snapshot", {}))
+            state.update(frame.get("change", {}))
+            if "end" in frame:
+                state["over"] = True
+        return state
+
+
+def _run(act: Callable[[Hub], Any], register: Register) -> None:
+    async def main() -> None:
+        async def blocking(work: Callable[[], Any]) -> Any:
+            return await asyncio.get_running_loop().run_in_executor(None, work)
+
+        hub = Hub(register, blocking)
+        try:
+            await act(hub)
+        finally:
+            await hub.close()
+        assert hub.topics == []
+
+    asyncio.run(main())
+
+
+def test_many_viewers_have_one_subscriber(register: Register) -> None:
+    run, publisher = register.begin("query", "q"), Publisher(register)
+    name = f"runs/{run.id}/progress"
+    topic = publisher.topic(name, {"state": "running", "rows": 0})
+    publisher.open()
+
+    async def act(hub: Hub) -> None:
+        viewers = [await Viewer().watch(hub, name) for _ in range(20)]
+        for viewer in viewers:
+            await viewer.until(lambda state: "rows" in state)
+        await asyncio.sleep(0.1)
+        assert len(topic._mailboxes) == 1
+        topic.change(rows=5)
+        for viewer in viewers:
+            await viewer.until(lambda state: state["rows"] == 5)
+        topic.change(state="done")
+        topic.end()
+        for viewer in viewers:
+            await viewer.until(lambda state: "over" in state)
+            assert viewer.state["state"] == "done"
+
+    _run(act, register)
+    publisher.close()
+
+
+def test_a_run_that_does_not_publish_is_watched_in_the_register(
+    register: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hubs, "POLL_SECONDS", 0.05)
+    run = register.begin("query", "q")
+
+    async def act(hub: Hub) -> None:
+        viewer = await Viewer().watch(hub, f"runs/{run.id}/progress")
+        await viewer.until(lambda state: state.get("state") == "running")
+        run.finish("failed", "no such table")
+        await viewer.until(lambda state: "over" in state)
+        assert (viewer.state["state"], viewer.state["error"]) == ("failed", "no such table")
+
+    _run(act, register)
+
+
+def test_an_engine_that_dies_hands_over_to_the_register(register: Register, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hubs, "POLL_SECONDS", 0.05)
+    run, publisher = register.begin("query", "q"), Publisher(register)
+    name = f"runs/{run.id}/progress"
+    publisher.topic(name, {"state": "running", "rows": 3})
+    publisher.open()
+
+    async def act(hub: Hub) -> None:
+        viewer = await Viewer().watch(hub, name)
+        await viewer.until(lambda state: state.get("rows") == 3)
+        publisher._topics.clear()
+        publisher.close()
+        register.mark_lost(run.id)
+        await viewer.until(lambda state: "over" in state)
+        assert viewer.state["state"] == "lost"
+
+    _run(act, register)
+
+
+def test_the_last_viewer_takes_the_topic_along(register: Register, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hubs, "LINGER_SECONDS", 0.05)
+    run = register.begin("query", "q")
+
+    async def act(hub: Hub) -> None:
+        viewer = await Viewer().watch(hub, f"runs/{run.id}/progress")
+        assert hub.topics
+        await asyncio.sleep(0.2)
+        assert hub.topics
+        assert viewer.mailbox is not None
+        viewer.mailbox.close()
+        async with asyncio.timeout(5):
+            while hub.topics:
+                await asyncio.sleep(0.02)
+
+    _run(act, register)
+
+
+@pytest.mark.parametrize(
+    "topic", ["", "runs/../progress", "runs/AAAAAAAAAAAA/progress", "runs/aaaaaaaaaaaa/progress", "secrets", "runs/a"]
+)
+def test_a_topic_that_cannot_be_is_refused(register: Register, topic: str) -> None:
+    async def act(hub: Hub) -> None:
+        with pytest.raises(UnknownRun):
+            await hub.subscribe(topic, lambda: None)
+
+    _run(act, register)

@@ -1,0 +1,60 @@
+"""Trying a connection before it is saved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from workbench.catalog import connectors
+from workbench.catalog.making import identity
+from workbench.catalog.parameters import secret_names, validate, with_defaults
+from workbench.catalog.saved import Saved
+from workbench.catalog.secrets import Typed, environment_reference
+from workbench.catalog.url import check_host, host_name
+from workbench.contract.connector import ConnectionConfig, ServerInfo
+from workbench.contract.errors import DocumentError, InvalidParameter, UnknownConnection
+from workbench.contract.secret import Secret
+
+if TYPE_CHECKING:
+    from workbench.catalog.catalog import Catalog
+
+__all__ = ["probe"]
+
+
+def probe(
+    catalog: Catalog, name: str, connector: str, parameters: Mapping[str, Any], secrets: Mapping[str, Secret]
+) -> ServerInfo:
+    """Connects as a connection of these settings would, and saves nothing. A secret that is not given is the one that
+    the connection `name` has, where that goes to the same place as the same user: to no other place. Raises
+    InvalidParameter, UrlRefused, UnknownConnector, SecretMissing, and what the source raises."""
+    manifest = connectors.manifest(connector)
+    given = dict(parameters)
+    validate(f"the parameters of {manifest.label}", given, manifest.parameters)
+    if isinstance(host := given.get("host"), str):
+        given["host"] = host_name(host)
+        check_host(given["host"])
+    names = secret_names(manifest)
+    for unknown in set(secrets) - set(names):
+        raise InvalidParameter("secrets", f"has no part `{unknown}` for {manifest.label}.")
+    found = {key: _found(catalog, value) for key, value in secrets.items()}
+    before = _same(catalog, name, Saved(name, connector, given))
+    if before is not None:
+        found = {key: catalog.secrets.find(reference) for key, reference in before.secrets.items()} | found
+    opened = manifest.open(ConnectionConfig(name, with_defaults(given, manifest.parameters), found))
+    try:
+        with catalog.naming(name):
+            return opened.test()
+    finally:
+        opened.close()
+
+
+def _same(catalog: Catalog, name: str, wanted: Saved) -> Saved | None:
+    try:
+        before = catalog.saved(name)
+    except (UnknownConnection, DocumentError):
+        return None
+    return before if before.connector == wanted.connector and identity(before) == identity(wanted) else None
+
+
+def _found(catalog: Catalog, secret: Secret) -> Secret:
+    return catalog.secrets.find(environment_reference(secret)) if isinstance(secret, Typed) else secret

@@ -1,0 +1,72 @@
+"""What the handlers work with: one catalog, one register, one session, one hub, one pool of threads a server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.catalog import Catalog, places
+from workbench.contract.scan import TableRef
+from workbench.contract.secret import Secret
+from workbench.runs import Register
+from workbench.server.hub import Hub
+
+if TYPE_CHECKING:
+    from workbench.query.session import Session
+
+__all__ = ["Services"]
+
+THREADS = 32
+"""Requests that may wait for a source at the same time."""
+
+
+class Services:
+    def __init__(self, home: Path | None = None) -> None:
+        self.catalog = Catalog(home, ask=_nobody)
+        self.register = Register(places.register(self.catalog.home))
+        self.pool = ThreadPoolExecutor(THREADS, "workbench-server")
+        self.hub = Hub(self.register, self.blocking)
+        self._session: Session | None = None
+
+    async def blocking(self, work: Callable[[], Any]) -> Any:
+        """What the work gives, which may wait for a disk or a source."""
+        return await asyncio.get_running_loop().run_in_executor(self.pool, work)
+
+    def sample(self, connection: str, table: TableRef, rows: int) -> bytes:
+        """The first rows as an Arrow stream. Waits."""
+        import pyarrow as pa
+
+        names = [connection, *([table.schema] if table.schema else []), table.name]
+        quoted = ".".join('"' + name.replace('"', '""') + '"' for name in names)
+        found = self._asked().sql(f"select * from {quoted} limit {rows:d}").arrow()
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, found.schema) as writer:
+            writer.write_table(found)
+        return bytes(sink.getvalue())
+
+    async def aclose(self) -> None:
+        await self.hub.close()
+        self.close()
+
+    def close(self) -> None:
+        self.pool.shutdown(wait=False, cancel_futures=True)
+        if self._session is not None:
+            self._session.close()
+        self.catalog.close()
+        self.register.close()
+
+    def _asked(self) -> Session:
+        """It reads connections, and neither files nor variables."""
+        if self._session is None:
+            from workbench.query.session import Session
+
+            self._session = Session(self.catalog, self.register, files=False)
+        return self._session
+
+
+def _nobody(prompt: str) -> Secret:
+    """A server has nobody at its keyboard: what is not given is empty."""
+    return Secret("")
