@@ -45,7 +45,7 @@ class Handler(APIHandler):
         found: Services = self.settings["workbench_services"]
         return found
 
-    async def prepare(self, **options: Any) -> None:  # type: ignore[override]
+    async def prepare(self, **options: Any) -> None:
         await super().prepare(**options)
         if not own_origin(self):
             raise web.HTTPError(403, "Requests from pages of another origin are refused")
