@@ -11,16 +11,12 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from tests.browser.jupyter import CHROMIUM_FLAGS, JupyterServer, LabPage
+from tests.browser.jupyter import CHROMIUM_FLAGS, WORKBENCH_LAB, JupyterServer, LabPage
 from tests.services.process import install
 from workbench import demo
 from workbench.catalog import Catalog
 
 PICTURE = Path(__file__).parent / "_static" / "first-look.png"
-COMMAND = (
-    "-m workbench.cli lab --no-demo --no-browser --folder {root} --port={port} --ServerApp.port_retries=0 "
-    "--IdentityProvider.token={token} --LabApp.expose_app_in_browser=True"
-)
 QUERY = """%%sql funnel <<
 with visits as (
     select source, count(distinct session_id) as sessions
@@ -44,7 +40,7 @@ def main() -> None:
         catalog = Catalog(folder / "workbench")
         demo.ensure(catalog)
         catalog.close()
-        server = JupyterServer(folder, (sys.executable, *COMMAND.split()))
+        server = JupyterServer(folder, (sys.executable, *WORKBENCH_LAB.split()))
         browser = driver.chromium.launch(executable_path=install("chromium", "chromium"), args=CHROMIUM_FLAGS)
         try:
             lab = LabPage(browser.new_page(viewport={"width": 1100, "height": 1245}), server)

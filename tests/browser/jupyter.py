@@ -25,6 +25,12 @@ CHROMIUM_FLAGS = [
     "--disable-sync",
 ]
 
+WORKBENCH_LAB = (
+    "-m workbench.cli lab --no-demo --no-browser --folder {root} --port={port} --ServerApp.port_retries=0 "
+    "--IdentityProvider.token={token} --LabApp.expose_app_in_browser=True"
+)
+"""A `command` for `JupyterServer`, behind the interpreter: Lab as people start it."""
+
 RUN_ALL = """async () => {
   const app = window.jupyterapp, panel = app.shell.currentWidget;
   await panel.context.ready;

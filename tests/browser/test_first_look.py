@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.jupyter import JupyterServer, LabPage
+from tests.browser.jupyter import WORKBENCH_LAB, JupyterServer, LabPage
 from tests.services.mysql.server import Server
 from workbench import demo
 from workbench.catalog import Catalog
@@ -23,12 +23,6 @@ KERNEL = """async () => {
   await panel.sessionContext.ready;
   await panel.sessionContext.session.kernel.info;
 }"""
-COMMAND = (
-    "-m workbench.cli lab --no-demo --no-browser --folder {root} --port={port} --ServerApp.port_retries=0 "
-    "--IdentityProvider.token={token} --LabApp.expose_app_in_browser=True"
-)
-
-
 FIRST = "01_first_look.ipynb"
 
 
@@ -47,7 +41,7 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory, mariadb: Server) -> Iterat
     demo.load_into(catalog.open("crm"), made.folder, tables=("customers", "items", "orders"))
     catalog.close()
     mariadb.execute("create view look.endless as select 1 as id, sleep(60) as v")
-    server = JupyterServer(folder, (sys.executable, *COMMAND.split()))
+    server = JupyterServer(folder, (sys.executable, *WORKBENCH_LAB.split()))
     yield server
     server.close()
     mariadb.execute("drop database look")  # other tests use the same server
