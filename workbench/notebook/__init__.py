@@ -17,9 +17,10 @@ def load(shell: Any) -> None:
     again changes nothing."""
     if getattr(shell, _LOADED, None):
         return
-    from workbench.notebook import completion, faults, magics, showing
+    from workbench.notebook import completion, faults, figures, magics, showing
 
     parts = [faults.install(), magics.install(shell), showing.install(shell), completion.install(shell)]
+    parts.append(figures.install())
     setattr(shell, _LOADED, parts)
 
 
