@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 
@@ -20,7 +21,15 @@ from workbench.contract import (
     TableInfo,
     TableRef,
 )
-from workbench.contract.errors import DataError, ProtocolError, UnknownColumn, UnknownTable, Unsupported, WorkbenchError
+from workbench.contract.errors import (
+    DataError,
+    ProtocolError,
+    SourceError,
+    UnknownColumn,
+    UnknownTable,
+    Unsupported,
+    WorkbenchError,
+)
 from workbench.contract.predicate import columns_of
 from workbench.kit.filter import Filter, can_apply
 from workbench_files.folder import DataFile, Folder, FoundTable
@@ -36,6 +45,8 @@ SPLIT_BYTES = 1 << 20
 OVERSPLIT = 4
 COUNTED_FILES = 16
 """Only tables of so few files have their rows in the catalog: each costs a footer."""
+FAULTS = 5
+"""So many tables that cannot be read are named."""
 
 
 class FilesConnector:
@@ -50,7 +61,18 @@ class FilesConnector:
         self.sinks = FilesSinks(self.name, self.folder, self.tables, config.writable)
 
     def test(self) -> ServerInfo:
-        return ServerInfo("files", pa.__version__, {"path": self.folder.path, "tables": str(len(self.folder.names()))})
+        """Looks at the footers of all Parquet and Arrow files, and at the first text file of each table. Raises when
+        no table can be read; when some cannot, they are `unreadable` in the details."""
+        names = self.folder.names()
+        details = {"path": self.folder.path, "tables": str(len(names))}
+        faults = self.tables.faults(names)
+        if faults and len(faults) == len(names):
+            raise faults[0]
+        if faults:
+            details["unreadable"] = "; ".join(
+                fault.message if isinstance(fault, SourceError) else str(fault) for fault in faults[:FAULTS]
+            ) + (f"; and {len(faults) - FAULTS} more tables" if len(faults) > FAULTS else "")
+        return ServerInfo("files", pa.__version__, details)
 
     def cancel(self, native_id: str) -> None:
         raise Unsupported("A connection to files", "end work in another process", "Stop the run that reads them.")
@@ -126,6 +148,19 @@ class FilesTables:
 
     def read(self, split: Split, control: Control) -> FilesReader:
         return FilesReader(split, control, self._connection)
+
+    def faults(self, names: Sequence[str]) -> tuple[WorkbenchError, ...]:
+        """Why tables of these names cannot be read: one error for each such table."""
+        found = []
+        for name in names:
+            try:
+                table = self._folder.table(name)
+                if table.format in ("csv", "jsonl"):
+                    table = replace(table, files=table.files[:1])
+                self._footers.of(table)
+            except WorkbenchError as error:
+                found.append(error)
+        return tuple(found)
 
     def _found(self, table: TableRef) -> FoundTable:
         if table.schema is not None:

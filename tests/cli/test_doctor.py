@@ -139,6 +139,22 @@ def test_fourth_planted_fault_an_unreachable_source(command: Command, tmp_path: 
     assert str(lake) in fault(findings(command), "connection lake")["text"]
 
 
+def test_a_file_that_was_cut_off(command: Command, tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    lake.mkdir()
+    (lake / "fine.csv").write_text("a\n1\n")
+    (lake / "cut.parquet").write_bytes(b"PAR1 and no end")
+    command("connect", "lake", "--path", lake)
+    one = fault(findings(command), "connection lake")
+    assert "cut.parquet cannot be read as a Parquet file" in one["text"]
+    (lake / "cut.parquet").unlink()
+    assert findings(command)["connection lake"][0]["state"] == "ok"
+    book = tmp_path / "book.duckdb"
+    book.write_bytes(b"no database" * 1000)
+    command("connect", "book", "--path", book, "--no-test")
+    assert "book.duckdb" in fault(findings(command), "connection book")["text"]
+
+
 def test_a_source_that_never_answers(command: Command) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"mysql://u@127.0.0.1:{silent.getsockname()[1]}/d?connect_timeout=1"

@@ -20,7 +20,14 @@ from workbench.catalog.saved import KIND, VERSION, Saved
 from workbench.catalog.secrets import Hidden, Secrets, prompt, typed
 from workbench.catalog.url import check_host
 from workbench.contract.connector import ConnectionConfig, Connector, Manifest, ServerInfo, Tables
-from workbench.contract.errors import DocumentError, SourceError, UnknownConnection, Unsupported
+from workbench.contract.errors import (
+    DocumentError,
+    NotReplaced,
+    SourceError,
+    UnknownConnection,
+    Unsupported,
+    WorkbenchError,
+)
 from workbench.contract.scan import TableInfo, TableRef
 from workbench.contract.secret import Secret
 from workbench.documents import DocumentStore
@@ -107,14 +114,16 @@ class Catalog:
         tables: Mapping[str, Mapping[str, Any]] | None = None,
         parameters: Mapping[str, Any] | None = None,
         connector: str | None = None,
+        test: bool = True,
     ) -> Saved:
-        """Saves a connection under `name`, in place of an older one of that name; does not connect to it yet.
+        """Saves a connection under `name`. A new name is not connected to yet; one that takes the place of another one
+        has to work first, unless `test` is False.
 
         Either `url` (`scheme://user@host:port/database?name=value`), or `path` (a file or a folder), or `connector`
         with `parameters`, which also go with the other two. The password is asked for, unless `secret` is a
         `Secret`, `"env:NAME"`, or `"ask"`; a connection to the same server as before under this name keeps its
         secret unless `secret` is given. `writable`: sessions may write. `tables`: settings of single tables.
-        Raises UrlRefused, InvalidParameter, UnknownConnector, SecretMissing.
+        Raises UrlRefused, InvalidParameter, UnknownConnector, SecretMissing; NotReplaced, and then nothing was changed.
         """
         # From here on no variable of any frame of ours shows them.
         url = Secret(url) if isinstance(url, str) else url
@@ -127,8 +136,10 @@ class Catalog:
             before = self._before(name)
             old, new = set(before.secrets.values() if before else ()), set(saved.secrets.values())
             try:
+                if test and before is not None and before.body() != saved.body():
+                    self._try(saved, before)
                 self.store.save(KIND, name, saved.body(), VERSION)
-            except DocumentError:
+            except BaseException:  # Ctrl-C while a server does not answer, too
                 self._forget(new - old)
                 raise
             self._forget(old - new)
@@ -157,9 +168,11 @@ class Catalog:
     def config(self, name: str) -> ConnectionConfig:
         """All that the connector is opened with; finds the secrets. Raises SecretMissing, and what `saved` raises;
         InvalidParameter and UrlRefused where the document says what `connect` would have refused."""
-        saved = self.saved(name)
+        return self._config(self.saved(name))
+
+    def _config(self, saved: Saved) -> ConnectionConfig:
         manifest = connectors.manifest(saved.connector)
-        validate(f"the parameters of connection `{name}`", saved.parameters, manifest.parameters)
+        validate(f"the parameters of connection `{saved.name}`", saved.parameters, manifest.parameters)
         if isinstance(host := saved.parameters.get("host"), str):
             check_host(host)
         found = {key: self.secrets.find(reference) for key, reference in saved.secrets.items()}
@@ -298,6 +311,20 @@ class Catalog:
             return Saved.of(document) if document else None
         except DocumentError:
             return None  # `save` sets a damaged one aside, and refuses to replace a newer one
+
+    def _try(self, saved: Saved, before: Saved) -> None:
+        """Raises NotReplaced when what is to stand in the place of `before` does not work."""
+        try:
+            connector = connectors.manifest(saved.connector).open(self._config(saved))
+            try:
+                connector.test()
+            finally:
+                connector.close()
+        except SourceError as error:
+            raise NotReplaced(saved.name, before.where or before.connector, error.message) from None
+        except Exception as error:  # noqa: BLE001 - a third party's connector
+            why = str(error) if isinstance(error, WorkbenchError) else f"{type(error).__name__}: {error}"
+            raise NotReplaced(saved.name, before.where or before.connector, why) from None
 
     def _forget(self, references: Iterable[str]) -> None:
         for reference in references:

@@ -7,7 +7,7 @@ import json
 import sys
 
 DESCRIPTION = """\
-Saves a connection under a name, in place of an older one of that name, and tries it.
+Saves a connection under a name and tries it. An older one of that name is replaced only by one that works.
 
 The password is asked for and kept in the system's keyring (or a file that only you can read); a URL never holds it.
 Sessions only read, unless --writable is said."""
@@ -42,7 +42,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         dest="values",
         help="another setting of the connector",
     )
-    parser.add_argument("--no-test", action="store_true", help="save it without trying it")
+    parser.add_argument("--no-test", action="store_true", help="save it without trying it, in place of any other")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         saved = catalog.connect(
             options.name, url, path=options.path, secret=secret, writable=options.writable, parameters=parameters,
-            connector=options.connector,
+            connector=options.connector, test=not options.no_test,
         )  # fmt: skip
         print(saved)
         if options.no_test:
@@ -75,6 +75,8 @@ def run(options: argparse.Namespace) -> int:
             print(f"It is saved, but does not work yet: {error}", file=sys.stderr)
             return 1
         print(f"It answers: {info.product} {info.version}".rstrip())
+        if "unreadable" in info.details:
+            print(f"Some of it cannot be read: {info.details['unreadable']}", file=sys.stderr)
     finally:
         catalog.close()
     return 0

@@ -60,6 +60,9 @@ def run(options: argparse.Namespace) -> int:
                 code = 1
             else:
                 print(f"{name}: {info.product} {info.version}".rstrip())
+                if "unreadable" in info.details:
+                    print(f"{name}: some of it cannot be read: {info.details['unreadable']}", file=sys.stderr)
+                    code = 1
     finally:
         catalog.close()
     return code

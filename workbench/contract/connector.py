@@ -107,7 +107,8 @@ class ConnectionConfig:
 
 @dataclass(frozen=True)
 class ServerInfo:
-    """What answered: product and version as it says itself; `details` are for doctor and the panel."""
+    """What answered: product and version as it says itself; `details` are for doctor and the panel. `unreadable` among
+    them says which tables cannot be read, and why, where the source was found to have such ones."""
 
     product: str
     version: str

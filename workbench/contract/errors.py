@@ -43,6 +43,7 @@ __all__ = [
     "InvalidParameter",
     "LimitExceeded",
     "NativeMissing",
+    "NotReplaced",
     "PathUnreachable",
     "PositionLost",
     "ProtocolError",
@@ -163,6 +164,18 @@ class DocumentError(UsageError):
     def __init__(self, document: str, why: str) -> None:
         self.document, self.why = document, why
         super().__init__(f"The saved document {document} {why}")
+
+
+class NotReplaced(UsageError):
+    """What was to stand in the place of a connection that is there does not work: `name`, `where` the old one leads,
+    and `why`."""
+
+    def __init__(self, name: str, where: str, why: str) -> None:
+        self.name, self.where, self.why = name, where, why
+        super().__init__(
+            f"`{name}` stays the connection that it was ({where}), for the new one does not work: {why.rstrip('.')}. "
+            "Mend it, or say test=False (--no-test) to replace it all the same."
+        )
 
 
 class Unsupported(UsageError):

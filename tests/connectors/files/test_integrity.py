@@ -101,3 +101,21 @@ def test_the_next_writer_sweeps_what_a_killed_one_left_and_not_a_living_one_s(tm
     write(connect(tmp_path))
     assert hidden() == []
     assert len(numbers(connect(tmp_path))) == 2 * ROWS.num_rows
+
+
+def test_a_test_names_what_cannot_be_read(tmp_path: Path) -> None:
+    """In a table of more parts than the catalog looks into, too."""
+    (tmp_path / "days").mkdir()
+    for number in range(20):
+        pq.write_table(ROWS.slice(0, 10), tmp_path / "days" / f"{number:02}.parquet")
+    (tmp_path / "fine.csv").write_text("a\n1\n")
+    lake = connect(tmp_path)
+    assert "unreadable" not in lake.test().details
+    cut = tmp_path / "days" / "13.parquet"
+    cut.write_bytes(cut.read_bytes()[:-9])
+    assert "days/13.parquet cannot be read as a Parquet file" in lake.test().details["unreadable"]
+    (tmp_path / "fine.csv").unlink()
+    with pytest.raises(ProtocolError, match=r"days/13\.parquet"):
+        connect(tmp_path).test()
+    with pytest.raises(ProtocolError, match=r"13\.parquet"):
+        connect(cut).test()

@@ -105,6 +105,9 @@ def _asked(catalog: Catalog, name: str) -> Finding:
         return Finding(subject, State.FAULT, str(error), f"workbench connect {name} … saves it anew.")
     except Exception as error:  # noqa: BLE001 - a third party's connector
         return Finding(subject, State.FAULT, f"{type(error).__name__}: {error}", "A mistake of the connector.")
+    if "unreadable" in info.details:
+        way_out = "Restore or remove these files; the other tables can be read."
+        return Finding(subject, State.FAULT, info.details["unreadable"], way_out)
     return Finding(subject, State.OK, f"{info.product} {info.version}".strip())
 
 
