@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
-import decimal
 import sys
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TextIO
+
+from workbench.query.explain import amount
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -59,16 +59,6 @@ class ProgressLine:
         self._shown = len(text)
 
 
-def amount(size: int) -> str:
-    """Bytes for people."""
-    value = float(size)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} TB"
-
-
 def duration(seconds: float) -> str:
     """Seconds for people."""
     if seconds < 100:
@@ -101,30 +91,15 @@ def cells(table: pa.Table) -> tuple[list[list[str]], list[bool]]:
     import pyarrow as pa
 
     from workbench.query.pylist import pylist
+    from workbench.query.rendering import cell_text
 
-    columns = [[_text(value) for value in pylist(column)] for column in table.columns]
+    columns = [[cell_text(value) for value in pylist(column)] for column in table.columns]
     numbers = [
         pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
         for kind in table.schema.types
     ]
     rows = [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in range(table.num_rows)]
     return rows, numbers
-
-
-def _text(value: Any) -> str:
-    match value:
-        case None:
-            return "NULL"
-        case bool():
-            return str(value).lower()
-        case bytes():
-            return "0x" + value[:_WIDEST].hex()
-        case decimal.Decimal():
-            return f"{value:f}"
-        case datetime.datetime():
-            return value.isoformat(" ")
-        case _:
-            return str(value)
 
 
 def _plain(text: str) -> str:

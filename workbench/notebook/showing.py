@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.contract.errors import Cancelled, WorkbenchError
 from workbench.notebook.names import session
+from workbench.query.explain import amount
 
 if TYPE_CHECKING:
     from workbench.query.execution import Progress
@@ -99,7 +100,7 @@ def described(progress: Progress, sources: list[str]) -> str:
     """`1,234,567 rows · 45.2 MB · 61 % · 3.2 s · from shop, web`."""
     parts = [f"{progress.rows:,} rows"]
     if progress.bytes:
-        parts.append(_size(progress.bytes))
+        parts.append(amount(progress.bytes))
     if progress.fraction is not None and not progress.finished:
         parts.append(f"{progress.fraction:.0%}".replace("%", " %"))
     parts.append(f"{progress.seconds:.1f} s")
@@ -156,12 +157,3 @@ def _bar(text: str, progress: Progress) -> str:
     if progress.fraction is not None and not progress.finished:
         bar = f'<progress value="{progress.fraction:.3f}" max="1"></progress> '
     return f'<div class="workbench-progress">{bar}<small>{html.escape(text)}</small></div>'
-
-
-def _size(count: int) -> str:
-    size, unit = float(count), "bytes"
-    for unit in ("bytes", "kB", "MB", "GB", "TB"):
-        if size < 1000 or unit == "TB":
-            break
-        size /= 1000
-    return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"

@@ -7,7 +7,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-__all__ = ["Applied", "Explanation", "SourceReport", "counted"]
+__all__ = ["Applied", "Explanation", "SourceReport", "amount", "counted"]
+
+
+def amount(size: int) -> str:
+    """Bytes for people: `12 B`, `45.2 MB`."""
+    value = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
 
 
 def counted(number: int, thing: str) -> str:
@@ -122,7 +132,7 @@ def _facts(source: SourceReport) -> list[tuple[str, str]]:
     facts.append(("plan", f"{counted(source.splits, 'split')}{estimate}"))
     if source.rows_moved is not None:
         moved = counted(source.rows_moved, "row")
-        facts.append(("moved", f"{moved}, {_size(source.bytes or 0)}, in {source.seconds or 0:.2f} s"))
+        facts.append(("moved", f"{moved}, {amount(source.bytes or 0)}, in {source.seconds or 0:.2f} s"))
         facts.append(("kept", counted(source.rows_kept or 0, "row")))
     if source.lost:
         lost = ", ".join(f"{column} {count:,}" for column, count in source.lost.items())
@@ -135,12 +145,3 @@ def _facts(source: SourceReport) -> list[tuple[str, str]]:
         facts.append(("note", "read more than once, its rows are kept"))
     facts += [("note", note) for note in source.notes]
     return facts
-
-
-def _size(count: int) -> str:
-    size = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024 or unit == "GiB":
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    raise AssertionError

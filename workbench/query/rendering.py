@@ -18,7 +18,7 @@ from workbench.query.pylist import pylist
 if TYPE_CHECKING:
     from workbench.query.result import Result
 
-__all__ = ["as_html", "as_text", "displayed"]
+__all__ = ["as_html", "as_text", "cell_text", "displayed"]
 
 SHOWN_ROWS = 50
 PATIENCE = 0.2
@@ -70,7 +70,7 @@ def as_text(result: Result, rows: int = 20) -> str:
     table = result.head(rows, PATIENCE)
     names = table.schema.names[:SHOWN_COLUMNS]
     cells = [[_short(_plain(name), TEXT_CELL) for name in names]]
-    cells += [[_short(_text(value), TEXT_CELL) for value in row] for row in _rows(table, names)]
+    cells += [[_short(cell_text(value), TEXT_CELL) for value in row] for row in _rows(table, names)]
     widths = [max(len(row[number]) for row in cells) for number in range(len(names))]
     kept, width = 0, 0
     for one in widths:
@@ -130,10 +130,11 @@ def _wrapping(cell: str) -> str:
 def _cell_html(value: Any) -> str:
     if value is None:
         return '<span style="opacity:.5">NULL</span>'
-    return html.escape(_short(_text(value), CELL))
+    return html.escape(_short(cell_text(value), CELL))
 
 
-def _text(value: Any) -> str:
+def cell_text(value: Any) -> str:
+    """A value in one line, about as SQL writes it; longer ones are cut by who shows them."""
     match value:
         case None:
             return "NULL"
@@ -150,9 +151,9 @@ def _text(value: Any) -> str:
         case datetime.date() | datetime.time():
             return value.isoformat()
         case dict():
-            return "{" + ", ".join(f"{_plain(str(key))}: {_text(item)}" for key, item in value.items()) + "}"
+            return "{" + ", ".join(f"{_plain(str(key))}: {cell_text(item)}" for key, item in value.items()) + "}"
         case list():
-            return "[" + ", ".join(_text(item) for item in value[:50]) + (", …" if len(value) > 50 else "") + "]"
+            return "[" + ", ".join(cell_text(item) for item in value[:50]) + (", …" if len(value) > 50 else "") + "]"
         case _:
             return _plain(str(value))
 
