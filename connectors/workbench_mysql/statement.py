@@ -2,7 +2,8 @@
 
 A read-only transaction stops writing to tables, but not `INTO OUTFILE`, not locks, and not a second statement that
 sets the session free. So one statement passes, of a kind that reads, looked at with the server's own rules for
-quotes and comments (the session's SQL mode is ours, so they are known).
+quotes and comments (the session's SQL mode is ours, so they are known). Functions that read the server's files, take
+locks or rearrange replication are refused by name: they read too, as far as the server is concerned.
 """
 
 from __future__ import annotations
@@ -34,8 +35,16 @@ _TOKEN = re.compile(
       | (?P<mark>.)""",
     re.DOTALL | re.VERBOSE,
 )
-_INTO = re.compile(r"[0-9]*(E[0-9]+)?INTO", re.ASCII)
+_NUMBER = re.compile(r"[0-9]+(E[0-9]+)?(?=.)", re.ASCII)
 """`1.5INTO` is a number and a word to the server."""
+_LOCKS = "it takes or gives back locks, which outlive the statement"
+_REPLICATION = "it changes who replicates from whom"
+_REFUSED = {
+    "LOAD_FILE": "it reads a file of the server",
+    **dict.fromkeys(("GET_LOCK", "RELEASE_LOCK", "RELEASE_ALL_LOCKS"), _LOCKS),
+    **dict.fromkeys(("SERVICE_GET_READ_LOCKS", "SERVICE_GET_WRITE_LOCKS", "SERVICE_RELEASE_LOCKS"), _LOCKS),
+}
+_REFUSED_BEGINNINGS = ("GROUP_REPLICATION_", "ASYNCHRONOUS_CONNECTION_FAILOVER_")
 
 
 class _Token(NamedTuple):
@@ -67,8 +76,10 @@ def verb(text: str) -> str:
 def reading(text: str) -> str:
     """As `single`, and the statement only reads. Raises StatementRefused."""
     statement = single(text)
-    tokens = [token for token in _tokens(statement) if token.kind != "string"]
-    words = [token.text.upper() if token.kind == "word" else token.text for token in tokens]
+    every = list(_tokens(statement))
+    _check_functions(every)
+    tokens = [token for token in every if token.kind != "string"]
+    words = [_NUMBER.sub("", token.text.upper(), 1) if token.kind == "word" else token.text for token in tokens]
     first = next((word for word in words if word != "("), "")
     if first not in READING:
         if first in _WRITING:
@@ -80,7 +91,7 @@ def reading(text: str) -> str:
         raise StatementRefused(f"`{first or 'this'}`", f"it begins none of {_KINDS}, which are run here.{did}")
     for place, word in enumerate(words):
         after = words[place + 1] if place + 1 < len(words) else ""
-        if _INTO.fullmatch(word):
+        if word == "INTO":
             raise StatementRefused("`INTO`", "it writes a file or a variable; quote it as `into` where it is a name")
         if (word == "FOR" and after in ("UPDATE", "SHARE")) or (word == "LOCK" and after == "IN"):
             raise StatementRefused("A locking read", "the connection is read-only")
@@ -88,6 +99,21 @@ def reading(text: str) -> str:
         if executed and word in _CHANGING and tokens[place].depth == 0 and after != "(":
             raise StatementRefused(f"`{word}`", "the connection is read-only. Connect with writable=True")
     return statement
+
+
+def _check_functions(tokens: list[_Token]) -> None:
+    """Calls of what is refused. A name in backticks that is called is a call, too; after a point it is a function that
+    somebody made."""
+    for before, token, after in zip([None, *tokens], tokens, tokens[1:], strict=False):
+        if after.text != "(" or token.kind not in ("word", "string") or token.text[0] in "'\"":
+            continue
+        name = token.text.strip("`").upper()
+        if before is not None and before.text == ".":
+            continue
+        why = _REFUSED.get(name) or (_REPLICATION if name.startswith(_REFUSED_BEGINNINGS) else "")
+        if why:
+            told = f"{why}. Connect with writable=True if it has to be"
+            raise StatementRefused(f"The function `{name.lower()}`", told)
 
 
 def _tokens(text: str) -> Iterator[_Token]:
