@@ -13,12 +13,12 @@ from workbench_mysql import wire
 from workbench_mysql.faults import Faults
 from workbench_mysql.link import Link
 from workbench_mysql.predicates import Source, quoted
-from workbench_mysql.types import Policy
+from workbench_mysql.types import Definition, Policy
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["POSITIONS", "Known", "find", "listed", "literal", "target"]
+__all__ = ["POSITIONS", "Known", "find", "listed", "literal", "own", "target"]
 
 POSITIONS = "_workbench_positions"
 """Our own table, in which streams keep their positions; it is not listed."""
@@ -37,6 +37,7 @@ class Known:
 
     ref: TableRef
     database: str
+    definitions: tuple[Definition, ...]
     schema: pa.Schema
     sources: dict[str, Source]
     nullable: frozenset[str]
@@ -87,13 +88,13 @@ def listed(link: Link, database: str, like: str, after: str | None, limit: int) 
 
 
 def find(link: Link, ref: TableRef, default: str, policy: Policy, faults: Faults) -> Known:
-    """What there is to know, in five small questions. Raises UnknownTable with near names."""
+    """What there is to know, in a few small questions. Raises UnknownTable with near names."""
     database = ref.schema or default
     if not database:
         hint = "Write connection.database.table, or connect with a database in the URL."
         raise UnknownTable(str(ref), (), hint)
     definitions = _definitions(link, ref, database, faults)
-    columns = _own(
+    columns = own(
         link.run(
             "select table_name, column_name, data_type, column_type, is_nullable, character_set_name, column_comment"
             f" from information_schema.columns where table_schema = {literal(database)}"
@@ -109,13 +110,15 @@ def find(link: Link, ref: TableRef, default: str, policy: Policy, faults: Faults
             _text(about[column.name][2]).lower() if column.name in about else "",
             column.type,
             _text(about[column.name][5]).lower() if column.name in about else "",
+            min(definition.decimals, 6),
         )
-        for column in schema
+        for column, definition in zip(schema, definitions.columns, strict=True)
     }
     kind, rows = _kind(link, database, ref.name)
     return Known(
         ref=ref,
         database=database,
+        definitions=definitions.columns,
         schema=_commented(schema, {name: _text(row[6]) for name, row in about.items()}),
         sources=sources,
         nullable=frozenset(name for name, row in about.items() if _text(row[4]) != "NO"),
@@ -147,7 +150,7 @@ def _definitions(link: Link, ref: TableRef, database: str, faults: Faults) -> wi
 
 
 def _kind(link: Link, database: str, name: str) -> tuple[str, int | None]:
-    found = _own(
+    found = own(
         link.run(
             "select table_name, table_type, table_rows from information_schema.tables"
             f" where table_schema = {literal(database)} and table_name = {literal(name)}"
@@ -161,7 +164,7 @@ def _kind(link: Link, database: str, name: str) -> tuple[str, int | None]:
 
 def _key(link: Link, database: str, name: str, sources: dict[str, Source]) -> str | None:
     """The integer column that leads the primary key, else another unique key."""
-    found = _own(
+    found = own(
         link.run(
             "select table_name, column_name, index_name from information_schema.statistics"
             f" where table_schema = {literal(database)} and table_name = {literal(name)} and seq_in_index = 1"
@@ -173,7 +176,7 @@ def _key(link: Link, database: str, name: str, sources: dict[str, Source]) -> st
     return next((column for _, column in leads if column in sources and sources[column].type in _KEYS), None)
 
 
-def _own(rows: tuple[tuple[Any, ...], ...], name: str) -> list[tuple[Any, ...]]:
+def own(rows: tuple[tuple[Any, ...], ...], name: str) -> list[tuple[Any, ...]]:
     """Without those of a table whose name differs in case only, where the server tells them apart."""
     exact = [row for row in rows if _text(row[0]) == name]
     return exact or list(rows)

@@ -25,7 +25,7 @@ __all__ = ["MySQLConnector"]
 T = TypeVar("T")
 
 _NATIVE_ID = re.compile(r"(\d{1,20}):([A-Za-z0-9_-]{1,64})")
-_NOT_THERE = 1094
+_NOT_THERE = (1094, 1957)
 _PATIENCE = 1.0
 """Seconds that a statement gets to notice KILL QUERY, before its session is ended."""
 _POLICIES: dict[str, Policy] = {"null_and_count": "null", "error": "error", "string": "string"}
@@ -141,21 +141,29 @@ class MySQLConnector:
 
 
 def _stop(link: Link, thread: int, mark: str) -> None:
-    if not _runs(link, thread, mark):
+    work = _working(link, thread, mark)
+    if not work:
         return
-    _kill(link, f"KILL QUERY {thread}")
+    _kill(link, work)
     deadline = time.monotonic() + _PATIENCE
-    while _runs(link, thread, mark):
+    while _working(link, thread, mark):
         if time.monotonic() > deadline:
             _kill(link, f"KILL {thread}")  # it waits for a client that does not read
             return
         time.sleep(0.01)
 
 
-def _runs(link: Link, thread: int, mark: str) -> bool:
-    """Whether that session works on a statement with our mark."""
+def _working(link: Link, thread: int, mark: str) -> str:
+    """What ends the statement with our mark that the session works on; empty when it works on none. MariaDB numbers
+    statements, so that the next one on the session cannot be hit by a KILL that comes late."""
     begins = f"/* {mark} */"
-    return any(int(row[0]) == thread and _info(row[7]).startswith(begins) for row in link.run("SHOW FULL PROCESSLIST"))
+    if link.mariadb:
+        asked = f"select query_id, left(info, 80) from information_schema.processlist where id = {thread}"
+        ours = [number for number, text in link.run(asked) if _info(text).startswith(begins)]
+        return f"KILL QUERY ID {ours[0]}" if ours else ""
+    rows = link.run("SHOW FULL PROCESSLIST")
+    works = any(int(row[0]) == thread and _info(row[7]).startswith(begins) for row in rows)
+    return f"KILL QUERY {thread}" if works else ""
 
 
 def _info(value: object) -> str:
@@ -166,5 +174,5 @@ def _kill(link: Link, text: str) -> None:
     try:
         link.run(text)
     except QueryFailed as error:
-        if error.code != _NOT_THERE:
+        if error.code not in _NOT_THERE:
             raise

@@ -48,6 +48,7 @@ class Rows(abc.ABC):
         self.warnings = self.affected = 0
         self.rows = 0
         """Handed on so far."""
+        self._slots = tuple(types.mapped(definition, policy).slot for definition in definitions)
         self._channel, self._policy, self._errors = channel, policy, errors
         self._over = False
         self._failure: BaseException | None = None
@@ -150,8 +151,10 @@ def _becomes(sent: pa.DataType, planned: pa.DataType) -> bool:
 
     if sent == planned or pa.types.is_null(sent):
         return True
-    alike = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
-    return any(kind(sent) and kind(planned) for kind in alike)
+    if pa.types.is_floating(sent) and pa.types.is_floating(planned):
+        return bool(sent.bit_width <= planned.bit_width)  # the cast would round, and not say so
+    # These casts refuse a value that does not fit.
+    return any(kind(sent) and kind(planned) for kind in (pa.types.is_integer, pa.types.is_decimal))
 
 
 def _changed(was: pa.Field, now: pa.DataType) -> str:
@@ -188,8 +191,7 @@ class BinaryRows(Rows):
         errors: Errors,
     ) -> None:
         super().__init__(channel, definitions, schema, policy, errors)
-        self._kinds = tuple(types.mapped(definition, policy).slot for definition in definitions)
-        self._buffers = ColumnBuffers(self._target, self._kinds)
+        self._buffers = ColumnBuffers(self._target, self._slots)
         self._progress = native.Progress(strict=policy == "error")
         self._memory: object = None
         self._address = 0
@@ -275,8 +277,7 @@ class BinaryRows(Rows):
         if state is _State.LOST:
             definition, row = self.definitions[progress.column], self.rows + progress.row
             if progress.at >= 0:
-                shown = text.shown(packet[progress.at :])
-                why = "is no date that a calendar has"
+                shown, why = text.shown(types.Kind(self._slots[progress.column].kind), packet[progress.at :])
             else:
                 shown = repr(self._buffers.value(progress.column, progress.row)[:60])
                 why = "is not UTF-8"
@@ -299,7 +300,6 @@ class TextRows(Rows):
         errors: Errors,
     ) -> None:
         super().__init__(channel, definitions, schema, policy, errors)
-        self._slots = tuple(types.mapped(definition, policy).slot for definition in definitions)
         self._lost = dict.fromkeys(self.schema.names, 0)
 
     @property

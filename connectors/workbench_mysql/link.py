@@ -122,7 +122,7 @@ class Link(Connection):
         """Asks it."""
         try:
             with self._faults.translated():
-                self.ping()
+                self.ping(reconnect=False)
         except Exception:  # noqa: BLE001 (whatever it is, this session is not used again)
             return False
         return True

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -27,6 +28,8 @@ _LONGEST = 65_536
 _INTEGERS = frozenset({"tinyint", "smallint", "mediumint", "int", "integer", "bigint"})
 _TEXTS = frozenset({"char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set"})
 _BINARIES = frozenset({"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"})
+_EVERYWHERE = re.compile(r"[A-Za-z0-9 _.,:;/+*%&()=-]*")
+"""What each character set has just once: sjis and ujis have two backslashes, swe7 has letters for brackets."""
 _THREE_BYTES = frozenset({"utf8mb3", "utf8"})
 _OPPOSITE = {"=": "<>", "<>": "=", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 _FIRST_TIMESTAMP = datetime.datetime(1970, 1, 1, 0, 0, 1, tzinfo=datetime.UTC)
@@ -42,6 +45,8 @@ class Source:
     type: str
     arrow: pa.DataType
     charset: str = ""
+    digits: int = 6
+    """Of a second, in a datetime or timestamp."""
 
 
 class _NotIn(In):
@@ -131,6 +136,8 @@ def _compare(source: Source, op: str, literal: Literal) -> Fragment:
             raise _Cannot(_COLLATION)
         text = f"{quoted(source.name)} = {write(literal.value)}"
         return Fragment(text, Applied.SUPERSET, f"{source.name}: {_COLLATION}")
+    if op == "=" and _finer(source, literal.value):
+        return Fragment("false", Applied.EXACT)
     if source.type == "timestamp":
         return _timestamp(source, op, literal)
     text = f"{_operand(source)} {op} {write(literal.value)}"
@@ -164,8 +171,9 @@ def _member(source: Source, literals: tuple[Literal, ...], negated: bool) -> Fra
         if any(isinstance(value, datetime.datetime) and value > _LAST_TIMESTAMP for value in outside):
             raise _Cannot("a moment after 2038, which not every server's TIMESTAMP has")
         literals = tuple(one for one in literals if _fits_timestamp(one.value))
-        if not literals:
-            return Fragment(f"({_valid(source)}) is true" if negated else "false", Applied.EXACT)
+    literals = tuple(one for one in literals if not _finer(source, one.value))
+    if not literals:
+        return Fragment(f"({_valid(source)}) is true" if negated else "false", Applied.EXACT)
     constants = ", ".join(write(literal.value) for literal in literals)
     text = f"{_operand(source)} {'not in' if negated else 'in'} ({constants})"
     valid = _valid(source)
@@ -174,6 +182,12 @@ def _member(source: Source, literals: tuple[Literal, ...], negated: bool) -> Fra
     if exact:
         return Fragment(text, Applied.EXACT)
     return Fragment(text, Applied.SUPERSET, f"{source.name}: {_COLLATION}")
+
+
+def _finer(source: Source, value: Scalar) -> bool:
+    """Whether the column holds no such fraction of a second. With an index on it, servers round the constant to the
+    column's digits (MySQL) or cut it (MariaDB), and find rows that are not equal."""
+    return isinstance(value, datetime.datetime) and value.microsecond % 10 ** (6 - source.digits) != 0
 
 
 def _operand(source: Source) -> str:
@@ -201,7 +215,7 @@ def _writer(source: Source) -> Callable[[Scalar], str]:
     if kind in _INTEGERS or kind == "year":
         return _integer
     if kind == "decimal" and pa.types.is_decimal(arrow):
-        return _decimal
+        return lambda value: _decimal(value, arrow.scale)
     if kind == "date" and pa.types.is_date(arrow):
         return _date
     if kind in ("datetime", "timestamp") and pa.types.is_timestamp(arrow):
@@ -221,10 +235,13 @@ def _integer(value: Scalar) -> str:
     return str(value)
 
 
-def _decimal(value: Scalar) -> str:
+def _decimal(value: Scalar, scale: int) -> str:
     if not isinstance(value, decimal.Decimal) or not value.is_finite():
         raise _Cannot("a constant of another type")
-    return format(value, "f")
+    text = format(value, "f")
+    if len(text.partition(".")[2]) > scale:
+        raise _Cannot("a constant with more places than the column, which an index rounds")
+    return text
 
 
 def _date(value: Scalar) -> str:
@@ -251,8 +268,8 @@ def _text(value: Scalar, charset: str) -> str:
             raise _Cannot(f"a constant that may have characters outside {charset}, which is an error there")
     except UnicodeEncodeError:
         raise _Cannot("a constant that is not Unicode text") from None
-    if "?" in value and charset not in ("utf8mb4", "latin1", *_THREE_BYTES):
-        raise _Cannot(f"a question mark may stand for a character of {charset} that UTF-8 lacks")
+    if charset not in ("utf8mb4", "latin1", *_THREE_BYTES) and not _EVERYWHERE.fullmatch(value):
+        raise _Cannot(f"a constant with a character that {charset} may lack, have twice, or stand for by `?`")
     if len(data) > _LONGEST:
         raise _Cannot("a very long constant")
     return f"_utf8mb4 x'{data.hex()}'"

@@ -15,6 +15,7 @@ from workbench.contract.errors import (
     QueryFailed,
     SourceError,
     SourceTimeout,
+    Unsupported,
     UsageError,
 )
 from workbench.contract.scan import Control, Split
@@ -131,7 +132,7 @@ class MySQLReader:
         rows = self._rows
         if rows is not None:
             rows.abandon()  # lets go who waits, before the server is told
-        self._end(reusable=False if rows is None else rows.finished)
+        self._end(answered=False if rows is None else rows.finished)
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
@@ -172,27 +173,31 @@ class MySQLReader:
             planned = None if self._changes else self._split.schema
             self._rows = self._statement.execute(self._control, planned, self._policy)
         if self._changes:
-            return self._affected(self._rows.affected)
+            return self._affected(self._rows)
         try:
             return next(self._rows)
         except StopIteration:
-            self._end(reusable=True)
+            self._end(answered=True)
             # MySQL's SLEEP and the like answer KILL QUERY with a value: that is not the result.
             if self._control.cancelled() or self._connector.was_cancelled(self._native_id):
                 raise Cancelled from None
             raise
 
-    def _affected(self, count: int) -> pa.RecordBatch:
+    def _affected(self, rows: wire.Rows) -> pa.RecordBatch:
         """The one row of a statement that changes things."""
         import pyarrow as pa
 
-        self._end(reusable=True)
-        return pa.RecordBatch.from_arrays([pa.array([count], pa.uint64())], schema=self._split.schema)
+        if rows.definitions:
+            count = sum(batch.num_rows for batch in rows)
+            told = f"hand on the {count:,} rows of a statement that does not say its columns before it runs"
+            raise Unsupported("The MySQL connector", told, "It has run. Read what it changed with a SELECT.")
+        self._end(answered=True)
+        return pa.RecordBatch.from_arrays([pa.array([rows.affected], pa.uint64())], schema=self._split.schema)
 
     def _failed(self, error: BaseException) -> BaseException:
         """Ends the work and says what to raise."""
         answered = isinstance(error, QueryFailed | UsageError) if self._rows is None else self._rows.finished
-        self._end(reusable=answered)
+        self._end(answered=answered)
         stopped = self._control.cancelled() or self._connector.was_cancelled(self._native_id)
         if stopped and isinstance(error, SourceError | Cancelled):
             return Cancelled()
@@ -207,16 +212,19 @@ class MySQLReader:
             return QueryFailed(why, "", self._text, self._connector.config.name)
         return error
 
-    def _end(self, reusable: bool) -> None:
-        """Once: the server works no more on it, and the session is pooled or dropped."""
+    def _end(self, answered: bool) -> None:
+        """Once: the server works no more on it (`answered`: it does not already), and the session is pooled or
+        dropped."""
         with self._lock:
             if self._over:
                 return
             self._over = True
+            # A `close` may be about to shut the socket down, and a KILL QUERY be on its way to what runs there next.
+            keep = answered and not self._control.cancelled() and not self._connector.was_cancelled(self._native_id)
         native_id = self._native_id
         assert native_id is not None
         try:
-            if not reusable and self._announced:
+            if not answered and self._announced:
                 self._connector.stop(native_id)  # also where the connection is gone: the server may not know it
         except SourceError:
             # It cannot be reached to be told, so it notices when it writes, or by its guard.
@@ -225,23 +233,31 @@ class MySQLReader:
             # Whoever waits on the socket has to be out before it is closed: its number may be another's then.
             inside = self._inside.acquire(timeout=_LET_GO)
             try:
-                self._release(reusable)
+                self._release(keep)
             finally:
                 if inside:
                     self._inside.release()
-                if self._announced:
-                    self._control.ended(native_id)
 
-    def _release(self, reusable: bool) -> None:
-        pool = self._connector.pool
-        if not reusable or self._native or not self._link.open:
-            # A native statement may have left locks or variables in its session.
-            pool.discard(self._link)
-            return
+    def _release(self, keep: bool) -> None:
+        """The native id is out of the register before somebody else's work is on that session."""
+        pool, ready = self._connector.pool, False
         try:
-            if hasattr(self, "_statement"):
-                self._statement.close()
+            # A native statement may have left locks or variables in its session.
+            if keep and not self._native and self._link.open:
+                if hasattr(self, "_statement"):
+                    self._statement.close()
+                self._tell_ended()
+                ready = True
         except SourceError:
-            pool.discard(self._link)
-        else:
-            pool.give(self._link)
+            pass  # the session is gone
+        finally:
+            if ready:
+                pool.give(self._link)
+            else:
+                pool.discard(self._link)
+                self._tell_ended()
+
+    def _tell_ended(self) -> None:
+        if self._announced and self._native_id is not None:
+            self._announced = False
+            self._control.ended(self._native_id)

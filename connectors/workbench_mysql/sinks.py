@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from workbench.contract.change import Guarantee, WriteSpec
 from workbench.contract.errors import InvalidParameter, StatementRefused, UnknownTable, Unsupported
 from workbench.contract.scan import TableRef
-from workbench_mysql.catalog import POSITIONS, find, literal, target
+from workbench_mysql.catalog import POSITIONS, find, literal, own, target
 from workbench_mysql.link import Link, opened
 from workbench_mysql.predicates import quoted
 from workbench_mysql.values import column_type, fits
@@ -110,10 +110,11 @@ def _creation(link: Link, database: str, name: str, spec: WriteSpec) -> str:
 
 def _is_unique(link: Link, database: str, name: str, key: tuple[str, ...]) -> bool:
     rows = link.run(
-        "select index_name, column_name from information_schema.statistics"
+        "select table_name, index_name, column_name, sub_part from information_schema.statistics"
         f" where table_schema = {literal(database)} and table_name = {literal(name)} and non_unique = 0"
     )
-    indexes: dict[str, set[str]] = {}
-    for index, column in rows:
-        indexes.setdefault(str(index), set()).add(str(column))
+    indexes: dict[str, set[str | None]] = {}
+    for _, index, column, part in own(rows, name):
+        # Where the values' beginnings or an expression are unique, the column is no key.
+        indexes.setdefault(str(index), set()).add(None if column is None or part is not None else str(column))
     return set(key) in indexes.values()

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from workbench.contract.errors import UnknownColumn
+from workbench.contract.errors import QueryFailed, UnknownColumn, UsageError
 from workbench.contract.predicate import Applied, Column, Compare, Predicate, columns_of
 from workbench.contract.scan import Control, ScanPlan, ScanRequest, Split, TableInfo, TableRef
 from workbench.kit.levels import Fragment
@@ -73,13 +73,10 @@ class MySQLTables:
         with self._connector.faults.translated(text):
             try:
                 now = wire.prepare(link, text, errors=self._connector.faults.made(text))
-            except Exception:
-                if not link.open:
-                    raise
+            except (QueryFailed, UsageError):  # the server's answer; after anything else the session may be amid one
                 return self._find(link, request.table)
             now.close()
-        schema = now.schema(self._connector.policy)
-        if schema.names != known.schema.names or schema.types != known.schema.types:
+        if now.columns != known.definitions:
             return self._find(link, request.table)
         if len(self._checked) > 1000:
             self._checked.clear()

@@ -79,6 +79,8 @@ def _micros(value: bytes) -> int:
         days = (datetime.date(year % 400 + 2000, month, day) - _EPOCH).days + (year // 400 - 5) * 146_097
     except ValueError as error:
         raise Lost("is no date that a calendar has") from error
+    if year == 0 and (month, day) == (2, 29):
+        raise Lost("is no date that a calendar has")  # MySQL's year 0 is no leap year
     if hour > 23 or minute > 59 or second > 59:
         raise Lost("is no time of day")
     return days * _DAY + ((hour * 60 + minute) * 60 + second) * 1_000_000 + micro
@@ -93,8 +95,17 @@ def _duration(value: bytes) -> int:
     return -micros if found[1] else micros
 
 
-def shown(packet: memoryview) -> str:
-    """A date or time of the binary protocol as people write it."""
+def shown(kind: Kind, packet: memoryview) -> tuple[str, str]:
+    """A value of the binary protocol that Arrow cannot hold, as people write it, and what is wrong with it. The core
+    has checked that it is whole."""
+    length = packet[0]
+    if kind in (Kind.DATE, Kind.DATETIME):
+        return _printed(packet), "is no date that a calendar has"
+    what = repr(bytes(packet[1 : 1 + min(length, 60)]))
+    return what, "is no time of day" if kind is Kind.TIME else "does not fit its column"
+
+
+def _printed(packet: memoryview) -> str:
     length = packet[0]
     year, month, day, hour, minute, second, micro = struct.unpack(
         "<HBBBBBI", bytes(packet[1 : 1 + length]).ljust(11, b"\0")

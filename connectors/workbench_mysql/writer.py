@@ -124,10 +124,13 @@ class MySQLWriter:
     def _apply(self, operation: str, rows: Sequence[Row]) -> Iterator[str]:
         """Writes rows; a reason for each that is refused."""
         good = []
+        keys = [] if operation == "insert" else [self._spec.schema.names.index(name) for name in self._spec.key]
         for row in rows:
             bad = next((value for value in row if type(value) is Unwritable), None)
             if bad is not None:
                 yield f"{_shown(row, self._spec)}: {bad}"
+            elif any(row[place] == "NULL" for place in keys):
+                yield f"{_shown(row, self._spec)}: NULL in its key, so it cannot say which row is meant"
             elif sum(map(len, row)) > self._longest - 4096:
                 yield f"{_shown(row, self._spec)}: larger than the server's max_allowed_packet"
             else:

@@ -360,7 +360,7 @@ impl Moment {
             return None;
         }
         if self.day > *LAST.get(usize::from(self.month))? {
-            let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+            let leap = year != 0 && year % 4 == 0 && (year % 100 != 0 || year % 400 == 0); // as MySQL counts
             if !(leap && month == 2 && day == 29) {
                 return None;
             }

@@ -18,6 +18,11 @@ fn every_day_from_year_0_to_9999_follows_the_one_before() {
     for year in 0..=9999 {
         for month in 0..=13 {
             for of_month in 0..=32 {
+                if (year, month, of_month) == (0, 2, 29) {
+                    assert_eq!(day(0, 2, 29), None, "MySQL's year 0 is no leap year, the calendar's is");
+                    due += 1;
+                    continue;
+                }
                 if let Some(days) = day(year, month, of_month) {
                     assert_eq!(days, due, "{}-{}-{}", year, month, of_month);
                     due += 1;
