@@ -41,7 +41,9 @@ class MySQLConnector:
         self.guard = float(given.get("guard", 3600))
         self.policy = _POLICIES[given.get("impossible", "null_and_count")]
         where = f"{given['host']}:{given.get('port', 3306)}"
-        self.faults = Faults(config.name, where, str(given.get("user", "")), self.guard)
+        password = config.secrets.get("password")
+        variable = password.variable if password is not None else ""
+        self.faults = Faults(config.name, where, str(given.get("user", "")), self.guard, variable)
         self.pool: Pool[Link] = Pool(lambda: opened(config, self.faults), healthy=Link.alive, drop=Link.drop, idle=6)
         self._lock = threading.Lock()
         self._known: dict[TableRef, Known] = {}

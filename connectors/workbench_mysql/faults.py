@@ -46,9 +46,11 @@ _NEAR = re.compile(r"near '(?P<near>.*)' at line (?P<line>\d+)", re.DOTALL)
 
 
 class Faults:
-    """Makes errors for one connection: `where` is host and port, `user` who logged in."""
+    """Makes errors for one connection: `where` is host and port, `user` who logged in, `variable` the environment
+    variable that the password came from."""
 
-    def __init__(self, connection: str, where: str, user: str, guard: float | None = None) -> None:
+    def __init__(self, connection: str, where: str, user: str, guard: float | None = None, variable: str = "") -> None:
+        self.variable = variable
         self.connection, self.where, self.user, self.guard = connection, where, user, guard
 
     def of(self, code: int, message: str, text: str = "") -> WorkbenchError:
@@ -57,7 +59,7 @@ class Faults:
         if code in _SYNTAX:
             return _syntax(message, text)
         if code in _AUTHENTICATION:
-            return AuthenticationFailed(self.user, self.where, f"{message} [{code}]", who)
+            return AuthenticationFailed(self.user, self.where, f"{message} [{code}]", who, self.variable)
         if code in _UNREACHABLE:
             return Unreachable(self.where, f"{message} [{code}]", who)
         if code in _LOST:

@@ -60,6 +60,7 @@ def _make(catalog: Catalog, wish: Wish, ask: Callable[[str], Secret]) -> Saved:
         wish = replace(wish, path=parameters.pop("path"))  # however it is given, a path is looked at
     manifest, given = _source(wish)
     given = _merged(manifest, given, parameters)
+    _check_place(wish, manifest, given)
     validate(f"the parameters of {manifest.label}", given, manifest.parameters)
     if isinstance(host := given.get("host"), str):
         given["host"] = host_name(host)
@@ -100,6 +101,17 @@ def _source(wish: Wish) -> tuple[Manifest, dict[str, Any]]:
     if chosen is None:
         raise InvalidParameter("url", "is missing: give a URL, or path= for a file or folder, or connector=.")
     return chosen, {}
+
+
+def _check_place(wish: Wish, manifest: Manifest, given: Mapping[str, Any]) -> None:
+    """A URL that leads nowhere is told what it lacks."""
+    properties, required = manifest.parameters.get("properties", {}), manifest.parameters.get("required", ())
+    if wish.url is None or "host" not in required or "host" in given:
+        return
+    scheme = manifest.schemes[0]
+    lacks = "the host and the database" if "database" in properties and "database" not in given else "the host"
+    end = "/shop" if "database" in properties else ""
+    raise UrlRefused("its form", f"it lacks {lacks}: write {scheme}://user@db.example.org{end} with your own names.")
 
 
 def _choose(chosen: Manifest | None) -> Callable[[str], Manifest]:

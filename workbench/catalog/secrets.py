@@ -88,7 +88,7 @@ class Secrets:
             if value is None:
                 hint = f"Set the environment variable {match[1]} before the kernel or the command starts."
                 raise SecretMissing(reference, hint)
-            return Secret(value)
+            return Secret(value, match[1])
         again = "Connect again, and type the password anew."
         if not _KEY.fullmatch(key) or kind not in ("keyring", "file"):
             raise SecretMissing("an unreadable reference", again)

@@ -210,9 +210,12 @@ class PathUnreachable(Unreachable):
 
 
 class AuthenticationFailed(SourceError):
-    def __init__(self, user: str, where: str, why: str, connection: str = "") -> None:
-        self.user, self.where, self.why = user, where, why
-        hint = "Check the user, and set the password again with connect()"
+    """The log-in was refused. `variable` names the environment variable that the password came from, if it did."""
+
+    def __init__(self, user: str, where: str, why: str, connection: str = "", variable: str = "") -> None:
+        self.user, self.where, self.why, self.variable = user, where, why, variable
+        again = f"the environment variable {variable}, which the password is taken from"
+        hint = f"Check the user, and {again if variable else 'set the password again with connect()'}"
         super().__init__(f"{where} did not let `{user}` in: {why}. {hint}.", connection)
 
 

@@ -9,12 +9,14 @@ __all__ = ["Secret"]
 
 class Secret:
     """A password or key. Its repr, str and format are `***`; it cannot be pickled, copied into JSON or compared
-    by a debugger's eyes. Only `reveal()`, called at the moment of logging in, gives the text."""
+    by a debugger's eyes. Only `reveal()`, called at the moment of logging in, gives the text. `variable` names the
+    environment variable that it came from, if it did: for messages."""
 
-    __slots__ = ("__text",)
+    __slots__ = ("__text", "variable")
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, variable: str = "") -> None:
         self.__text = text
+        self.variable = variable
 
     def reveal(self) -> str:
         """The text itself. Call it in the argument of the log-in, and keep it nowhere."""
