@@ -154,3 +154,13 @@ async def test_a_damaged_document_is_shown_with_what_is_wrong(ask: Ask, lake: di
     (one,) = (await ask("GET", "connections"))["connections"]
     assert one["problem"]
     conforms(one, "Connection")
+
+
+async def test_one_that_works_is_not_replaced_by_one_that_does_not(ask: Ask, mariadb: Server) -> None:
+    before = await ask("POST", "connections", _mysql(mariadb))
+    gone = _mysql(mariadb, parameters={"host": "127.0.0.1", "port": 1, "user": "reader"})
+    with pytest.raises(HTTPClientError) as caught:
+        await ask("PUT", "connections/shop", gone)
+    assert problem(caught)["type"] == "NotReplaced"
+    assert (await ask("GET", "connections/shop"))["where"] == before["where"]
+    assert "127.0.0.1:1" in (await ask("PUT", "connections/shop", {**gone, "test": False}))["where"]

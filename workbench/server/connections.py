@@ -114,6 +114,7 @@ def _saved(catalog: Catalog, body: Mapping[str, Any], secrets: Mapping[str, Secr
             secret=given or None,
             writable=body.get("writable", False),
             tables=body.get("tables", {}),
+            test=body.get("test", True),
         )
     )
 
