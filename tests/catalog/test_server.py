@@ -39,9 +39,9 @@ def test_an_odd_user_and_password_log_in(home: Path, mariadb: Server, monkeypatc
         assert str(caught.value).startswith("odd: ")
         assert "with connect()" in str(caught.value)
         monkeypatch.setenv("ODD_PASSWORD", "wr0ng-k4n4ry")
-        catalog.connect("odd", url, secret="env:ODD_PASSWORD")
+        catalog.connect("other", url, secret="env:ODD_PASSWORD")
         with pytest.raises(AuthenticationFailed, match="the environment variable ODD_PASSWORD") as caught:
-            catalog.test("odd")
+            catalog.test("other")
         assert "k4n4ry" not in str(caught.value)
         assert "connect()" not in str(caught.value)
     finally:
