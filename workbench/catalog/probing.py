@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from workbench.catalog import connectors
-from workbench.catalog.making import identity
-from workbench.catalog.parameters import secret_names, validate, with_defaults
+from workbench.catalog.making import check_name, identity
+from workbench.catalog.parameters import known, secret_names, validate, with_defaults
 from workbench.catalog.saved import Saved
 from workbench.catalog.secrets import Typed, environment_reference
 from workbench.catalog.url import check_host, host_name
@@ -27,15 +27,18 @@ def probe(
     """Connects as a connection of these settings would, and saves nothing. A secret that is not given is the one that
     the connection `name` has, where that goes to the same place as the same user: to no other place. Raises
     InvalidParameter, UrlRefused, UnknownConnector, SecretMissing, and what the source raises."""
+    check_name(name, catalog.names())
     manifest = connectors.manifest(connector)
     given = dict(parameters)
+    names = secret_names(manifest)
+    for key in given.keys() & set(names):
+        raise InvalidParameter(key, "is a secret, which goes among the secrets.")
     validate(f"the parameters of {manifest.label}", given, manifest.parameters)
     if isinstance(host := given.get("host"), str):
         given["host"] = host_name(host)
         check_host(given["host"])
-    names = secret_names(manifest)
-    for unknown in set(secrets) - set(names):
-        raise InvalidParameter("secrets", f"has no part `{unknown}` for {manifest.label}.")
+    if set(secrets) - set(names):  # not shown: it may be the secret itself, in the wrong place
+        raise InvalidParameter("secrets", f"has no part of that name for {manifest.label}: {known(names)}.")
     found = {key: _found(catalog, value) for key, value in secrets.items()}
     before = _same(catalog, name, Saved(name, connector, given))
     if before is not None:

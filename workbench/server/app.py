@@ -7,7 +7,7 @@ import re
 from jupyter_server.extension.application import ExtensionApp
 
 from workbench.server import catalog, connections, live, running
-from workbench.server.handlers import Handler
+from workbench.server.handlers import Handler, NothingHere
 from workbench.server.services import Services
 
 __all__ = ["BASE", "WorkbenchApp", "routes"]
@@ -34,6 +34,7 @@ class WorkbenchApp(ExtensionApp):
     def initialize_handlers(self) -> None:
         for path, handler in routes():
             self.handlers.append((BASE + _PART.sub("([^/]+)", path), handler))
+        self.handlers.append((BASE + ".*", NothingHere))
 
     async def stop_extension(self) -> None:
         await self.services.aclose()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,13 @@ def parsed(body: bytes) -> Any:
     if _depth(body) > DEEPEST:
         raise BodyRefused(f"The body is nested more than {DEEPEST} levels deep.")
     try:
-        return json.loads(body.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_number)
+        value = json.loads(
+            body.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_number, parse_float=_finite
+        )
+        json.dumps(value, ensure_ascii=False).encode()  # halves of surrogate pairs, which no text can hold
+        return value
+    except UnicodeEncodeError:
+        raise BodyRefused("The body has half a surrogate pair.") from None
     except UnicodeDecodeError:
         raise BodyRefused("The body is not UTF-8.") from None
     except json.JSONDecodeError as error:
@@ -85,6 +92,13 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         raise BodyRefused("The body has a key twice.")
     return found
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise BodyRefused("The body has a number that is too large.")
+    return value
 
 
 def _no_number(name: str) -> Any:

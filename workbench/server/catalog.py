@@ -30,7 +30,7 @@ class SchemasHandler(_Catalog):
     @authorized
     async def get(self, connection: str) -> None:
         catalog = self.services.catalog
-        self.answer({"schemas": await self.blocking(lambda: browsing.schemas(catalog, connection))})
+        self.answer({"schemas": await self.blocking(lambda: browsing.schemas(catalog, connection), connection)})
 
 
 class TablesHandler(_Catalog):
@@ -39,7 +39,7 @@ class TablesHandler(_Catalog):
     async def get(self, connection: str) -> None:
         catalog, schema, search = self.services.catalog, self.text("schema") or None, self.text("search", 200) or ""
         after, limit = self.text("after"), self.number("limit", 200, MOST_TABLES, 1)
-        page = await self.blocking(lambda: browsing.page(catalog, connection, schema, search, after, limit))
+        page = await self.blocking(lambda: browsing.page(catalog, connection, schema, search, after, limit), connection)
         self.answer({"tables": [_table(one) for one in page.tables], "next": page.next})
 
 
@@ -48,7 +48,7 @@ class TableHandler(_Catalog):
     @authorized
     async def get(self, connection: str) -> None:
         catalog, table = self.services.catalog, self.table()
-        columns = await self.blocking(lambda: browsing.columns(catalog, connection, table))
+        columns = await self.blocking(lambda: browsing.columns(catalog, connection, table), connection)
         self.answer({"columns": [vars(one) for one in columns]})
 
 
@@ -58,7 +58,7 @@ class SampleHandler(_Catalog):
     async def get(self, connection: str) -> None:
         services, table, rows = self.services, self.table(), self.number("rows", 20, MOST_ROWS, 1)
         self.set_header("Content-Type", ARROW)
-        stream = await self.blocking(lambda: services.sample(connection, table, rows))
+        stream = await self.blocking(lambda: services.sample(connection, table, rows), connection)
         self.finish(stream, set_content_type=ARROW)
 
 

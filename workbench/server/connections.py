@@ -79,7 +79,7 @@ class TestHandler(_Connections):
     @authorized
     async def post(self, name: str) -> None:
         catalog = self.services.catalog
-        self.answer(_server(await self.blocking(lambda: catalog.test(name))))
+        self.answer(_server(await self.blocking(lambda: catalog.test(name), name)))
 
 
 class TestUnsavedHandler(_Connections):
@@ -92,7 +92,7 @@ class TestUnsavedHandler(_Connections):
         def tried() -> ServerInfo:
             return probe(catalog, body["name"], body["connector"], body["parameters"], secrets)
 
-        self.answer(_server(await self.blocking(tried)))
+        self.answer(_server(await self.blocking(tried, body["name"])))
 
 
 HANDLERS = [

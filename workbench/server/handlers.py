@@ -17,22 +17,27 @@ from workbench.contract.errors import (
     DocumentError,
     LimitExceeded,
     SourceError,
+    SourceTimeout,
     SqlSyntaxError,
     UnknownName,
     UsageError,
     WorkbenchError,
 )
-from workbench.server.bodies import BodyRefused, parsed, validated
+from workbench.server.bodies import LARGEST, BodyRefused, parsed, validated
+from workbench.server.pool import Busy
 
 if TYPE_CHECKING:
     from workbench.server.services import Services
 
-__all__ = ["Handler", "own_origin", "status_of"]
+__all__ = ["Handler", "NothingHere", "own_origin", "status_of"]
 
 Made = TypeVar("Made")
 ARROW = "application/vnd.apache.arrow.stream"
+SECONDS = 120.0
+"""So long a request waits for its source."""
 
 
+@web.stream_request_body  # so that `prepare` decides before a body is taken in
 class Handler(APIHandler):
     """Verbs are wrapped in `@web.authenticated` and `@authorized`; `auth_resource` is what is asked of the authoriser.
     Answers are never stored on the way."""
@@ -45,19 +50,42 @@ class Handler(APIHandler):
         found: Services = self.settings["workbench_services"]
         return found
 
+    def initialize(self) -> None:
+        self._chunks: list[bytes] = []
+
     async def prepare(self, **options: Any) -> None:
-        await super().prepare(**options)
+        connection: Any = self.request.connection
+        connection.set_max_body_size(LARGEST)  # of this request
         if not own_origin(self):
             raise web.HTTPError(403, "Requests from pages of another origin are refused")
+        await super().prepare(**options)
+        if self._finished or self.request.method == "OPTIONS":
+            return
+        if self.current_user is None:
+            raise web.HTTPError(403, "Log in first")  # also for a verb that there is not
+        length = self.request.headers.get("Content-Length", "0")
+        if not (length.isascii() and length.isdecimal() and len(length) < 12 and int(length) <= LARGEST):
+            self.set_header("Connection", "close")
+            raise web.HTTPError(413, f"A body has {LARGEST:,} bytes at most")
+
+    def data_received(self, chunk: bytes) -> None:
+        self._chunks.append(chunk)  # the connection ends one that is too large
 
     def set_default_headers(self) -> None:
         super().set_default_headers()
         self.set_header("Cache-Control", "no-store")
         self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Referrer-Policy", "no-referrer")
+        self.set_header("Cross-Origin-Resource-Policy", "same-origin")
 
-    async def blocking(self, work: Callable[[], Made]) -> Made:
-        """Runs what may wait for a disk or a source in a thread, and gives what it gives."""
-        return await asyncio.get_running_loop().run_in_executor(self.services.pool, work)
+    async def blocking(self, work: Callable[[], Made], source: str = "") -> Made:
+        """Runs what may wait for a disk, or for the connection `source`, in a thread, and gives what it gives. Raises
+        SourceTimeout after two minutes; the work itself goes on, and keeps its place among those of its source."""
+        try:
+            async with asyncio.timeout(SECONDS):
+                return await self.services.blocking(work, source)
+        except TimeoutError:
+            raise SourceTimeout("The answer", SECONDS, source) from None
 
     def body(self, schema: str) -> dict[str, Any]:
         """The request's body, which is what the description calls `schema`."""
@@ -65,7 +93,7 @@ class Handler(APIHandler):
         if kind != "application/json":
             raise web.HTTPError(415, "The body must be of Content-Type application/json")
         try:
-            return validated(parsed(self.request.body), schema)
+            return validated(parsed(b"".join(self._chunks)), schema)
         except BodyRefused as why:
             raise web.HTTPError(400, str(why).replace("%", "%%")) from None
 
@@ -97,19 +125,41 @@ class Handler(APIHandler):
             problem = {"type": type(error).__name__, "message": str(error)}
             if isinstance(error, SqlSyntaxError):
                 problem |= {"line": error.line, "column": error.column}
+        elif isinstance(error, Busy):
+            problem = {"type": "Busy", "message": "Too many requests wait for their sources: try again soon."}
         elif isinstance(error, web.HTTPError) and error.log_message:
             problem["message"] = error.log_message.replace("%%", "%")
         elif not isinstance(error, web.HTTPError):
             problem["message"] = "The server has failed; its log says how."
         self.finish(json.dumps(problem))
 
-    def log_exception(self, kind: Any, error: Any, traceback: Any) -> None:
-        if not isinstance(error, WorkbenchError):  # what a person is told about their own request is no news
-            super().log_exception(kind, error, traceback)
-
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
         error = kwargs.get("exc_info", (None, None, None))[1]
-        super().send_error(status_of(error) if isinstance(error, WorkbenchError) else status_code, **kwargs)
+        if isinstance(error, WorkbenchError):
+            status_code = status_of(error)
+        elif isinstance(error, Busy):
+            status_code = 503
+        super().send_error(status_code, **kwargs)
+
+    def log_exception(self, kind: Any, error: Any, traceback: Any) -> None:
+        """Without the query string, which may hold the token. What a person is told about their own request is no
+        news."""
+        if isinstance(error, web.HTTPError):
+            self.log.debug("workbench: %d for %s", error.status_code, self._request_summary())
+        elif not isinstance(error, (WorkbenchError, Busy)):
+            self.log.error("workbench: %s has failed", self._request_summary(), exc_info=(kind, error, traceback))
+
+    def _request_summary(self) -> str:
+        return f"{self.request.method} {self.request.path} ({self.request.remote_ip})"
+
+
+class NothingHere(Handler):
+    """Every other address of ours: in JSON, where Jupyter's page would repeat the address."""
+
+    async def prepare(self, **options: Any) -> None:
+        await super().prepare(**options)
+        if not self._finished:
+            raise web.HTTPError(404, "There is nothing at this address")
 
 
 def status_of(error: WorkbenchError) -> int:
@@ -121,7 +171,7 @@ def status_of(error: WorkbenchError) -> int:
     if isinstance(error, UsageError):
         return 400
     if isinstance(error, SourceError):
-        return 502
+        return 504 if isinstance(error, SourceTimeout) else 502
     if isinstance(error, Cancelled):
         return 409
     return 413 if isinstance(error, LimitExceeded) else 500
@@ -130,12 +180,14 @@ def status_of(error: WorkbenchError) -> int:
 def own_origin(handler: Any) -> bool:
     """Whether a page of this very server asks, or no page at all: scheme, host and port, not only a name that looks
     alike. Where the administrator allows other origins, that holds, too."""
-    origin = handler.request.headers.get("Origin")
+    origin, sent = handler.request.headers.get("Origin"), handler.request.headers
+    if sent.get("Sec-Fetch-Mode") == "no-cors":
+        return False  # a script, an image: no page of ours asks so
     if origin is None:
-        return handler.request.headers.get("Sec-Fetch-Site") not in ("cross-site", "same-site")
-    if handler.allow_origin or handler.allow_origin_pat:
-        return bool(handler.check_origin(origin))
+        return sent.get("Sec-Fetch-Site") not in ("cross-site", "same-site")
     try:
+        if handler.allow_origin or handler.allow_origin_pat:
+            return bool(handler.check_origin(origin))
         parts = urlsplit(origin)
     except ValueError:
         return False

@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from workbench.catalog import Catalog, places
 from workbench.contract.scan import TableRef
 from workbench.contract.secret import Secret
 from workbench.runs import Register
 from workbench.server.hub import Hub
+from workbench.server.pool import Pool
 
 if TYPE_CHECKING:
     from workbench.query.session import Session
 
 __all__ = ["Services"]
 
-THREADS = 32
-"""Requests that may wait for a source at the same time."""
+Made = TypeVar("Made")
 
 
 class Services:
     def __init__(self, home: Path | None = None) -> None:
         self.catalog = Catalog(home, ask=_nobody)
         self.register = Register(places.register(self.catalog.home))
-        self.pool = ThreadPoolExecutor(THREADS, "workbench-server")
+        self.pool = Pool()
         self.hub = Hub(self.register, self.blocking)
         self._session: Session | None = None
 
-    async def blocking(self, work: Callable[[], Any]) -> Any:
-        """What the work gives, which may wait for a disk or a source."""
-        return await asyncio.get_running_loop().run_in_executor(self.pool, work)
+    async def blocking(self, work: Callable[[], Made], source: str = "") -> Made:
+        """What the work gives, which may wait for a disk, or for that connection."""
+        return await self.pool.run(work, source)
 
     def sample(self, connection: str, table: TableRef, rows: int) -> bytes:
         """The first rows as an Arrow stream. Waits."""
@@ -52,7 +50,6 @@ class Services:
         self.close()
 
     def close(self) -> None:
-        self.pool.shutdown(wait=False, cancel_futures=True)
         if self._session is not None:
             self._session.close()
         self.catalog.close()

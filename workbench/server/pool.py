@@ -1,0 +1,104 @@
+"""Threads for what may wait: a source, a disk, a keyring. The event loop never does."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+__all__ = ["Busy", "Pool"]
+
+T = TypeVar("T")
+
+SOURCES, PER_SOURCE, OWN = 24, 4, 8
+"""Calls that are under way at once: to sources, to any one of them, and to what lies on this machine."""
+WAITING = 64
+"""Calls that wait for their turn, of either kind."""
+
+
+class Busy(Exception):  # it never leaves the room: the handler answers 503
+    """More calls wait than will be served."""
+
+
+class Pool:
+    """Calls in threads, so many at once. A source that hangs holds up itself alone, and sources that all hang hold up
+    no Stop. Used from one event loop.
+
+    The threads are daemons, made for one call each: a source that never answers must not keep the server from ending.
+    """
+
+    def __init__(self, sources: int = SOURCES, per_source: int = PER_SOURCE, own: int = OWN, waiting: int = WAITING):
+        self._per_source, self._most = per_source, waiting
+        self._places = {True: asyncio.Semaphore(sources), False: asyncio.Semaphore(own)}
+        self._waiting = {True: 0, False: 0}
+        self._sources: dict[str, asyncio.Semaphore] = {}
+        self._users: dict[str, int] = {}
+
+    async def run(self, call: Callable[[], T], source: str = "") -> T:
+        """What the call returns or raises; `source` is the connection that it may wait for. Raises Busy. When the
+        caller is cancelled, the call goes on, and keeps its place until it ends."""
+        if self._waiting[bool(source)] >= self._most:
+            raise Busy
+        leave = await self._place(source)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+
+        def ended(value: Any, error: BaseException | None) -> None:
+            leave()
+            if future.cancelled():
+                return
+            if error is None:
+                future.set_result(value)
+            else:
+                future.set_exception(error)
+
+        threading.Thread(target=_work, args=(loop, call, ended), name="workbench-server", daemon=True).start()
+        value: T = await future
+        return value
+
+    async def _place(self, source: str) -> Callable[[], None]:
+        """Waits for a place; what gives it back."""
+        taken: list[Callable[[], None]] = []
+        self._waiting[bool(source)] += 1
+        try:
+            if source:
+                one = self._sources.setdefault(source, asyncio.Semaphore(self._per_source))
+                self._users[source] = self._users.get(source, 0) + 1
+                taken.append(lambda: self._forget(source))
+                await one.acquire()
+                taken.append(one.release)
+            await (places := self._places[bool(source)]).acquire()
+            taken.append(places.release)
+        except BaseException:
+            for give in reversed(taken):
+                give()
+            raise
+        finally:
+            self._waiting[bool(source)] -= 1
+
+        def leave() -> None:
+            for give in reversed(taken):
+                give()
+
+        return leave
+
+    def _forget(self, source: str) -> None:
+        self._users[source] -= 1
+        if not self._users[source]:
+            del self._users[source], self._sources[source]
+
+
+def _work(
+    loop: asyncio.AbstractEventLoop, call: Callable[[], object], ended: Callable[[Any, BaseException | None], None]
+) -> None:
+    value, error = None, None
+    try:
+        value = call()
+    except BaseException as raised:  # noqa: BLE001 - it is raised again where it is waited for
+        # A future cannot raise StopIteration, which would end a coroutine without a word.
+        error = RuntimeError("the call ended its iteration") if isinstance(raised, StopIteration) else raised
+    try:
+        loop.call_soon_threadsafe(ended, value, error)
+    except RuntimeError:  # the loop has ended meanwhile, so nobody waits
+        return
