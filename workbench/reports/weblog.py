@@ -18,7 +18,7 @@ from workbench.kit.logs import LogParser, lines_of
 
 __all__ = ["Log", "read_log"]
 
-MOST_LINES = 50_000_000
+MOST_LINES = 20_000_000
 _ASSETS = r"(?i)\.(css|js|mjs|map|png|jpe?g|gif|svg|webp|avif|ico|woff2?|ttf|eot|otf|mp[34]|webm)$"
 _BOT = r"(?i)bot\b|bot[/;-]|crawl|spider|slurp|fetch|curl|wget|python|java/|libwww|monitor"
 
@@ -47,10 +47,10 @@ class Log:
 
 
 def read_log(path: str | Path, form: str = "combined") -> Log:
-    """Reads a log, or those that a pattern fits, into memory (about 400 bytes a line). To a line's fields come `kind`
+    """Reads a log, or those that a pattern fits, into memory (about 450 bytes a line). To a line's fields come `kind`
     (`page_view`: a GET that was answered with 2xx or 304 and is no asset by its name; `asset`; `redirect`; `error`: 4xx
     and 5xx; `other`), `device` from the user agent (`bot`, `tablet`, `mobile`, `desktop`) and `visitor` (host and user
-    agent). Raises PathUnreachable, InvalidParameter for an unknown format, LimitExceeded beyond 50 million lines."""
+    agent). Raises PathUnreachable, InvalidParameter for an unknown format, LimitExceeded beyond 20 million lines."""
     parser = LogParser(form)
     where = os.path.expanduser(str(path))
     files = sorted(glob.glob(where)) if glob.has_magic(where) and not os.path.exists(where) else [where]
