@@ -123,3 +123,21 @@ def test_named_users(definition: str, events: list[Event], granularity: str, zon
 def test_users_of_any_size(events: list[Event], seed: int) -> None:
     found = computed(events, pa.int64(), "ga4", "day", "UTC", seed)
     assert found == expected(events, "ga4", "day", "UTC")
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_long_sessions_dealt_out_to_splits(seed: int) -> None:
+    """Runs of one session that lie within each other, or overlap, in splits of their own."""
+    dice = random.Random(seed)
+    start = window(PERIOD, Zone("Europe/Berlin"), NOW).start
+    events = []
+    for user in range(3):
+        at = start + dice.randint(-DAY, DAY)
+        for _ in range(60):
+            events.append(
+                Event(user, at, dice.choice(("page_view", "scroll")), dice.choice("ab"), dice.choice(("", "c")))
+            )
+            at += dice.choice((0, 60_000, TIMEOUT // 2, TIMEOUT - 1, TIMEOUT)) if dice.random() < 0.97 else TIMEOUT + 1
+    for definition in RULES:
+        found = computed(events, pa.int64(), definition, "hour", "Europe/Berlin", seed)
+        assert found == expected(events, definition, "hour", "Europe/Berlin")

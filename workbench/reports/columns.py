@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from workbench.contract.errors import InvalidParameter
 
-__all__ = ["Codes", "Ints", "codes", "distinct", "host_of", "milliseconds", "ranked", "unified"]
+__all__ = ["Codes", "Ints", "changes", "codes", "distinct", "host_of", "milliseconds", "places", "ranked", "unified"]
 
 Ints = NDArray[np.int64]
 _FACTORS = {"s": 1000, "ms": 1, "us": -1000, "ns": -1_000_000}
@@ -118,6 +118,23 @@ def unified(dictionaries: Sequence[pa.Array], ordered: bool = False) -> tuple[pa
         place, values = rank[place], values.take(pa.array(order))
     ends = itertools.accumulate((len(one) for one in dictionaries), initial=0)
     return values, [place[low:high] for low, high in itertools.pairwise(ends)]
+
+
+def changes(ordered: Ints) -> Ints:
+    """The distinct values of what is in order."""
+    kept = np.empty(len(ordered), np.bool_)
+    kept[:1] = True
+    np.not_equal(ordered[1:], ordered[:-1], out=kept[1:])
+    found: Ints = ordered[kept]
+    return found
+
+
+def places(ordered: Ints, values: Ints) -> Ints:
+    """Where each value is in `ordered`, which has it. Evenly spaced ones are counted, the others looked for."""
+    step = int(ordered[1] - ordered[0]) if len(ordered) > 1 else 1
+    if len(ordered) and (np.diff(ordered) == step).all():
+        return (values - int(ordered[0])) // step
+    return np.searchsorted(ordered, values)
 
 
 def distinct(group: Ints, user: Ints, count: int) -> Ints:

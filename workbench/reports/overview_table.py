@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from workbench.reports.columns import Ints, distinct
+from workbench.reports.columns import Ints, distinct, places
 from workbench.reports.periods import Buckets, coarser
 from workbench.reports.rules import Rules
 from workbench.reports.stitching import Traffic
@@ -90,11 +90,11 @@ def _total(period: str, traffic: Traffic, sessions: _Sessions) -> pa.Table:
 
 
 def _time(period: str, traffic: Traffic, sessions: _Sessions, time: Buckets, zone: Zone) -> pa.Table:
-    ids = np.array(time.ids, np.int64)
-    began = np.searchsorted(ids, _bucket_ids(traffic.first, time.granularity, zone))
+    ids = time.ids
+    began = places(ids, _bucket_ids(traffic.first, time.granularity, zone))
     columns: dict[str, Any] = dict(sessions.sums(began, len(ids)))
     columns["session_views"] = np.bincount(began, sessions.views, len(ids)).astype(np.int64)
-    at = np.searchsorted(ids, traffic.bucket_id)
+    at = places(ids, traffic.bucket_id)
     for name, counts in (
         ("visitors", traffic.bucket_visitors),
         ("events", traffic.bucket_events),
@@ -102,7 +102,7 @@ def _time(period: str, traffic: Traffic, sessions: _Sessions, time: Buckets, zon
     ):
         columns[name] = np.zeros(len(ids), np.int64)
         columns[name][at] = counts
-    columns["at"] = pa.array(time.starts, pa.int64()).cast(pa.timestamp("ms", "UTC"))
+    columns["at"] = pa.array(time.starts).cast(pa.timestamp("ms", "UTC"))
     columns["value"] = time.labels(zone)
     return _table(period, "time", columns)
 
@@ -112,9 +112,13 @@ def _bucket_ids(times: Ints, granularity: str, zone: Zone) -> Ints:
     step = {"minute": MINUTE, "hour": HOUR}.get(granularity)
     if step is not None:
         return (times + offsets) // step * step - offsets
-    days, place = np.unique((times + offsets) // DAY, return_inverse=True)
-    longer = np.array(coarser(days.tolist(), granularity), np.int64)
-    return longer[place] if len(longer) else days
+    days = (times + offsets) // DAY
+    if granularity == "day" or not len(days):
+        return days
+    low = int(days.min())
+    longer = np.array(coarser(list(range(low, int(days.max()) + 1)), granularity), np.int64)
+    found: Ints = longer[days - low]
+    return found
 
 
 def _pages(period: str, traffic: Traffic) -> pa.Table:

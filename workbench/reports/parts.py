@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from workbench.reports.columns import Codes, Ints, codes
+from workbench.reports.columns import Codes, Ints, changes, codes
 from workbench.reports.periods import coarser
 from workbench.reports.zones import DAY, HOUR, MINUTE
 
@@ -179,19 +179,10 @@ def _runs(
 
 def _visitors(made: Part, key: Ints, stride: int, step: int, place: Ints | None) -> None:
     """The distinct pairs of user and bucket, from the sorted keys."""
-    pairs = _changes(key // step)
+    pairs = changes(key // step)
     user = pairs // stride
     bucket = pairs - user * stride
-    made.pairs = _changes(user * len(made.ids) + (bucket if place is None else place[bucket]))
-
-
-def _changes(ordered: Ints) -> Ints:
-    """Distinct values of what is in order."""
-    kept = np.empty(len(ordered), np.bool_)
-    kept[:1] = True
-    np.not_equal(ordered[1:], ordered[:-1], out=kept[1:])
-    found: Ints = ordered[kept]
-    return found
+    made.pairs = changes(user * len(made.ids) + (bucket if place is None else place[bucket]))
 
 
 def _pages(page: Codes, flags: Ints | None, told: NDArray[np.bool_] | None, users: Ints) -> tuple[pa.Array, Ints, Ints]:
@@ -199,5 +190,6 @@ def _pages(page: Codes, flags: Ints | None, told: NDArray[np.bool_] | None, user
     seen = page.codes >= 0 if flags is None else (page.codes >= 0) & ((flags & VIEW) > 0)
     views = np.bincount(page.codes[seen], minlength=count)
     with_user, pages = (seen, page.codes) if told is None else (seen[told], page.codes[told])
-    pairs = np.unique(users[with_user] * count + pages[with_user])
-    return page.values, views, pairs
+    pairs = users[with_user] * count + pages[with_user]
+    pairs.sort()
+    return page.values, views, changes(pairs)

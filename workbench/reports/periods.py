@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from workbench.contract.errors import InvalidParameter
-from workbench.reports.zones import DAY, HOUR, MINUTE, Zone, date_of, day_number
+from workbench.reports.columns import changes
+from workbench.reports.zones import DAY, HOUR, MINUTE, Times, Zone, date_of, day_number
 
 __all__ = ["ALL", "GRANULARITIES", "Buckets", "Window", "buckets", "chosen", "coarser", "window"]
 
@@ -156,25 +162,43 @@ def _ceiling(day: int, unit: str) -> int:
 
 @dataclass(frozen=True)
 class Buckets:
-    """The buckets of a window in order: `starts` are instants; `ids` what `BucketRule` gives for a time in them: the
-    instant for minutes and hours, the first day for days and longer."""
+    """The buckets of a window in order: `starts` are instants; `ids` what stands for them in the folds: the instant for
+    minutes and hours, the first day for days and longer."""
 
     granularity: str
-    ids: tuple[int, ...]
-    starts: tuple[int, ...]
+    ids: Times
+    starts: Times
 
-    def labels(self, zone: Zone) -> list[str]:
-        """Each bucket as it is called in the zone: `2026-10-25`, `2026-10-25 02:00 +01:00`, `2026-10`."""
-        if self.granularity in ("minute", "hour"):
-            return [_moment(zone, at) for at in self.starts]
-        dates = [date_of(day).isoformat() for day in self.ids]
-        return [date[:7] for date in dates] if self.granularity == "month" else dates
+    def labels(self, zone: Zone) -> pa.Array:
+        """Each bucket as it is called in the zone: `2026-10-25`, `2026-10-25 02:00 +0100`, `2026-10`."""
+        if self.granularity not in ("minute", "hour"):
+            dates = pa.array(self.ids.astype(np.int32)).cast(pa.date32())
+            return pc.strftime(dates, "%Y-%m" if self.granularity == "month" else "%Y-%m-%d")
+        # Few days, few times of day, few offsets: each is written once, and the rest is taking them.
+        offsets = zone.offsets(self.starts)
+        local = (self.starts + offsets) // MINUTE
+        parts = [_written(local // 1440, _date), _written(local % 1440, _clock)]
+        if zone.name != "UTC":
+            parts.append(_written(offsets, _offset))
+        return pc.binary_join_element_wise(*parts, " ")
 
 
-def _moment(zone: Zone, at: int) -> str:
-    moment = zone.moment(at)
-    shown = f"{moment:%Y-%m-%d %H:%M}"
-    return shown if zone.name == "UTC" else f"{shown} {moment:%z}"
+def _written(values: Times, write: Callable[[int], str]) -> pa.Array:
+    known, place = np.unique(values, return_inverse=True)
+    return pa.array([write(one) for one in known.tolist()], pa.string()).take(pa.array(place))
+
+
+def _date(day: int) -> str:
+    return date_of(day).isoformat()
+
+
+def _clock(minute: int) -> str:
+    return f"{minute // 60:02d}:{minute % 60:02d}"
+
+
+def _offset(milliseconds: int) -> str:
+    minutes = abs(milliseconds) // MINUTE
+    return f"{'-' if milliseconds < 0 else '+'}{minutes // 60:02d}{minutes % 60:02d}"
 
 
 def chosen(granularity: str, whole: Window) -> str:
@@ -193,14 +217,14 @@ def buckets(whole: Window, granularity: str, zone: Zone) -> Buckets:
             "granularity", f"`{granularity}` makes more than {MOST_BUCKETS:,} rows: take a longer one."
         )
     if granularity in ("minute", "hour"):
-        starts: list[int] = []
-        changes, offsets = zone.regimes(whole.start, whole.end)
+        parts = [np.zeros(0, np.int64)]
+        turns, offsets = zone.regimes(whole.start, whole.end)
         for number, offset in enumerate(offsets):
-            low = max(whole.start, changes[number - 1]) if number else whole.start
-            high = min(whole.end, changes[number]) if number < len(changes) else whole.end
+            low = max(whole.start, turns[number - 1]) if number else whole.start
+            high = min(whole.end, turns[number]) if number < len(turns) else whole.end
             if low < high:
-                starts += range((low + offset) // step * step - offset, high, step)
-        made = tuple(dict.fromkeys(starts))
+                parts.append(np.arange((low + offset) // step * step - offset, high, step))
+        made = changes(np.concatenate(parts))
         return Buckets(granularity, made, made)
     first, last = zone.day_of(whole.start), zone.day_of(whole.end - 1)
     ids = []
@@ -208,7 +232,8 @@ def buckets(whole: Window, granularity: str, zone: Zone) -> Buckets:
     while day <= last:
         ids.append(day)
         day = _ceiling(day, granularity) if granularity != "day" else day + 1
-    return Buckets(granularity, tuple(ids), tuple(max(zone.day_start(day), whole.start) for day in ids))
+    starts = [max(zone.day_start(day), whole.start) for day in ids]
+    return Buckets(granularity, np.array(ids, np.int64), np.array(starts, np.int64))
 
 
 def coarser(days: list[int], granularity: str) -> list[int]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from workbench.reports.columns import Ints, distinct, unified
+from workbench.reports.columns import Ints, changes, distinct, unified
 from workbench.reports.parts import NEVER, Part
 from workbench.reports.periods import Window
 from workbench.reports.zones import DAY, Zone
@@ -52,8 +52,11 @@ def stitched(parts: Sequence[Part], window: Window, zone: Zone, timeout: int, mi
         return made
     place = _users(parts)
     inside = [(part, where) for part, where in zip(parts, place, strict=True) if part.inside]
-    met = [np.unique(part.runs.user) if where is None else np.unique(where[part.runs.user]) for part, where in inside]
-    made.visitors = len(np.unique(np.concatenate([_empty(), *met])))
+    met = [changes(part.runs.user) for part, _ in inside]  # runs are in the order of users
+    seen = [user if where is None else where[user] for user, (_, where) in zip(met, inside, strict=True)]
+    everybody = np.concatenate([_empty(), *seen])
+    everybody.sort()
+    made.visitors = len(changes(everybody))
     _buckets(made, inside)
     _pages(made, inside)
     _sessions(made, parts, place, window, zone, timeout, midnight)
@@ -154,26 +157,30 @@ def _sessions(
         have = [part.runs.marks[name][1] for part in parts]
         values[name], ranks[name] = unified(have, ordered=True)
     origin = min(part.low for part in parts)
-    touching = _touching(parts, timeout)
-    open_, whole = [], []
-    for number, part in enumerate(parts):
+    near: list[list[Ints]] = []
+    whole: list[list[Ints]] = []
+    for number, (part, where, touching) in enumerate(zip(parts, place, _touching(parts, timeout), strict=True)):
         runs = part.runs
-        where = place[number]
-        user = runs.user if where is None else where[runs.user]
-        columns = [user, runs.first, runs.last, runs.events, runs.views, runs.active, runs.key]
+        columns = [runs.user if where is None else where[runs.user]]
+        columns += [runs.first, runs.last, runs.events, runs.views, runs.active, runs.key]
         for name in names:
             when, new = runs.marks[name][0], ranks[name][number]
             told = when != NEVER
             at, code = np.divmod(np.where(told, when, 0), 1 << 24)
             columns += [np.where(told, at + (part.low - origin), NEVER), new[code] if len(new) else code]
-        near = np.zeros(len(user), np.bool_)
-        for low, high in touching[number]:
-            near |= (runs.first <= high) & (runs.last >= low)
-        open_.append(np.stack(columns)[:, near])
-        whole.append(np.stack(columns)[:, ~near])
-    joined = _joined(np.concatenate(open_, axis=1), zone, timeout, midnight)
-    session = np.concatenate([*whole, joined], axis=1)
-    session = session[:, (session[1] >= window.start) & (session[1] < window.end)]
+        is_near = np.zeros(len(runs.user), np.bool_)
+        for low, high in touching:
+            is_near |= (runs.first <= high) & (runs.last >= low)
+        if is_near.any():
+            near.append([column[is_near] for column in columns])
+            columns = [column[~is_near] for column in columns]
+        whole.append(columns)
+    if near:
+        whole.append(_joined([np.concatenate(column) for column in zip(*near, strict=True)], zone, timeout, midnight))
+    session = [np.concatenate(column) for column in zip(*whole, strict=True)]
+    mine = (session[1] >= window.start) & (session[1] < window.end)
+    if not mine.all():
+        session = [column[mine] for column in session]
     made.user, made.first, made.last, made.events, made.views, made.active, made.key = session[:7]
     for number, name in enumerate(names):
         when, code = session[7 + 2 * number], session[8 + 2 * number]
@@ -198,19 +205,19 @@ def _touching(parts: Sequence[Part], timeout: int) -> list[list[tuple[int, int]]
     return found
 
 
-def _joined(runs: Ints, zone: Zone, timeout: int, midnight: bool) -> Ints:
-    """Runs of any order and overlap as sessions. A column of `runs` is one run."""
-    if not runs.shape[1]:
-        return runs
-    runs = runs[:, np.lexsort((runs[1], runs[0]))]
+def _joined(runs: list[Ints], zone: Zone, timeout: int, midnight: bool) -> list[Ints]:
+    """Runs of any order and overlap as sessions, column by column."""
+    order = _by_user_and_time(runs[0], runs[1])
+    runs = [column[order] for column in runs]
     user, first, last = runs[:3]
     # The last event so far of the same user: times raised by user, so that one running maximum serves all.
     rank = np.cumsum(np.concatenate([[0], user[1:] != user[:-1]]))
     width = int(last.max()) - int(first.min()) + timeout + 1
     if int(rank[-1]) * width >= 2**62:  # thousands of years of users: in two halves
         middle = int(np.searchsorted(rank, (int(rank[-1]) + 1) // 2))
-        halves = (runs[:, :middle], runs[:, middle:])
-        return np.concatenate([_joined(half, zone, timeout, midnight) for half in halves], axis=1)
+        halves = ([column[:middle] for column in runs], [column[middle:] for column in runs])
+        joined = [_joined(half, zone, timeout, midnight) for half in halves]
+        return [np.concatenate(column) for column in zip(*joined, strict=True)]
     lift = rank * width
     reached = np.maximum.accumulate(last + lift)
     new = np.ones(len(user), np.bool_)
@@ -226,4 +233,12 @@ def _joined(runs: Ints, zone: Zone, timeout: int, midnight: bool) -> Ints:
         group = np.cumsum(new) - 1
         code = np.where(runs[at] == when[group], runs[at + 1], NEVER)
         made += [when, np.minimum.reduceat(code, starts)]
-    return np.stack(made)
+    return made
+
+
+def _by_user_and_time(user: Ints, first: Ints) -> Ints:
+    low = int(first.min())
+    width = int(first.max()) - low + 1
+    if user.min() >= 0 and (int(user.max()) + 1) * width < 2**63:
+        return np.argsort(user * width + (first - low))
+    return np.lexsort((first, user))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from workbench.contract.errors import LimitExceeded
 from workbench.reports.columns import Codes, Ints, codes, host_of, milliseconds, ranked
@@ -70,11 +71,10 @@ class TrafficFold:
 
     def each(self, split: int, batches: Sequence[pa.RecordBatch]) -> Parts:
         made = Parts()
-        if not batches:
-            return made
-        table = pa.Table.from_batches(batches)
-        for at in range(0, table.num_rows, SLICE):
-            self._slice(table.slice(at, SLICE), made)
+        for group in self._groups(batches):
+            table = pa.Table.from_batches(group)
+            for at in range(0, table.num_rows, SLICE):
+                self._slice(table.slice(at, SLICE), made)
         return made
 
     def merge(self, parts: Sequence[Parts]) -> Parts:
@@ -92,6 +92,25 @@ class TrafficFold:
         return traffic
 
     # --- inside
+
+    def _groups(self, batches: Sequence[pa.RecordBatch]) -> list[list[pa.RecordBatch]]:
+        """Batches that are near each other in time. A source that is read in several places at once hands them on
+        mixed; apart, they make parts that touch few others."""
+        spans: list[tuple[int, int, int]] = []
+        for number, batch in enumerate(batches):
+            ends = pc.min_max(batch[self.roles["time"]])
+            edges = pa.array([ends["min"], ends["max"]], batch[self.roles["time"]].type)
+            (low, high), missing = milliseconds(edges, self.unit)
+            spans.append((0, 0, number) if missing is not None else (int(low), int(high), number))
+        groups: list[list[pa.RecordBatch]] = []
+        reached = 0
+        for low, high, number in sorted(spans):
+            if not groups or low > reached + self.timeout:
+                groups.append([])
+                reached = high
+            groups[-1].append(batches[number])
+            reached = max(reached, high)
+        return groups
 
     def _slice(self, table: pa.Table, made: Parts) -> None:
         times, valid = milliseconds(_one(table, self.roles["time"]), self.unit)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from workbench.contract.errors import InvalidParameter
 
-__all__ = ["DAY", "HOUR", "MINUTE", "Zone", "date_of", "day_number"]
+__all__ = ["DAY", "HOUR", "MINUTE", "Times", "Zone", "date_of", "day_number"]
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 Times = NDArray[np.int64]
