@@ -45,3 +45,7 @@ def test_it_runs(path: Path, home: Path, tmp_path: Path, monkeypatch: pytest.Mon
         assert any("application/vnd.plotly.v1+json" in output.get("data", {}) for output in shown)
         assert any("The query was stopped." in output.get("text", "") for output in shown)
         assert (tmp_path / "funnel.parquet").exists()
+    if path.stem == "02_traffic_overview":
+        assert any("application/vnd.plotly.v1+json" in output.get("data", {}) for output in shown)
+        assert any("121 lines read = 120 parsed + 1 refused" in str(output) for output in shown)
+        assert any("2026-10-25 02:00 +0100" in str(output) for output in shown)

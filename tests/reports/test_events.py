@@ -81,6 +81,13 @@ def test_times_without_zone_are_in_the_one_that_is_given(world: World) -> None:
     assert numbers(world, Events("shop.events", user="user", time="at"))["events"] == 1
 
 
+def test_a_local_time_that_was_there_twice_is_the_second(world: World) -> None:
+    events = Events(visits(["2026-10-25 02:30:00"]), user="user", time="at", zone="Europe/Berlin")
+    report = Overview(period="2026-10-25", zone="Europe/Berlin", granularity="hour").on(events, session=world.session)
+    found = [row["value"] for row in report.arrow().to_pylist() if row["breakdown"] == "time" and row["events"]]
+    assert found == ["2026-10-25 02:00 +0100"]
+
+
 def test_text_that_is_no_time_is_counted_and_shown(world: World) -> None:
     world.put("events", visits(["2026-01-01", "soon", None, "2026-13-01"]))
     with pytest.raises(InvalidParameter, match="2 of 4 are no time, '2026-13-01' for one"):
