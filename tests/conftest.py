@@ -9,11 +9,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = [
-    "pytest_jupyter.jupyter_server",
-    "tests.services.fixtures",
-    "tests.wheel",
-]  # pytest allows this in the top conftest only
+pytest_plugins = ["tests.services.fixtures", "tests.wheel"]  # pytest allows this in the top conftest only
 
 # Tests leave the keyring of whoever runs them alone, and so do the processes that they start.
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_jupyter.jupyter_server import *  # noqa: F403  # here alone: as a plugin it makes an event loop for every test
 
 from workbench.server.services import Services
 
