@@ -10,7 +10,7 @@ NODE := '$(CURDIR)/$(UV)' tool run -q --python '$(CURDIR)/$(BIN)/python' --from 
 
 NATIVE_SOURCES := $(shell find native -name target -prune -o -type f -print 2>/dev/null)
 LAB_SOURCES := $(wildcard extensions/*.json extensions/yarn.lock extensions/.yarnrc.yml extensions/lab/*.json) \
-  $(shell find extensions/lab/src -type f)
+  $(shell find extensions/lab/src extensions/lab/style extensions/lab/schema -type f)
 PACKAGES := $(shell find workbench connectors -name '*.py' -o -name py.typed)
 INSTALLED_FROM := pyproject.toml hatch_build.py $(NATIVE_SOURCES) $(LAB_SOURCES)
 

@@ -34,7 +34,9 @@ BUNDLE = (
     "extensions/.yarnrc.yml",
     "extensions/tsconfig.json",
     "extensions/lab/tsconfig.json",
+    "extensions/lab/schema/*",
     "extensions/lab/src/**/*",
+    "extensions/lab/style/*",
 )
 
 

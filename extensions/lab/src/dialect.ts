@@ -24,6 +24,9 @@ const TYPES = `
   timestamp_s timestamp_us timestamptz timetz tinyint ubigint uhugeint uint128 uint16 uint32 uint64 uint8 uinteger
   usmallint utinyint uuid varbinary varchar variant varint zone`;
 
+/** A name that is one of these is written in quotes. */
+export const RESERVED: ReadonlySet<string> = new Set(KEYWORDS.split(/\s+/).filter(Boolean));
+
 /** DuckDB's SQL, as far as colours go. */
 export const duckdb = SQLDialect.define({
   ...PostgreSQL.spec,

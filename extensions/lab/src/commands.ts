@@ -1,0 +1,79 @@
+import { ICommandPalette } from '@jupyterlab/apputils';
+import { ILauncher } from '@jupyterlab/launcher';
+import { CommandRegistry } from '@lumino/commands';
+
+import { workbenchIcon } from './icon';
+import type { WorkbenchPanel } from './panel/panel';
+import type { Workbench } from './workbench';
+
+const CATEGORY = 'Workbench';
+
+export namespace CommandIDs {
+  export const open = 'workbench:open';
+  export const addConnection = 'workbench:add-connection';
+  export const newNotebook = 'workbench:new-sql-notebook';
+  export const insertCell = 'workbench:insert-sql-cell';
+  export const refresh = 'workbench:refresh-catalog';
+  export const stopAll = 'workbench:stop-all';
+}
+
+/** What can be done from the palette, the launcher and the menus. */
+export function addCommands(
+  workbench: Workbench,
+  panel: WorkbenchPanel,
+  palette: ICommandPalette | null,
+  launcher: ILauncher | null
+): void {
+  const { commands, shell } = workbench.app;
+  const add = (id: string, options: CommandRegistry.ICommandOptions): void => {
+    commands.addCommand(id, { describedBy: { args: { type: 'object', properties: {} } }, ...options });
+    palette?.addItem({ command: id, category: CATEGORY });
+  };
+  add(CommandIDs.open, {
+    label: 'Open the Workbench Panel',
+    caption: 'Connections, catalog, and what runs',
+    icon: workbenchIcon,
+    execute: () => shell.activateById(panel.id)
+  });
+  add(CommandIDs.addConnection, {
+    label: 'Add a Connection…',
+    execute: async () => {
+      shell.activateById(panel.id);
+      await workbench.connections.edit(null);
+    }
+  });
+  add(CommandIDs.newNotebook, {
+    label: args => (args['isPalette'] || !args['isLauncher'] ? 'New SQL Notebook' : 'SQL notebook'),
+    caption: 'A notebook that begins with a SQL cell',
+    icon: workbenchIcon,
+    describedBy: {
+      args: {
+        type: 'object',
+        properties: {
+          cwd: { type: 'string', description: 'The folder in which it is made' },
+          isLauncher: { type: 'boolean' },
+          isPalette: { type: 'boolean' }
+        }
+      }
+    },
+    execute: args => workbench.inserter.newNotebook(typeof args['cwd'] === 'string' ? args['cwd'] : '', '%%sql\n')
+  });
+  add(CommandIDs.insertCell, {
+    label: 'Insert a SQL Cell',
+    isEnabled: () => workbench.notebooks?.currentWidget !== null,
+    execute: () => workbench.inserter.cell('%%sql\n')
+  });
+  add(CommandIDs.refresh, {
+    label: 'Refresh the Catalog',
+    execute: async () => (await panel.sections()).tree.refreshAll()
+  });
+  add(CommandIDs.stopAll, {
+    label: 'Stop All My Queries',
+    caption: 'In every kernel, here and at the sources',
+    execute: async () => {
+      await workbench.runs.now();
+      await workbench.stopAll();
+    }
+  });
+  launcher?.add({ command: CommandIDs.newNotebook, category: 'Notebook', rank: 1, args: { isLauncher: true } });
+}

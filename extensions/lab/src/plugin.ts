@@ -1,0 +1,55 @@
+import { ILayoutRestorer, JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { ICommandPalette } from '@jupyterlab/apputils';
+import { ILauncher } from '@jupyterlab/launcher';
+import { INotebookTracker } from '@jupyterlab/notebook';
+import { ISettingRegistry } from '@jupyterlab/settingregistry';
+import { IStateDB } from '@jupyterlab/statedb';
+import { IStatusBar } from '@jupyterlab/statusbar';
+
+import { addCommands } from './commands';
+import { WorkbenchPanel } from './panel/panel';
+import { followSettings } from './settings';
+import { addStatus } from './status';
+import { IWorkbench } from './tokens';
+import { Workbench } from './workbench';
+
+/**
+ * The panel, the commands, the launcher's card and the line in the status bar. Each of Lab's own tokens is optional:
+ * one bundle loads in Lab, in Notebook 7 and on a Voila page, where some of them are missing.
+ */
+export const workbenchPlugin: JupyterFrontEndPlugin<Workbench> = {
+  id: 'analytics-workbench:plugin',
+  description: 'Connections, catalog and running queries in a side panel',
+  autoStart: true,
+  provides: IWorkbench,
+  optional: [INotebookTracker, ILayoutRestorer, ICommandPalette, ILauncher, IStateDB, IStatusBar, ISettingRegistry],
+  activate: (
+    app: JupyterFrontEnd,
+    notebooks: INotebookTracker | null,
+    restorer: ILayoutRestorer | null,
+    palette: ICommandPalette | null,
+    launcher: ILauncher | null,
+    kept: IStateDB | null,
+    status: IStatusBar | null,
+    settings: ISettingRegistry | null
+  ): Workbench => {
+    const workbench = new Workbench(app, notebooks);
+    if (notebooks === null && palette === null) {
+      return workbench; // a dashboard's page: there is nothing to open a panel in
+    }
+    const panel = new WorkbenchPanel(async () => {
+      const { Sections } = await import('./panel/sections');
+      return new Sections(workbench);
+    }, kept);
+    app.shell.add(panel, 'left', { rank: 150, type: 'Workbench' });
+    restorer?.add(panel, panel.id);
+    addCommands(workbench, panel, palette, launcher);
+    if (status) {
+      addStatus(workbench, status);
+    }
+    void followSettings(settings);
+    // What runs is first asked for when Lab is there, so that its start does not wait for it.
+    void app.restored.then(() => workbench.runs.begin());
+    return workbench;
+  }
+};

@@ -1,0 +1,102 @@
+import { Poll } from '@lumino/polling';
+import { Signal } from '@lumino/signaling';
+
+import { Client, reason } from './client';
+import type { Run } from './wire';
+
+const LIVELY = 1000;
+const CALM = 5000;
+
+/**
+ * What of this user runs now, and word of each change. The one place that knows how it is learnt: by asking, each
+ * second while somebody looks and something runs, else every five.
+ */
+export class Runs {
+  constructor(readonly client: Client) {
+    this.poll = new Poll({
+      name: 'analytics-workbench:runs',
+      factory: () => this.ask(),
+      frequency: { interval: CALM, backoff: true, max: 60_000 },
+      standby: 'when-hidden',
+      auto: false
+    });
+  }
+
+  begin(): void {
+    void this.poll.start();
+  }
+
+  /** Something was learnt: new figures, a run that is new or gone. */
+  readonly changed = new Signal<this, void>(this);
+  /** A run is not there any more, so the history has one more line. */
+  readonly ended = new Signal<this, void>(this);
+  active: Run[] = [];
+  problem = '';
+
+  /** Whether the list is being looked at. */
+  set watched(watched: boolean) {
+    if (watched !== this.isWatched) {
+      this.isWatched = watched;
+      this.hurry();
+    }
+  }
+
+  /** Asks now, and goes on from there. */
+  hurry(): void {
+    void this.poll.refresh();
+  }
+
+  /** Asks now, and waits for the answer. */
+  async now(): Promise<void> {
+    await this.poll.refresh();
+    await this.poll.tick;
+  }
+
+  async stop(id: string): Promise<void> {
+    this.stopping.add(id);
+    this.changed.emit();
+    try {
+      await this.client.stop(id);
+    } catch (error) {
+      this.stopping.delete(id);
+      throw error;
+    } finally {
+      this.hurry();
+    }
+  }
+
+  isStopping(run: Run): boolean {
+    return run.state === 'stopping' || this.stopping.has(run.id);
+  }
+
+  private async ask(): Promise<void> {
+    try {
+      const now = await this.client.runs();
+      const ids = new Set(now.map(run => run.id));
+      const gone = this.active.some(run => !ids.has(run.id));
+      this.active = now;
+      this.problem = '';
+      for (const id of this.stopping) {
+        if (!ids.has(id)) {
+          this.stopping.delete(id);
+        }
+      }
+      if (gone) {
+        this.ended.emit();
+      }
+    } catch (error) {
+      this.problem = reason(error);
+      throw error; // the poll then asks less often
+    } finally {
+      this.changed.emit();
+      const interval = this.isWatched && this.active.length > 0 ? LIVELY : CALM;
+      if (this.poll.frequency.interval !== interval) {
+        this.poll.frequency = { interval, backoff: true, max: 60_000 };
+      }
+    }
+  }
+
+  private readonly poll: Poll;
+  private readonly stopping = new Set<string>();
+  private isWatched = false;
+}

@@ -1,0 +1,9 @@
+import { Token } from '@lumino/coreutils';
+
+import type { Workbench } from './workbench';
+
+/** What the plugins of the workbench share, for others to build on. */
+export const IWorkbench = new Token<Workbench>(
+  'analytics-workbench:IWorkbench',
+  'The connections, the running queries, and the way into notebooks.'
+);
