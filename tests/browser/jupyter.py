@@ -13,6 +13,7 @@ from typing import Any
 
 from playwright.sync_api import Locator, Page
 
+from tests.services.mysql.server import Server
 from tests.services.process import Process, free_port
 
 CHROMIUM_FLAGS = [
@@ -55,6 +56,11 @@ SPANS = """input => [...input.querySelectorAll('.cm-line')].flatMap((line, numbe
     const look = getComputedStyle(span);
     return [number, span.textContent, look.color, look.fontWeight];
   }))"""
+
+
+def look_url(mariadb: Server) -> str:
+    """Of the database that `workbench_lab` makes."""
+    return mariadb.url("writer").removesuffix(mariadb.database) + "look"
 
 
 class JupyterServer:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.jupyter import WORKBENCH_LAB, JupyterServer, LabPage
+from tests.browser.jupyter import JupyterServer, LabPage, look_url
 from tests.services.mysql.server import Server
-from workbench import demo
 from workbench.catalog import Catalog
 from workbench.contract.secret import Secret
-from workbench.demo.shape import Shape
 
 KERNEL = """async () => {
   const panel = window.jupyterapp.shell.currentWidget;
@@ -26,25 +23,9 @@ KERNEL = """async () => {
 FIRST = "01_first_look.ipynb"
 
 
-def _url(mariadb: Server) -> str:
-    return mariadb.url("writer").removesuffix(mariadb.database) + "look"
-
-
 @pytest.fixture(scope="module")
-def jupyter(tmp_path_factory: pytest.TempPathFactory, mariadb: Server) -> Iterator[JupyterServer]:
-    """With a small demo, the same rows in MariaDB as `crm`, and a view there that takes a minute."""
-    folder = tmp_path_factory.mktemp("lab")
-    catalog = Catalog(folder / "workbench")
-    made = demo.ensure(catalog, Shape(scale=0.02))
-    mariadb.execute("create database look", "grant all on look.* to 'writer'@'%'")
-    catalog.connect("crm", _url(mariadb), secret=Secret(mariadb.password), writable=True)
-    demo.load_into(catalog.open("crm"), made.folder, tables=("customers", "items", "orders"))
-    catalog.close()
-    mariadb.execute("create view look.endless as select 1 as id, sleep(60) as v")
-    server = JupyterServer(folder, (sys.executable, *WORKBENCH_LAB.split()))
-    yield server
-    server.close()
-    mariadb.execute("drop database look")  # other tests use the same server
+def jupyter(workbench_lab: JupyterServer) -> JupyterServer:
+    return workbench_lab
 
 
 @pytest.fixture
@@ -53,7 +34,7 @@ def shop_is_mariadb(jupyter: JupyterServer, mariadb: Server) -> Iterator[None]:
     catalog = Catalog(jupyter.folder / "workbench")
     file = catalog.saved("shop").parameters["path"]
     catalog.remove("shop")
-    catalog.connect("shop", _url(mariadb), secret=Secret(mariadb.password))
+    catalog.connect("shop", look_url(mariadb), secret=Secret(mariadb.password))
     yield
     catalog.remove("shop")
     catalog.connect("shop", path=file)
