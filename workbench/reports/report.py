@@ -7,6 +7,7 @@ registered by its name in `REPORTS`.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import importlib
 import threading
@@ -158,7 +159,9 @@ class Report:
                 source, made = self._found(), {}
                 for question in self.questions:
                     result = self._results[question.label] = source.run(question.scan.text)
-                    made[question.label] = fold_batches(question.fold, result.batches())
+                    # Whatever ends the fold ends the source's work too, and at once.
+                    with contextlib.closing(result.batches()) as batches:
+                        made[question.label] = fold_batches(question.fold, batches)
                 self._answers = made
             return self._answers
 
