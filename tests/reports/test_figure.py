@@ -83,7 +83,7 @@ def test_an_empty_period_is_a_figure_too(world: World) -> None:
         ("a&b", "a&amp;b"),
         ("\x1b[2J", "\\x1b[2J"),
         ("line\nfeed\u202e", "line\\nfeed\\u202e"),
-        ("x" * 40, "x" * 14 + "…" + "x" * 13),
+        ("x" * 40, "x" * 12 + "…" + "x" * 12),
     ],
 )
 def test_labels(text: str | None, shown: str) -> None:

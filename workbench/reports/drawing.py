@@ -39,7 +39,7 @@ def plain(text: str) -> str:
     return html.escape(shown, quote=False)
 
 
-def label(text: str | None, most: int = 28) -> str:
+def label(text: str | None, most: int = 25) -> str:
     """A value as a short name; `(none)` where there is none. The middle of a long one is left out."""
     if text is None:
         return "(none)"

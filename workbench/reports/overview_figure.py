@@ -125,8 +125,7 @@ def _bars(
     made.add_trace(
         go.Bar(
             x=[row[measure] for row in top], y=places, orientation="h", marker={"color": look.accent}, showlegend=False,
-            xaxis=f"x{axis}", yaxis=f"y{axis}", text=[f"{row[measure]:,}" for row in top], textposition="outside",
-            cliponaxis=False, textfont={"color": look.text, "size": 11},
+            xaxis=f"x{axis}", yaxis=f"y{axis}",
             customdata=[[label(row["value"], 200), f"{before.get(row['value'], 0):,}"] for row in top],
             hovertemplate=f"%{{customdata[0]}}<br>%{{x:,}} {unit}"
             + ("<br>before: %{customdata[1]}" if compared else "") + "<extra></extra>",
@@ -141,7 +140,16 @@ def _bars(
                 xaxis=f"x{axis}", yaxis=f"y{axis}",
             )
         )  # fmt: skip
-    largest = max([row[measure] for row in top] + [before.get(row["value"], 0) for row in top] + [1])
+    # Numbers stand behind the longer of bar and mark.
+    ends = [max(row[measure], before.get(row["value"], 0)) for row in top]
+    made.add_trace(
+        go.Scatter(
+            x=ends, y=places, mode="text", text=[f" {row[measure]:,}" for row in top], textposition="middle right",
+            textfont={"color": look.text, "size": 11}, cliponaxis=False, showlegend=False, hoverinfo="skip",
+            xaxis=f"x{axis}", yaxis=f"y{axis}",
+        )
+    )  # fmt: skip
+    largest = max([*ends, 1])
     made.update_layout(
         {
             f"xaxis{axis}": {

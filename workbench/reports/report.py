@@ -12,9 +12,9 @@ import datetime
 import importlib
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from workbench.contract.errors import DocumentError, InvalidParameter, UnknownName, UsageError
 from workbench.execution.fold import Fold, fold_batches
@@ -160,7 +160,7 @@ class Report:
                 for question in self.questions:
                     result = self._results[question.label] = source.run(question.scan.text)
                     # Whatever ends the fold ends the source's work too, and at once.
-                    with contextlib.closing(result.batches()) as batches:
+                    with contextlib.closing(cast("Generator[pa.RecordBatch]", result.batches())) as batches:
                         made[question.label] = fold_batches(question.fold, batches)
                 self._answers = made
             return self._answers
