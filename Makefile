@@ -15,7 +15,7 @@ PACKAGES := $(shell find workbench connectors -name '*.py' -o -name py.typed)
 INSTALLED_FROM := pyproject.toml hatch_build.py $(NATIVE_SOURCES) $(LAB_SOURCES)
 
 .PHONY: help setup lab test test-deep hostile system check lint types floors typescript rust locks docs bench fuzz dist services \
-  lock environment clean
+  lock api environment clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -64,7 +64,8 @@ rust:
 	else echo "no rustfmt on this machine: Rust's format is not checked"; fi
 
 typescript: .venv/typescript
-.venv/typescript: .venv/locked $(LAB_SOURCES)
+.venv/typescript: .venv/locked $(LAB_SOURCES) workbench/server/openapi.json setup/api_types.py
+	@$(BIN)/python setup/api_types.py --check
 	@echo "tsc"
 	@cd extensions && { test -d node_modules || $(NODE) jlpm install --immutable; } >/dev/null && $(NODE) jlpm run check
 	@touch $@
@@ -94,6 +95,9 @@ dist: dist/.built  ## wheel and source distribution into dist/ (WORKBENCH_WHEEL_
 lock: .venv/uv  ## solve the dependencies again, pins are kept where they can be (UPGRADE=--upgrade for newer ones)
 	$(COMPILE) $(UPGRADE) -o requirements.lock
 	cd extensions && $(NODE) jlpm install --mode=update-lockfile
+
+api: .venv/locked  ## write the browser's types from the description of the server's interface
+	$(BIN)/python setup/api_types.py
 
 environment: setup  ## write environment.yml from pyproject.toml
 	$(BIN)/python setup/environment.py

@@ -172,6 +172,16 @@ def test_fifth_planted_fault_an_extension_that_is_not_loaded(command: Command, t
     assert "jupyter labextension enable" in one["way_out"]
 
 
+def test_a_server_extension_that_is_not_loaded(command: Command, tmp_path: Path) -> None:
+    settings = tmp_path / "settings"
+    settings.mkdir()
+    off = {"ServerApp": {"jpserver_extensions": {"workbench.server": False}}}
+    (settings / "jupyter_server_config.json").write_text(json.dumps(off))
+    one = fault(findings(command, "--offline", env={"JUPYTER_CONFIG_PATH": str(settings)}), "server extension")
+    assert "switched off" in one["text"]
+    assert "jupyter server extension enable workbench.server" in one["way_out"]
+
+
 @pytest.mark.parametrize("how", ["old", "torn"])
 def test_an_extension_that_is_not_ours(command: Command, tmp_path: Path, how: str) -> None:
     folder = tmp_path / "share" / "labextensions" / "analytics-workbench"

@@ -73,6 +73,8 @@ def test_lab_starts_with_something_to_begin_with(lab: Start, tmp_path: Path) -> 
     address = lab(folder, "--no-demo")
     specs = json.loads(fetch(address, "/api/kernelspecs"))
     assert specs["kernelspecs"][specs["default"]]["spec"]["argv"].count("workbench") == 1
+    connectors = json.loads(fetch(address, "/workbench/api/connectors"))["connectors"]
+    assert {"duckdb", "files", "mysql"} <= {one["name"] for one in connectors}
     page = fetch(address, "/lab")
     assert "@jupyterlab/apputils-extension:announcements" in page.partition("disabledExtensions")[2].partition("]")[0]
     assert sorted(one["name"] for one in json.loads(fetch(address, "/api/contents"))["content"]) == names

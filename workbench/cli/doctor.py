@@ -37,6 +37,7 @@ def run(options: argparse.Namespace) -> int:
         ("connections", connections.sources),
         ("runs", connections.runs),
         ("Lab extension", notebook.lab_extension),
+        ("server extension", notebook.server_extension),
         ("magics", notebook.kernel_extension),
     ]
     if options.offline:

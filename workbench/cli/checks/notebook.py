@@ -1,4 +1,4 @@
-"""What lives in Jupyter: the extension of JupyterLab, and that of the kernels."""
+"""What lives in Jupyter: the extensions of JupyterLab, of its server, and of the kernels."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import importlib
 import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from workbench.cli.checks import Finding, State
 
-__all__ = ["kernel_extension", "lab_extension"]
+__all__ = ["kernel_extension", "lab_extension", "server_extension"]
 
 EXTENSION = "analytics-workbench"
+SERVER = "workbench.server"
 
 
 def lab_extension() -> Iterator[Finding]:
@@ -47,6 +49,30 @@ def lab_extension() -> Iterator[Finding]:
         yield Finding("Lab extension", State.FAULT, f"{mine[0]} is switched off, so it is not loaded", way_out)
         return
     yield Finding("Lab extension", State.OK, str(folder))
+
+
+def server_extension() -> Iterator[Finding]:
+    """Jupyter's server: whether it loads our extension, which the panels ask."""
+    subject = "server extension"
+    if importlib.util.find_spec("jupyter_server") is None:
+        yield Finding(subject, State.NOTE, "Jupyter's server is not installed here", "pip install jupyterlab")
+        return
+    from jupyter_core.paths import jupyter_config_path
+    from jupyter_server.extension.config import ExtensionConfigManager
+
+    paths = jupyter_config_path()
+    manager: Any = ExtensionConfigManager(read_config_path=paths)
+    listed = manager.get_jpserver_extensions()
+    if SERVER not in listed:
+        again = "Install the package again (in the repository: make setup), and start Lab again."
+        yield Finding(subject, State.FAULT, f"{SERVER} is named in none of {', '.join(paths)}", again)
+        return
+    if not listed[SERVER]:
+        way_out = f"jupyter server extension enable {SERVER}"
+        yield Finding(subject, State.FAULT, f"{SERVER} is switched off, so the panels have nobody to ask", way_out)
+        return
+    importlib.import_module(f"{SERVER}.app")
+    yield Finding(subject, State.OK, SERVER)
 
 
 def kernel_extension() -> Iterator[Finding]:

@@ -1,0 +1,245 @@
+// Written by setup/api_types.py from workbench/server/openapi.json; `make check` fails when it is behind.
+
+/** What went wrong, and the way out, as a sentence; the place in the statement where there is one. */
+export type Problem = {
+  type: string;
+  message: string;
+  line?: number;
+  column?: number;
+};
+
+/** What there is to connect to; `parameters` is a JSON schema, from which forms are made, and `secrets` names those of its properties that are never shown. */
+export type Connector = {
+  name: string;
+  label: string;
+  schemes: Array<string>;
+  suffixes: Array<string>;
+  folders: boolean;
+  parameters: Record<string, unknown>;
+  secrets: Array<string>;
+  capabilities: Record<string, boolean>;
+};
+
+/** A saved connection; `secrets` says where each is kept, never what it is. */
+export type Connection = {
+  name: string;
+  connector: string;
+  label: string;
+  where: string;
+  writable: boolean;
+  parameters: Record<string, unknown>;
+  secrets: Record<string, string>;
+  notes: Array<string>;
+  problem: string;
+};
+
+export type ConnectionBody = {
+  name: string;
+  connector: string;
+  parameters: Record<string, unknown>;
+  /** By property; `env:NAME` is a reference. What is not given stays as it was. */
+  secrets?: Record<string, string>;
+  writable?: boolean;
+  tables?: Record<string, Record<string, unknown>>;
+  /** `false`: replaces a connection although the new one does not answer. */
+  test?: boolean;
+};
+
+export type ServerInfo = {
+  product: string;
+  version: string;
+  details: Record<string, string>;
+};
+
+/** `rows` is the source's estimate. */
+export type Table = {
+  schema: string | null;
+  name: string;
+  kind: string;
+  rows: number | null;
+  comment: string;
+};
+
+/** `next` goes into `after` for the page behind it. */
+export type TablePage = {
+  tables: Array<Table>;
+  next: string | null;
+};
+
+export type Column = {
+  name: string;
+  type: string;
+  source_type: string;
+  nullable: boolean;
+  key: string;
+  comment: string;
+};
+
+export type Nothing = Record<string, never>;
+
+export type Native = {
+  connection: string;
+  native_id: string;
+  since: number;
+};
+
+export type Run = {
+  id: string;
+  kind: string;
+  title: string;
+  statement: string;
+  state: string;
+  started: number;
+  seconds: number;
+  rows: number;
+  bytes: number;
+  fraction: number | null;
+  connections: Array<string>;
+  natives: Array<Native>;
+  error: string;
+  pid: number;
+};
+
+/** A run that is over; `native` is the connection whose own text it was, or empty. */
+export type Past = {
+  id: string;
+  kind: string;
+  statement: string;
+  connections: Array<string>;
+  native: string;
+  rows: number;
+  seconds: number;
+  status: string;
+  error: string;
+  started: number;
+};
+
+export type Stopped = {
+  run: Run;
+  by: "owner" | "us" | "over";
+  failures: Array<string>;
+};
+
+/** By verb and address: what goes into the address's query, what is sent, what is answered. */
+export interface Interface {
+  /** What there is to connect to */
+  "GET /connectors": {
+    query: Record<string, never>;
+    body: undefined;
+    answer: {
+      connectors: Array<Connector>;
+    };
+  };
+  /** All saved connections */
+  "GET /connections": {
+    query: Record<string, never>;
+    body: undefined;
+    answer: {
+      connections: Array<Connection>;
+    };
+  };
+  /** Saves a new connection */
+  "POST /connections": {
+    query: Record<string, never>;
+    body: ConnectionBody;
+    answer: Connection;
+  };
+  /** Connects with settings that are not saved */
+  "POST /connections/test": {
+    query: Record<string, never>;
+    body: ConnectionBody;
+    answer: ServerInfo;
+  };
+  /** A saved connection */
+  "GET /connections/{name}": {
+    query: Record<string, never>;
+    body: undefined;
+    answer: Connection;
+  };
+  /** Changes a connection, its name too */
+  "PUT /connections/{name}": {
+    query: Record<string, never>;
+    body: ConnectionBody;
+    answer: Connection;
+  };
+  /** Forgets a connection and its secrets */
+  "DELETE /connections/{name}": {
+    query: Record<string, never>;
+    body: undefined;
+    answer: undefined;
+  };
+  /** Connects, and asks the source who it is */
+  "POST /connections/{name}/test": {
+    query: Record<string, never>;
+    body: undefined;
+    answer: ServerInfo;
+  };
+  /** Schemas that hold tables */
+  "GET /catalog/{connection}/schemas": {
+    query: Record<string, never>;
+    body: undefined;
+    answer: {
+      schemas: Array<string>;
+    };
+  };
+  /** A page of tables in the order of their names */
+  "GET /catalog/{connection}/tables": {
+    query: { schema?: string; search?: string; after?: string; limit?: number };
+    body: undefined;
+    answer: TablePage;
+  };
+  /** The columns of a table */
+  "GET /catalog/{connection}/table": {
+    query: { name?: string; schema?: string };
+    body: undefined;
+    answer: {
+      columns: Array<Column>;
+    };
+  };
+  /** The first rows of a table */
+  "GET /catalog/{connection}/sample": {
+    query: { name?: string; schema?: string; rows?: number };
+    body: undefined;
+    answer: ArrayBuffer;
+  };
+  /** Forgets what was cached of the connection's tables */
+  "POST /catalog/{connection}/refresh": {
+    query: Record<string, never>;
+    body: Nothing;
+    answer: undefined;
+  };
+  /** What runs, in any process of the user */
+  "GET /runs": {
+    query: { active?: boolean; limit?: number };
+    body: undefined;
+    answer: {
+      runs: Array<Run>;
+    };
+  };
+  /** One run */
+  "GET /runs/{run}": {
+    query: Record<string, never>;
+    body: undefined;
+    answer: Run;
+  };
+  /** Stops it, at its source too */
+  "DELETE /runs/{run}": {
+    query: Record<string, never>;
+    body: undefined;
+    answer: Stopped;
+  };
+  /** What is over, the newest first */
+  "GET /history": {
+    query: { search?: string; limit?: number };
+    body: undefined;
+    answer: {
+      history: Array<Past>;
+    };
+  };
+  /** A WebSocket of topics: see the documentation */
+  "GET /live": {
+    query: Record<string, never>;
+    body: undefined;
+    answer: undefined;
+  };
+}
