@@ -44,14 +44,15 @@ class Reply:
 class Served:
     """`ask` sends one request, with the token in its header unless `headers` are given whole."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str, environment: Mapping[str, str] | None = None) -> None:
+        """`options` are Jupyter's own; `environment` is added to what the server sees."""
         self.folder, self.port, self.token = folder, free_port(), secrets.token_hex(16)
         self.home = folder / "workbench"
         (folder / "root").mkdir()
         words = [word.format(port=self.port, root=folder / "root") for word in COMMAND.split()]
         # Not among the words, for Jupyter's log shows those.
-        environment = isolated(folder) | {"JUPYTER_TOKEN": self.token}
-        self._process = Process("jupyter", [sys.executable, *words], folder, environment=environment)
+        whole = {**isolated(folder), "JUPYTER_TOKEN": self.token, **(environment or {})}
+        self._process = Process("jupyter", [sys.executable, *words, *options], folder, environment=whole)
         try:
             self._process.wait_ready(lambda: self.ask("GET", "/connectors").ok(), timeout=60)
         except BaseException:

@@ -13,7 +13,8 @@ from workbench.cli.checks import Finding, State
 __all__ = ["kernel_extension", "lab_extension", "server_extension"]
 
 EXTENSION = "analytics-workbench"
-SERVER = "workbench.server"
+PACKAGE = "workbench"
+SERVER = f"{PACKAGE}.server"  # a key of Jupyter's settings; nothing here imports that room
 
 
 def lab_extension() -> Iterator[Finding]:
@@ -71,7 +72,9 @@ def server_extension() -> Iterator[Finding]:
         way_out = f"jupyter server extension enable {SERVER}"
         yield Finding(subject, State.FAULT, f"{SERVER} is switched off, so the panels have nobody to ask", way_out)
         return
-    importlib.import_module(f"{SERVER}.app")
+    if importlib.util.find_spec(SERVER) is None:
+        yield Finding(subject, State.FAULT, f"the room `{SERVER}` is missing", "Install the package again.")
+        return
     yield Finding(subject, State.OK, SERVER)
 
 
