@@ -67,7 +67,8 @@ typescript: .venv/typescript
 .venv/typescript: .venv/locked $(LAB_SOURCES) workbench/server/openapi.json setup/api_types.py
 	@$(BIN)/python setup/api_types.py --check
 	@echo "tsc"
-	@cd extensions && { test -d node_modules || $(NODE) jlpm install --immutable; } >/dev/null && $(NODE) jlpm run check
+	@cd extensions && { test node_modules -nt yarn.lock || { $(NODE) jlpm install --immutable && touch node_modules; }; } \
+	  >/dev/null && $(NODE) jlpm run check
 	@touch $@
 
 # The pins that are there are preferred, so only a changed pyproject.toml makes a difference.

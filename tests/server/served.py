@@ -65,6 +65,9 @@ class Served:
     def pid(self) -> int:
         return self._process.pid
 
+    def alive(self) -> bool:
+        return self._process.alive()
+
     def log(self) -> str:
         return self._process.log.read_text()
 

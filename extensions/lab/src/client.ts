@@ -1,7 +1,9 @@
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
-import type { Connection, ConnectionBody, Connector, History, Problem, Run, ServerInfo, Table, TablePage } from './wire';
+import type {
+  Answer, Connection, ConnectionBody, Connector, History, Problem, Run, ServerInfo, Table, TablePage
+} from './wire';
 
 /** What the server refused, and its way out. The text is shown as text, whatever is in it. */
 export class Refused extends Error {
@@ -21,7 +23,7 @@ export class Client {
   connectors = async (): Promise<Connector[]> => (await this.json<{ connectors: Connector[] }>('connectors')).connectors;
 
   connections = async (): Promise<Connection[]> =>
-    (await this.json<{ connections: Connection[] }>('connections')).connections;
+    (await this.json<Answer<'GET /connections'>>('connections')).connections;
 
   save = (body: ConnectionBody, old?: string): Promise<Connection> =>
     old === undefined
@@ -37,7 +39,7 @@ export class Client {
     this.json('connections/test', { method: 'POST', body });
 
   schemas = async (connection: string): Promise<string[]> =>
-    (await this.json<{ schemas: string[] }>(path('catalog', connection, 'schemas'))).schemas;
+    (await this.json<Answer<'GET /catalog/{connection}/schemas'>>(path('catalog', connection, 'schemas'))).schemas;
 
   tables = (
     connection: string,
@@ -56,12 +58,12 @@ export class Client {
   refresh = (connection: string): Promise<void> =>
     this.json(path('catalog', connection, 'refresh'), { method: 'POST', body: {} });
 
-  runs = async (): Promise<Run[]> => (await this.json<{ runs: Run[] }>('runs' + search({ active: 'true' }))).runs;
+  runs = async (): Promise<Run[]> => (await this.json<Answer<'GET /runs'>>('runs' + search({ active: 'true' }))).runs;
 
   stop = (id: string): Promise<void> => this.json(path('runs', id), { method: 'DELETE' });
 
   history = async (query: { limit: number; search?: string }): Promise<History[]> =>
-    (await this.json<{ history: History[] }>('history' + search(query))).history;
+    (await this.json<Answer<'GET /history'>>('history' + search(query))).history;
 
   private async json<T>(where: string, options: Options = {}): Promise<T> {
     const answer = await this.ask(where, options);
