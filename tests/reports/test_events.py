@@ -177,6 +177,15 @@ def test_one_column_may_have_two_roles(world: World) -> None:
     assert values == {"device", "country"}
 
 
+def test_names_that_are_in_the_way(world: World) -> None:
+    """Columns called like roles but meaning something else, quotes in names, names in other case."""
+    rows = pa.table({"time": ["/x"], "user": [NOON], 'a "b"': ["u"], "Page": ["desktop"]})
+    events = Events(rows, user='a "b"', time=Expr('"user"'), page="time", device="page", unit="s")
+    report = Overview(period=DAY, compare=False).on(events, session=world.session)
+    found = {row["breakdown"]: row["value"] for row in report.arrow().to_pylist() if row["breakdown"] != "time"}
+    assert found == {"total": None, "page": "/x", "device": "desktop"}
+
+
 def test_only_events_of_a_segment(world: World) -> None:
     world.put("events", pa.table({"user": ["a", "b", "c"], "at": [NOON] * 3, "land": ["DE", "it's", None]}))
     events = Events("shop.events", user="user", time="at", country="land")

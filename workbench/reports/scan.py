@@ -65,8 +65,9 @@ class Source:
             text = self.clock.value if role == "time" else self._sql[role]
             plain = text == self._sql[role] and isinstance(self.events.columns[role], str) and _is_name(text)
             if text not in items:
-                items[text] = text if plain else f'{text} as "{role}"'
-                names[role] = _unquoted(text) if plain else role
+                alias = _unquoted(text) if plain else self._free(role)
+                items[text] = text if plain else f'{text} as "{alias}"'
+                names[role] = alias
             else:
                 names[role] = next(names[other] for other in names if self._text(other) == text)
         parts = [*(self.clock.within(*span) if span else ()), *(self._filter(*one) for one in where.items())]
@@ -87,6 +88,13 @@ class Source:
 
     def _text(self, role: str) -> str:
         return self.clock.value if role == "time" else self._sql[role]
+
+    def _free(self, role: str) -> str:
+        """A name for a computed column that no column of the table has."""
+        taken = {name.casefold() for name in self.schema.names}
+        while role in taken:
+            role += "_"
+        return role
 
     def _variables(self, name: str) -> object:
         if self._value is None or name != _VARIABLE:
