@@ -52,6 +52,10 @@ def bucket(ms: int, granularity: str, zone: str) -> str:
             return (date - datetime.timedelta(days=date.weekday())).isoformat()
         case "month":
             return f"{date:%Y-%m}"
+        case "quarter":
+            return f"{date:%Y}-Q{(date.month + 2) // 3}"
+        case "year":
+            return f"{date:%Y}"
     return date.isoformat()
 
 

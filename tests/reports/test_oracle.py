@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from tests.reports.oracle import DAY, PASSIVE, TIMEOUT, Event, overview
+from workbench.reports.buckets import buckets
 from workbench.reports.overview_table import rows
-from workbench.reports.periods import buckets, window
+from workbench.reports.periods import window
 from workbench.reports.rules import RULES
 from workbench.reports.traffic import TrafficFold
 from workbench.reports.zones import Zone
@@ -96,7 +97,7 @@ def expected(events: list[Event], definition: str, granularity: str, zone: str) 
 @settings(max_examples=80, deadline=None)
 @given(
     events=visits(st.one_of(st.none(), st.integers(0, 3))),
-    granularity=st.sampled_from(("hour", "day", "week", "month")),
+    granularity=st.sampled_from(("hour", "day", "week", "month", "quarter", "year")),
     zone=st.sampled_from(ZONES),
     seed=st.integers(0, 10_000),
 )
@@ -109,7 +110,7 @@ def test_numbered_users(definition: str, events: list[Event], granularity: str, 
 @settings(max_examples=40, deadline=None)
 @given(
     events=visits(st.sampled_from(("u", "v", "", "ü", None))),
-    granularity=st.sampled_from(("hour", "day", "week", "month")),
+    granularity=st.sampled_from(("hour", "day", "week", "month", "quarter", "year")),
     zone=st.sampled_from(ZONES),
     seed=st.integers(0, 10_000),
 )

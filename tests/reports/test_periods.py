@@ -8,7 +8,8 @@ import zoneinfo
 import pytest
 
 from workbench.contract.errors import InvalidParameter
-from workbench.reports.periods import Window, buckets, chosen, window
+from workbench.reports.buckets import buckets, chosen
+from workbench.reports.periods import Window, window
 from workbench.reports.zones import DAY, HOUR, Zone
 
 BERLIN = Zone("Europe/Berlin")

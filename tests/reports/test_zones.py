@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from workbench.contract.errors import InvalidParameter
-from workbench.reports.periods import Window, buckets, window
+from workbench.reports.buckets import buckets
+from workbench.reports.periods import Window, window
 from workbench.reports.zones import DAY, HOUR, Zone, day_number
 
 ZONES = (
@@ -62,6 +63,21 @@ def test_hours_are_those_of_the_clock_on_the_wall(at: int, name: str) -> None:
         place = int(np.searchsorted(hours.starts, moment, side="right")) - 1
         wall = local(moment, name)
         assert labels[place][:13] == f"{wall:%Y-%m-%d %H}"
+
+
+@pytest.mark.parametrize("name", ZONES)
+def test_hours_around_every_change_of_two_years(name: str) -> None:
+    """Half an hour at Lord Howe, at midnight in Havana and Beirut, a month apart in Casablanca."""
+    zone = Zone(name)
+    start = zone.day_start(day_number(datetime.date(2025, 1, 1)))
+    for turn in zone.regimes(start, start + 730 * DAY)[0]:
+        assert zone.offset(turn - 1) != zone.offset(turn)
+        hours = buckets(Window(turn - 4 * HOUR, turn + 4 * HOUR), "hour", zone)
+        labels = hours.labels(zone).to_pylist()
+        assert len(set(labels)) == len(labels)
+        for moment in range(turn - 4 * HOUR, turn + 4 * HOUR, 5 * 60_000):
+            place = int(np.searchsorted(hours.starts, moment, side="right")) - 1
+            assert labels[place][:13] == f"{local(moment, name):%Y-%m-%d %H}"
 
 
 @pytest.mark.parametrize(("day", "hours"), [("2026-03-29", 23), ("2026-10-25", 25), ("2026-10-24", 24)])

@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from workbench.contract.errors import InvalidParameter
+from workbench.reports.buckets import GRANULARITIES, buckets, chosen
 from workbench.reports.overview_table import SCHEMA, rows
-from workbench.reports.periods import GRANULARITIES, Window, buckets, chosen
+from workbench.reports.periods import Window
 from workbench.reports.report import Definition, Question, Report
 from workbench.reports.rules import rules
 from workbench.reports.scan import Source
@@ -37,8 +38,8 @@ MEASURES = (
 @dataclass(frozen=True, kw_only=True)
 class Overview(Definition):
     """`definition` is whose rules hold for sessions and bounces: `ga4`, `matomo` or `plausible`. `granularity` is
-    `minute`, `hour`, `day`, `week` (from Monday), `month` or `auto`. With `compare`, the period of the same length just
-    before is beside it. `key_events` are those that make a session engaged (GA4)."""
+    `minute`, `hour`, `day`, `week` (from Monday), `month`, `quarter`, `year` or `auto`. With `compare`, the period of
+    the same length just before is beside it. `key_events` are those that make a session engaged (GA4)."""
 
     kind: ClassVar[str] = "overview"
     schema: ClassVar[pa.Schema] = SCHEMA

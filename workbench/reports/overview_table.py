@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from workbench.reports.buckets import Buckets, coarser
 from workbench.reports.columns import Ints, distinct, places
-from workbench.reports.periods import Buckets, coarser
 from workbench.reports.rules import Rules
 from workbench.reports.stitching import Traffic
 from workbench.reports.zones import DAY, HOUR, MINUTE, Zone

@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from workbench.reports.buckets import coarser
 from workbench.reports.columns import Codes, Ints, changes, codes
-from workbench.reports.periods import coarser
 from workbench.reports.zones import DAY, HOUR, MINUTE
 
 __all__ = ["ACTIVE", "KEY", "NEVER", "SPAN", "VIEW", "Part", "Runs", "Stretch", "part_of"]

@@ -1,25 +1,17 @@
-"""Periods and granularities: words in, half-open ranges of time out. The clock is passed in."""
+"""Periods: words in, half-open ranges of time out. The clock is passed in."""
 
 from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from workbench.contract.errors import InvalidParameter
-from workbench.reports.columns import changes
-from workbench.reports.zones import DAY, HOUR, MINUTE, Times, Zone, date_of, day_number
+from workbench.reports.zones import HOUR, MINUTE, Zone, date_of, day_number
 
-__all__ = ["ALL", "GRANULARITIES", "Buckets", "Window", "buckets", "chosen", "coarser", "window"]
+__all__ = ["ALL", "Window", "ceiling", "floor", "window"]
 
 ALL = "all"
-GRANULARITIES = ("minute", "hour", "day", "week", "month")
-MOST_BUCKETS = 1_000_000
 _ACCEPTED = (
     "`last 28 days` (weeks, months, hours), `today`, `yesterday`, `this month` (week, quarter, year), `last month`, "
     "`2026-01-01..2026-01-31` (both days included), `2026-01-31`, `2026-01`, `2026`, `all`"
@@ -68,10 +60,10 @@ def _window(period: str, zone: Zone, now: datetime.datetime) -> Window:
     if found := re.fullmatch(r"last (\d{1,5}) (minute|hour|day|week|month)s?", text):
         return _last(int(found[1]), found[2], zone, now, today)
     if found := re.fullmatch(r"(this|last) (week|month|quarter|year)", text):
-        first = _floor(today, found[2])
+        first = floor(today, found[2])
         if found[1] == "this":
             return _days(zone, first, today)
-        return _days(zone, _floor(first - 1, found[2]), first - 1)
+        return _days(zone, floor(first - 1, found[2]), first - 1)
     if ".." in text:
         low, _, high = (part.strip() for part in text.partition(".."))
         return _between(period, low, high, zone)
@@ -89,10 +81,10 @@ def _last(count: int, unit: str, zone: Zone, now: datetime.datetime, today: int)
         end = at - at % MINUTE
         return Window(end - count * step, end)
     if unit == "month":
-        first = _floor(today, "month")
+        first = floor(today, "month")
         for _ in range(count):
-            first = _floor(first - 1, "month")
-        return _days(zone, first, _floor(today, "month") - 1)
+            first = floor(first - 1, "month")
+        return _days(zone, first, floor(today, "month") - 1)
     days = count * (7 if unit == "week" else 1)
     return _days(zone, today - days, today - 1)
 
@@ -124,10 +116,10 @@ def _dates(text: str) -> tuple[int, int] | None:
             return day, day
         if re.fullmatch(r"\d{4}-\d{2}", text):
             first = day_number(datetime.date(int(text[:4]), int(text[5:]), 1))
-            return first, _ceiling(first, "month") - 1
+            return first, ceiling(first, "month") - 1
         if re.fullmatch(r"\d{4}", text):
             first = day_number(datetime.date(int(text), 1, 1))
-            return first, _ceiling(first, "year") - 1
+            return first, ceiling(first, "year") - 1
     except ValueError:
         raise InvalidParameter("period", f"holds `{text}`, which is no date of the calendar.") from None
     return None
@@ -140,7 +132,8 @@ def _days(zone: Zone, first: int, last: int) -> Window:
         raise InvalidParameter("period", "reaches beyond the calendar's years 1 to 9999.") from None
 
 
-def _floor(day: int, unit: str) -> int:
+def floor(day: int, unit: str) -> int:
+    """The first day of the week (Monday), month, quarter or year that a day is in; the day itself for a day."""
     date = date_of(day)
     match unit:
         case "week":
@@ -154,88 +147,7 @@ def _floor(day: int, unit: str) -> int:
     return day
 
 
-def _ceiling(day: int, unit: str) -> int:
+def ceiling(day: int, unit: str) -> int:
     """The first day after the unit's stretch that a day is in."""
     width = {"week": 7, "month": 32, "quarter": 93, "year": 367}.get(unit, 1)
-    return _floor(_floor(day, unit) + width, unit)
-
-
-@dataclass(frozen=True)
-class Buckets:
-    """The buckets of a window in order: `starts` are instants; `ids` what stands for them in the folds: the instant for
-    minutes and hours, the first day for days and longer."""
-
-    granularity: str
-    ids: Times
-    starts: Times
-
-    def labels(self, zone: Zone) -> pa.Array:
-        """Each bucket as it is called in the zone: `2026-10-25`, `2026-10-25 02:00 +0100`, `2026-10`."""
-        if self.granularity not in ("minute", "hour"):
-            dates = pa.array(self.ids.astype(np.int32)).cast(pa.date32())
-            return pc.strftime(dates, "%Y-%m" if self.granularity == "month" else "%Y-%m-%d")
-        # Few days, few times of day, few offsets: each is written once, and the rest is taking them.
-        offsets = zone.offsets(self.starts)
-        local = (self.starts + offsets) // MINUTE
-        parts = [_written(local // 1440, _date), _written(local % 1440, _clock)]
-        if zone.name != "UTC":
-            parts.append(_written(offsets, _offset))
-        return pc.binary_join_element_wise(*parts, " ")
-
-
-def _written(values: Times, write: Callable[[int], str]) -> pa.Array:
-    known, place = np.unique(values, return_inverse=True)
-    return pa.array([write(one) for one in known.tolist()], pa.string()).take(pa.array(place))
-
-
-def _date(day: int) -> str:
-    return date_of(day).isoformat()
-
-
-def _clock(minute: int) -> str:
-    return f"{minute // 60:02d}:{minute % 60:02d}"
-
-
-def _offset(milliseconds: int) -> str:
-    minutes = abs(milliseconds) // MINUTE
-    return f"{'-' if milliseconds < 0 else '+'}{minutes // 60:02d}{minutes % 60:02d}"
-
-
-def chosen(granularity: str, whole: Window) -> str:
-    """`auto` is hours up to two days, days up to 13 weeks, weeks up to two years, then months."""
-    if granularity != "auto":
-        return granularity
-    days = (whole.end - whole.start) / DAY
-    return "hour" if days <= 2.1 else "day" if days <= 92 else "week" if days <= 732 else "month"
-
-
-def buckets(whole: Window, granularity: str, zone: Zone) -> Buckets:
-    """All buckets that a window touches, empty ones too; raises InvalidParameter when they are more than a million."""
-    step = {"minute": MINUTE, "hour": HOUR, "day": DAY}.get(granularity, 7 * DAY)
-    if (whole.end - whole.start) // step > MOST_BUCKETS:
-        raise InvalidParameter(
-            "granularity", f"`{granularity}` makes more than {MOST_BUCKETS:,} rows: take a longer one."
-        )
-    if granularity in ("minute", "hour"):
-        parts = [np.zeros(0, np.int64)]
-        turns, offsets = zone.regimes(whole.start, whole.end)
-        for number, offset in enumerate(offsets):
-            low = max(whole.start, turns[number - 1]) if number else whole.start
-            high = min(whole.end, turns[number]) if number < len(turns) else whole.end
-            if low < high:
-                parts.append(np.arange((low + offset) // step * step - offset, high, step))
-        made = changes(np.concatenate(parts))
-        return Buckets(granularity, made, made)
-    first, last = zone.day_of(whole.start), zone.day_of(whole.end - 1)
-    ids = []
-    day = _floor(first, granularity)
-    while day <= last:
-        ids.append(day)
-        day = _ceiling(day, granularity) if granularity != "day" else day + 1
-    starts = [max(zone.day_start(day), whole.start) for day in ids]
-    return Buckets(granularity, np.array(ids, np.int64), np.array(starts, np.int64))
-
-
-def coarser(days: list[int], granularity: str) -> list[int]:
-    """The first day of the bucket of each day."""
-    return [_floor(day, granularity) for day in days] if granularity in ("week", "month") else days
+    return floor(floor(day, unit) + width, unit)
