@@ -102,13 +102,13 @@ def buckets(whole: Window, granularity: str, zone: Zone) -> Buckets:
         order = np.argsort(ids, kind="stable")
         return Buckets(granularity, ids[order], np.concatenate(firsts)[order])
     first, last = zone.day_of(whole.start), zone.day_of(whole.end - 1)
-    ids = []
+    days = []
     day = floor(first, granularity)
     while day <= last:
-        ids.append(day)
+        days.append(day)
         day = ceiling(day, granularity)
-    starts = [max(zone.day_start(day), whole.start) for day in ids]
-    return Buckets(granularity, np.array(ids, np.int64), np.array(starts, np.int64))
+    starts = [max(zone.day_start(day), whole.start) for day in days]
+    return Buckets(granularity, np.array(days, np.int64), np.array(starts, np.int64))
 
 
 def coarser(days: list[int], granularity: str) -> list[int]:
