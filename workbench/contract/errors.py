@@ -4,7 +4,7 @@
     WorkbenchError
     ├── UsageError                 the caller can mend it by writing something else
     │   ├── UnknownName            UnknownConnection · UnknownConnector · UnknownTable · UnknownColumn ·
-    │   │                        UnknownVariable · UnknownRun
+    │   │                        UnknownVariable · UnknownRun · UnknownResult
     │   ├── SqlSyntaxError         with line and column
     │   ├── StatementRefused       a kind of statement, function or option that is not allowed here
     │   ├── UrlRefused             scheme, parameter or host of a connection that is not on the allow-list
@@ -58,6 +58,7 @@ __all__ = [
     "UnknownConnection",
     "UnknownConnector",
     "UnknownName",
+    "UnknownResult",
     "UnknownRun",
     "UnknownTable",
     "UnknownVariable",
@@ -128,6 +129,10 @@ class UnknownVariable(UnknownName):
 
 class UnknownRun(UnknownName):
     kind = "run"
+
+
+class UnknownResult(UnknownName):
+    kind = "result"
 
 
 class SqlSyntaxError(UsageError):
