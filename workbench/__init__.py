@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         sql as sql,
         write as write,
     )
+    from workbench.widgets import view as view
 
 _SURFACE = {
     **dict.fromkeys(
@@ -34,10 +35,11 @@ _SURFACE = {
     ),
     "errors": "workbench.contract.errors",
     "reports": "workbench.reports",
+    "view": "workbench.widgets",
 }
 _MODULES = ("errors", "reports")
 
-__all__ = ["connect", "connection", "connections", "errors", "native", "reports", "running", "sql", "write"]
+__all__ = ["connect", "connection", "connections", "errors", "native", "reports", "running", "sql", "view", "write"]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,7 +3,7 @@ and country, beside the period before."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -43,6 +43,10 @@ class Overview(Definition):
 
     kind: ClassVar[str] = "overview"
     schema: ClassVar[pa.Schema] = SCHEMA
+    choices: ClassVar[Mapping[str, Sequence[str]]] = {
+        "definition": ("ga4", "matomo", "plausible"),
+        "granularity": ("auto", *GRANULARITIES),
+    }
     definition: str = "ga4"
     granularity: str = "auto"
     compare: bool = True

@@ -12,11 +12,11 @@ import datetime
 import importlib
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from workbench.contract.errors import DocumentError, InvalidParameter, UnknownName, UsageError
+from workbench.contract.errors import Cancelled, DocumentError, InvalidParameter, UnknownName, UsageError
 from workbench.execution.fold import Fold, fold_batches
 from workbench.reports.periods import ALL, Window, window
 from workbench.reports.scan import Scan, Source, literal
@@ -57,6 +57,8 @@ class Definition(ABC):
 
     kind: ClassVar[str]
     schema: ClassVar[Any]
+    choices: ClassVar[Mapping[str, Sequence[str]]] = {}
+    """What a parameter may be, for those that are one of a few."""
     period: str = "last 28 days"
     zone: str = "UTC"
     where: Any = ()
@@ -135,6 +137,7 @@ class Report:
         self._results: dict[str, Result] = {}
         self._answers: dict[str, Any] | None = None
         self._table: pa.Table | None = None
+        self._cancelled = threading.Event()
 
     # --- what it is
 
@@ -161,7 +164,7 @@ class Report:
                     result = self._results[question.label] = source.run(question.scan.text)
                     # Whatever ends the fold ends the source's work too, and at once.
                     with contextlib.closing(cast("Generator[pa.RecordBatch]", result.batches())) as batches:
-                        made[question.label] = fold_batches(question.fold, batches)
+                        made[question.label] = fold_batches(question.fold, self._until_cancelled(batches))
                 self._answers = made
             return self._answers
 
@@ -215,6 +218,15 @@ class Report:
             raise InvalidParameter("theme", f"is `{theme}`; there are `light` and `dark`.")
         return self.definition.figure(self, theme)
 
+    def cancel(self) -> None:
+        """Ends the computing, and with it the source's work: whoever waits for it gets Cancelled, at the next rows that
+        come. From any thread; a report that has its answers keeps them."""
+        self._cancelled.set()
+
+    def with_definition(self, definition: Definition) -> Report:
+        """Another definition on the same events, at the same moment."""
+        return Report(definition, self.events, now=self.now, session=self._session)
+
     def rerun(self, now: datetime.datetime | None = None) -> Report:
         """The same anew, at `now`."""
         return Report(self.definition, self.events, now=now, session=self._session)
@@ -230,6 +242,12 @@ class Report:
         return as_html(self)
 
     # --- inside
+
+    def _until_cancelled(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            if self._cancelled.is_set():
+                raise Cancelled
+            yield batch
 
     def _found(self) -> Source:
         if self._source is None:

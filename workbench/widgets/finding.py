@@ -1,0 +1,25 @@
+"""Which view shows what. No object knows its view, so that rooms below load no widget."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from workbench.contract.errors import UsageError
+
+__all__ = ["VIEWS", "view"]
+
+VIEWS = {"workbench.reports.report:Report": "workbench.widgets.report:ReportView"}
+"""A view's class by the class that it shows; a module is imported when its view is asked for."""
+
+
+def view(thing: Any, **options: Any) -> Any:
+    """The view of `thing`, an ipywidget: `workbench.view(report)` has controls that compute the report anew.
+    `options` are the view's own, as `theme="dark"`. Raises UsageError for what has no view."""
+    for kind in type(thing).__mro__:
+        where = VIEWS.get(f"{kind.__module__}:{kind.__qualname__}")
+        if where is not None:
+            module, _, name = where.partition(":")
+            return getattr(importlib.import_module(module), name)(thing, **options)
+    known = ", ".join(f"`{name.partition(':')[2]}`" for name in VIEWS)
+    raise UsageError(f"There is no view of a value of type `{type(thing).__name__}`. Views are of: {known}.")
