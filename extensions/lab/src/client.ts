@@ -103,7 +103,7 @@ export function reason(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-async function problemOf(answer: Response): Promise<Problem> {
+export async function problemOf(answer: Response): Promise<Problem> {
   const nothing = { type: '', message: `The server answered ${answer.status} ${answer.statusText}.` };
   try {
     const said = (await answer.json()) as Partial<Problem>;

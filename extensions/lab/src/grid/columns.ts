@@ -1,0 +1,56 @@
+import { IStateDB } from '@jupyterlab/statedb';
+
+import type { ResultGrid } from './canvas';
+import { Layout, Layouts } from './layouts';
+import type { ResultModel } from './model';
+
+/** How wide the columns of a grid are and how they stand: as they were left, else as wide as their values need. */
+export class Columns {
+  constructor(
+    private readonly model: ResultModel,
+    private readonly grid: ResultGrid,
+    state: IStateDB | null
+  ) {
+    this.layouts = new Layouts(state);
+  }
+
+  /** As results with these columns were left. */
+  async restore(): Promise<void> {
+    this.left = await this.layouts.get(this.model.columns);
+    if (this.left && !this.grid.isDisposed) {
+      this.model.order = this.left.order;
+      this.model.tell();
+      this.fit();
+    }
+  }
+
+  /** As wide as what is on screen needs, and never narrower than before; those that were set by hand stay. */
+  fit(): void {
+    this.model.order.forEach((source, shown) => {
+      const needed = Math.max(this.sizes[source] ?? 0, this.grid.neededWidth(shown));
+      this.sizes[source] = this.left?.widths[source] ?? needed;
+    });
+    this.apply();
+  }
+
+  apply(): void {
+    this.model.order.forEach((source, shown) => {
+      if (this.sizes[source]) {
+        this.grid.resizeColumn('body', shown, this.sizes[source]);
+      }
+    });
+  }
+
+  /** Remembers how they are now. */
+  keep(): void {
+    const widths: Record<number, number> = {};
+    this.model.order.forEach((source, shown) => (widths[source] = this.grid.columnSize('body', shown)));
+    this.left = { widths, order: [...this.model.order] };
+    Object.assign(this.sizes, widths);
+    void this.layouts.set(this.model.columns, this.left);
+  }
+
+  private readonly layouts: Layouts;
+  private left: Layout | null = null;
+  private readonly sizes: number[] = [];
+}

@@ -1,0 +1,315 @@
+import '../../src/grid/grid.css';
+
+import { IStateDB } from '@jupyterlab/statedb';
+import { Message, MessageLoop } from '@lumino/messaging';
+import { Panel, Widget } from '@lumino/widgets';
+
+import { reason, Refused } from '../client';
+import { h, replace } from '../dom';
+import { Conditions, Head, isGone, ResultApi, Shown } from './api';
+import { ResultGrid } from './canvas';
+import { counted, narrows, none, sorted } from './conditions';
+import { copy, download } from './copying';
+import { askFilter } from './filterbox';
+import { Actions } from './handlers';
+import { Columns } from './columns';
+import { ResultModel } from './model';
+import { Tiles } from './tiles';
+import { Bar } from './toolbar';
+import { showValue } from './viewer';
+
+const HIGHEST = 400;
+const SLOW = 200;
+const GONE = 'This result is gone: its kernel has ended or let go of it. Run the cell again to have its rows.';
+
+export interface Place {
+  /** Whether it stands in a notebook, where it is as high as it needs to be, or fills a tab. */
+  inNotebook: boolean;
+  /** Opens the same rows in a tab; not there where they are in one, or where there are none. */
+  tab?: (conditions: Conditions) => void;
+  /** Called when somebody turns to the grid. */
+  turned?: () => void;
+  state: IStateDB | null;
+}
+
+/** A whole result: its rows as a grid, and above it what is shown of it. */
+export class GridView extends Panel {
+  constructor(
+    private readonly api: ResultApi,
+    shown: Shown,
+    private readonly place: Place,
+    conditions?: Conditions
+  ) {
+    super();
+    this.addClass('wb-Grid');
+    this.addClass(place.inNotebook ? 'wb-mod-output' : 'wb-mod-tab');
+    this.node.setAttribute('data-lm-suppress-shortcuts', 'true'); // its keys are not the notebook's
+    this.node.addEventListener('focusin', () => place.turned?.());
+    this.head = { ...shown, note: '' };
+    this.model = new ResultModel(shown.columns, this.tiles('', shown.rows), shown.columns.map((_, i) => i));
+    this.grid = new ResultGrid(this.model, this.actions());
+    this.columns = new Columns(this.model, this.grid, place.state);
+    this.bar = new Bar(shown.columns, {
+      conditions: changed => void this.ask(changed),
+      export: format => void this.export(format),
+      copy: () => void this.copy(),
+      rows: () => this.grid.viewport.node.focus(),
+      tab: place.tab && (() => place.tab!(this.asked))
+    });
+    this.notice = new Widget({ node: h('div', { class: 'wb-Notice', role: 'alert', hidden: true }) });
+    this.line = new Widget({ node: h('div', { class: 'wb-Line', 'aria-hidden': 'true' }) });
+    [this.bar, this.notice, this.line, this.grid].forEach(part => this.addWidget(part));
+    this.grid.node.append(this.mark);
+    this.connect();
+    this.showCount();
+    this.resize();
+    void this.columns.restore().then(() => this.resize());
+    void this.follow();
+    if (conditions && !none(conditions)) {
+      void this.ask(conditions);
+    }
+  }
+
+  dispose(): void {
+    if (!this.isDisposed) {
+      clearTimeout(this.timer);
+      this.asking?.abort();
+      this.model.tiles.clear();
+      this.themes.disconnect();
+      super.dispose();
+    }
+  }
+
+  protected onActivateRequest(_msg: Message): void {
+    this.grid.activate();
+  }
+
+  private tiles(view: string, rows: number): Tiles {
+    return new Tiles((...page) => this.api.page(view, ...page), this.head.columns.length, rows);
+  }
+
+  private connect(): void {
+    const { tiles } = this.model;
+    tiles.window = () => this.grid.window();
+    tiles.failed = error => this.failed(error);
+    this.fitted = false;
+    const arrived = tiles.arrived;
+    tiles.arrived = (...where) => {
+      arrived(...where);
+      this.renewed = false;
+      if (!this.fitted) {
+        this.fitted = true;
+        this.columns.fit();
+        this.resize();
+      }
+    };
+  }
+
+  // --- following the result
+
+  /** Until it is complete: how many rows there are. */
+  private async follow(): Promise<void> {
+    try {
+      this.head = await this.api.head();
+    } catch (error) {
+      this.failed(error);
+      return;
+    }
+    if (this.isDisposed) {
+      return;
+    }
+    const running = this.head.state === 'running';
+    if (none(this.model.conditions)) {
+      this.model.grow(this.head.rows);
+    } else if (!running && this.partial) {
+      void this.ask(this.model.conditions); // it was asked of a part of the rows
+    }
+    this.showCount();
+    this.resize();
+    if (running) {
+      this.pause = Math.min(2000, this.pause * 1.3);
+      this.timer = window.setTimeout(() => void this.follow(), this.pause);
+    }
+  }
+
+  private failed(error: unknown): void {
+    if (this.view && !this.renewed && error instanceof Refused && error.problem.type === 'InvalidParameter') {
+      this.renewed = true; // the server has let go of the view, or was started anew: it makes it again, once
+      void this.ask(this.asked);
+    } else if (isGone(error)) {
+      this.gone = true;
+      this.bar.enable(false);
+      this.say(GONE);
+    } else if (!this.isDisposed) {
+      this.say(reason(error));
+    }
+  }
+
+  private say(text: string): void {
+    this.notice.node.hidden = text === '';
+    replace(this.notice.node, text);
+  }
+
+  private showCount(): void {
+    const { state, rows, note } = this.head;
+    const found = narrows(this.model.conditions) ? this.model.rowCount('body') : null;
+    this.bar.showCount(counted(state, this.partial ?? rows, found), note, state !== 'running' || found !== null);
+    if (state === 'failed' && note && !this.gone) {
+      this.say(note);
+    }
+  }
+
+  // --- asking for other rows
+
+  private async ask(conditions: Conditions): Promise<void> {
+    if (this.gone) {
+      return;
+    }
+    this.asking?.abort();
+    const asking = (this.asking = new AbortController());
+    this.asked = conditions;
+    this.bar.showConditions(conditions);
+    this.grid.node.setAttribute('aria-busy', 'true');
+    const slow = window.setTimeout(() => this.line.addClass('wb-mod-busy'), SLOW);
+    try {
+      const partial = this.head.state === 'running' ? this.head.rows : null;
+      const view = none(conditions) ? { view: '', rows: this.head.rows } : await this.api.view(conditions, asking.signal);
+      if (asking.signal.aborted || this.isDisposed) {
+        return;
+      }
+      this.view = view.view;
+      this.partial = none(conditions) ? null : partial;
+      this.say('');
+      this.grid.selectionModel?.clear();
+      this.model.reset(this.tiles(view.view, view.rows), conditions);
+      this.connect();
+      this.columns.apply();
+      MessageLoop.flush(); // what is still to be resized would undo the scrolling
+      this.grid.scrollTo(this.grid.scrollX, 0);
+      this.showCount();
+      this.resize();
+    } catch (error) {
+      if (!asking.signal.aborted) {
+        this.asked = this.model.conditions;
+        this.bar.showConditions(this.asked);
+        this.failed(error);
+      }
+    } finally {
+      clearTimeout(slow);
+      if (this.asking === asking) {
+        this.line.removeClass('wb-mod-busy');
+        this.grid.node.setAttribute('aria-busy', 'false');
+      }
+    }
+  }
+
+  private actions(): Actions {
+    const name = (column: number) => this.model.header(column).name;
+    return {
+      sort: (column, add) => {
+        void this.ask({ ...this.asked, sort: sorted(this.asked.sort, name(column), add) });
+      },
+      filter: (column, at) => void this.filter(column, at),
+      move: (from, to) => {
+        this.model.move(from, to);
+        this.columns.keep();
+      },
+      resized: () => this.columns.keep(),
+      fit: column => {
+        this.grid.resizeColumn('body', column, this.grid.neededWidth(column));
+        this.columns.keep();
+      },
+      open: (row, column) => void this.open(row, column),
+      copy: () => void this.copy(),
+      search: () => this.bar.focusSearch(),
+      hint: column => `${name(column)}: ${this.model.header(column).type}`,
+      mark: x => {
+        this.mark.hidden = x === null;
+        this.mark.style.left = `${x ?? 0}px`;
+      }
+    };
+  }
+
+  private async filter(column: number, at: { x: number; y: number }): Promise<void> {
+    const info = this.model.header(column);
+    const before = this.asked.filters.find(one => one.column === info.name);
+    const answer = await askFilter(info, at, before);
+    if (answer !== null) {
+      const others = this.asked.filters.filter(one => one !== before);
+      await this.ask({ ...this.asked, filters: answer === 'remove' ? others : [...others, answer] });
+    }
+  }
+
+  // --- one value, some values, all values
+
+  private async open(row: number, column: number): Promise<void> {
+    try {
+      const { name, type } = this.model.header(column);
+      const value = await this.api.cell(this.view, row, this.model.order[column]);
+      await showValue({ ...value, column: name, type, row });
+      this.grid.activate();
+    } catch (error) {
+      this.failed(error);
+    }
+  }
+
+  private async copy(): Promise<void> {
+    try {
+      const words = await copy(this.api, this.view, this.model, this.grid.selectionModel?.currentSelection() ?? null);
+      this.bar.say(words);
+      this.flash(words);
+    } catch (error) {
+      this.failed(error);
+    }
+  }
+
+  private async export(format: 'csv' | 'parquet'): Promise<void> {
+    try {
+      await this.api.head(); // a download that fails would be a file with the error in it
+      download(this.api.exportUrl(this.view, format), `result.${format}`);
+    } catch (error) {
+      this.failed(error);
+    }
+  }
+
+  private flash(text: string): void {
+    const note = h('div', { class: 'wb-Flash', 'aria-hidden': 'true' }, text);
+    this.node.append(note);
+    setTimeout(() => note.remove(), 4000);
+  }
+
+  // --- how it looks
+
+  /** In a notebook a small result is as high as its rows, a large one has its own scroll bar. */
+  private resize(): void {
+    if (this.place.inNotebook) {
+      this.grid.node.style.height = `${Math.min(HIGHEST, this.grid.wholeHeight)}px`;
+    }
+  }
+
+  private readonly themes = themeWatcher(() => this.grid.restyle());
+  private readonly columns: Columns;
+  private readonly model: ResultModel;
+  private readonly grid: ResultGrid;
+  private readonly bar: Bar;
+  private readonly notice: Widget;
+  private readonly line: Widget;
+  private readonly mark = h('div', { class: 'wb-Mark', hidden: true });
+  private head: Head;
+  private view = '';
+  private asked: Conditions = { sort: [], filters: [], search: '' }; // what the rows shown will be once they are here
+  private partial: number | null = null; // rows that the conditions were asked of, where more have come since
+  private fitted = false;
+  private gone = false;
+  private renewed = false;
+  private asking: AbortController | null = null;
+  private timer = 0;
+  private pause = 300;
+}
+
+/** Lab and Notebook write the theme's name on the body once its colours are there. */
+function themeWatcher(changed: () => void): MutationObserver {
+  const watcher = new MutationObserver(changed);
+  watcher.observe(document.body, { attributes: true, attributeFilter: ['data-jp-theme-name', 'data-jp-theme-light'] });
+  return watcher;
+}
