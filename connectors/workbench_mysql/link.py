@@ -69,6 +69,10 @@ class Link(Connection):
             **encryption,
         )
 
+    def _create_ssl_ctx(self, sslp: Any) -> ssl.SSLContext:
+        """Where nothing is verified, pymysql too would load the authorities for each session."""
+        return sslp if isinstance(sslp, ssl.SSLContext) else _trusting()
+
     @property
     def mariadb(self) -> bool:
         return "mariadb" in self.server_version.lower()
@@ -199,7 +203,7 @@ def _context(verify: bool) -> ssl.SSLContext:
 
 @functools.cache
 def _trusting() -> ssl.SSLContext:
-    """Encrypts for whoever answers. Loads no authorities, which would take 20 ms a session."""
+    """Encrypts for whoever answers. Loads no authorities, which would take 20 ms a session, all threads waiting."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

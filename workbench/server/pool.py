@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -25,13 +26,16 @@ class Pool:
     """Calls in threads, so many at once. A source that hangs holds up itself alone, and sources that all hang hold up
     no Stop. Used from one event loop.
 
-    The threads are daemons, made for one call each: a source that never answers must not keep the server from ending.
+    The threads are daemons, for a source that never answers must not keep the server from ending, and are used again:
+    starting one makes the loop wait for it.
     """
 
     def __init__(self, sources: int = SOURCES, per_source: int = PER_SOURCE, own: int = OWN, waiting: int = WAITING):
         self._per_source, self._most = per_source, waiting
         self._places = {True: asyncio.Semaphore(sources), False: asyncio.Semaphore(own)}
         self._waiting = {True: 0, False: 0}
+        self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._threads = self._running = 0
         self._sources: dict[str, asyncio.Semaphore] = {}
         self._users: dict[str, int] = {}
 
@@ -45,6 +49,7 @@ class Pool:
         future: asyncio.Future[Any] = loop.create_future()
 
         def ended(value: Any, error: BaseException | None) -> None:
+            self._running -= 1
             leave()
             if future.cancelled():
                 return
@@ -53,7 +58,11 @@ class Pool:
             else:
                 future.set_exception(error)
 
-        threading.Thread(target=_work, args=(loop, call, ended), name="workbench-server", daemon=True).start()
+        self._running += 1
+        self._calls.put(lambda: _work(loop, call, ended))
+        if self._running > self._threads:
+            self._threads += 1
+            threading.Thread(target=_serve, args=(self._calls,), name="workbench-server", daemon=True).start()
         value: T = await future
         return value
 
@@ -87,6 +96,11 @@ class Pool:
         self._users[source] -= 1
         if not self._users[source]:
             del self._users[source], self._sources[source]
+
+
+def _serve(calls: queue.SimpleQueue[Callable[[], None]]) -> None:
+    while True:
+        calls.get()()
 
 
 def _work(
