@@ -39,9 +39,8 @@ class Strip implements Panel {
     this.dom = h('div', { class: 'wb-Strip', role: 'group', 'aria-label': 'SQL cell' }, this.select, button, this.stop);
     workbench.connections.changed.connect(this.fill, this);
     executing.changed.connect(this.enable, this);
-    if (!workbench.connections.loaded) {
-      void workbench.connections.refreshOnce();
-    }
+    void workbench.connections.freshen();
+    this.select.addEventListener('focus', () => void workbench.connections.freshen());
     this.fill();
     this.enable();
   }

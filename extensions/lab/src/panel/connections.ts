@@ -8,6 +8,8 @@ import { h, iconButton, picture, replace } from '../dom';
 import { sourceIcon } from '../icon';
 import type { Connection, Connector } from '../wire';
 
+const STALE = 5_000;
+
 type State = { kind: 'wait' | 'good' | 'bad'; text: string };
 
 /** What is saved, with what is known of each kind. Shared by the sections and the SQL cells. */
@@ -15,12 +17,16 @@ export class Connections {
   constructor(readonly client: Client) {}
 
   readonly changed = new Signal<this, void>(this);
+  /** A connection is another one now, or gone. */
+  readonly replaced = new Signal<this, string>(this);
   all: Connection[] = [];
   connectors: Connector[] = [];
   problem = '';
   loaded = false;
 
   async refresh(): Promise<void> {
+    const before = JSON.stringify([this.all, this.problem, this.loaded]);
+    this.asked = Date.now();
     try {
       if (this.connectors.length === 0) {
         this.connectors = await this.client.connectors();
@@ -31,13 +37,16 @@ export class Connections {
       this.problem = reason(error);
     }
     this.loaded = true;
-    this.changed.emit();
+    if (JSON.stringify([this.all, this.problem, this.loaded]) !== before) {
+      this.changed.emit();
+    }
   }
 
-  /** For whoever only needs to know them: asks at the first call. */
-  refreshOnce(): Promise<void> {
-    this.first ??= this.refresh();
-    return this.first;
+  /** Notebooks and terminals make connections, too: asks again where the last time is a while ago. */
+  async freshen(): Promise<void> {
+    if (Date.now() - this.asked > STALE) {
+      await this.refresh();
+    }
   }
 
   connectorOf(connection: Connection): Connector | undefined {
@@ -58,6 +67,7 @@ export class Connections {
     const answer = await new ConnectionDialog(this.client, this.connectors, before).launch();
     if (answer.button.accept) {
       await this.refresh();
+      this.replaced.emit(before?.name ?? '');
     }
     return answer.button.accept;
   }
@@ -72,10 +82,11 @@ export class Connections {
     if (answer.button.accept) {
       await this.client.remove(connection.name);
       await this.refresh();
+      this.replaced.emit(connection.name);
     }
   }
 
-  private first: Promise<void> | null = null;
+  private asked = 0;
 }
 
 function fallback(connector: Connector | undefined): LabIcon {

@@ -37,7 +37,7 @@ export class Sections {
         [refreshIcon, 'Ask all sources again', () => void this.tree.refreshAll()],
         [collapseAllIcon, 'Fold all up', () => this.tree.foldAll()]
       ]),
-      section('Running', [new Watched(runs, history), new RunningView(runs), heading('History'), history], [
+      section('Running', [new Watched(workbench, history), new RunningView(runs), heading('History'), history], [
         [stopIcon, 'Stop all my queries', () => void workbench.stopAll()],
         [refreshIcon, 'Look again what runs', () => (runs.hurry(), void history.refresh())]
       ])
@@ -66,7 +66,7 @@ function heading(text: string): Widget {
 
 /** Sees to it that figures come each second while the section is in sight, and that the history is up to date then. */
 class Watched extends Panel {
-  constructor(private readonly runs: Workbench['runs'], private readonly history: HistoryView) {
+  constructor(private readonly workbench: Workbench, private readonly history: HistoryView) {
     super();
     this.addClass('wb-mod-none');
   }
@@ -87,8 +87,9 @@ class Watched extends Panel {
   }
 
   private look(): void {
-    this.runs.watched = this.isVisible;
+    this.workbench.runs.watched = this.isVisible;
     if (this.isVisible) {
+      void this.workbench.connections.freshen();
       void this.history.refresh();
     }
   }

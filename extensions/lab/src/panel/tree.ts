@@ -39,6 +39,7 @@ interface Pages<T> {
 export class Tree {
   constructor(private readonly connections: Connections) {
     connections.changed.connect(() => this.changed.emit());
+    connections.replaced.connect((_, connection) => this.forget({ kind: 'connection', connection, schema: null }));
   }
 
   readonly changed = new Signal<this, void>(this);
@@ -75,6 +76,10 @@ export class Tree {
     } catch {
       // Asked below again, where the same failure is shown at its place.
     }
+    this.forget(row);
+  }
+
+  private forget(row: Pick<Row, 'kind' | 'connection' | 'schema' | 'table'>): void {
     for (const held of [this.schemas, this.tables, this.columns, this.found]) {
       for (const key of [...held.keys()]) {
         const [, connection, schema, table] = key.split(NUL);
