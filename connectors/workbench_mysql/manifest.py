@@ -21,6 +21,7 @@ _PARAMETERS = {
             "description": "Where tables are looked for that are named without a database",
         },
         "tls": {
+            "title": "TLS",
             "type": "string",
             "enum": ["disabled", "preferred", "required", "verify"],
             "default": "preferred",

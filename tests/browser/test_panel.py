@@ -94,7 +94,7 @@ def test_the_reason_of_a_failure_is_shown_at_the_connection(panel: Panel, jupyte
     catalog = Catalog(jupyter.folder / "workbench")
     catalog.connect("away", "mysql://nobody@127.0.0.1:9/x", secret=Secret(""))
     try:
-        panel.node.locator("button[aria-label='Look again which connections there are']").click()
+        panel.node.get_by_label("Look again which connections there are").click()
         panel.page.get_by_label("Test away").click()
         expect(panel.connection("away").locator("[data-kind=bad]")).to_contain_text("127.0.0.1:9")
     finally:

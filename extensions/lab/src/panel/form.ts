@@ -144,10 +144,15 @@ function chosen(property: Property, place: string): unknown {
 function row(label: string, input: HTMLElement, about = ''): HTMLElement {
   const node = h('div', { class: 'wb-Form-row' }, h('label', { for: input.id }, label), input);
   if (about) {
-    node.append(h('div', { class: 'wb-Form-about', id: `${input.id}-about` }, about));
+    node.append(h('div', { class: 'wb-Form-about', id: `${input.id}-about` }, ...coded(about)));
     input.setAttribute('aria-describedby', `${input.id}-about`);
   }
   return node;
+}
+
+/** What stands between backquotes in a description is written as code. */
+function coded(text: string): (Node | string)[] {
+  return text.split('`').map((part, place) => (place % 2 ? h('code', {}, part) : part));
 }
 
 /** `connect_timeout` → `Connect timeout`. */

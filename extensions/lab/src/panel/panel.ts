@@ -59,10 +59,7 @@ export class WorkbenchPanel extends SidePanel {
     if (state.catalog) {
       sections.catalog.state = state.catalog;
     }
-    accordion.titles.forEach(title => {
-      // Lumino leaves the heading's role away, so that it would announce itself as neither heading nor button.
-      title.setAttribute('role', 'button');
-    });
+    accordion.titles.forEach(title => named(title));
     accordion.expansionToggled.connect(() => this.keep(sections));
     accordion.handleMoved?.connect(() => this.keep(sections));
     sections.catalog.stateChanged.connect(() => this.keep(sections));
@@ -77,4 +74,29 @@ export class WorkbenchPanel extends SidePanel {
   }
 
   private loading: Promise<Sections> | null = null;
+}
+
+/**
+ * A heading whose words are the button that folds its section. Lumino makes the whole heading one, with the buttons of
+ * the section's toolbar inside it, which a screen reader cannot tell apart.
+ */
+function named(title: HTMLElement): void {
+  const words = title.querySelector<HTMLElement>('.lm-AccordionPanel-titleLabel');
+  if (!words) {
+    return;
+  }
+  words.setAttribute('role', 'button');
+  words.tabIndex = 0;
+  title.tabIndex = -1;
+  title.removeAttribute('aria-label');
+  title.removeAttribute('aria-controls');
+  const move = (): void => {
+    const expanded = title.getAttribute('aria-expanded');
+    if (expanded !== null) {
+      words.setAttribute('aria-expanded', expanded);
+      title.removeAttribute('aria-expanded');
+    }
+  };
+  new MutationObserver(move).observe(title, { attributeFilter: ['aria-expanded'] });
+  move();
 }

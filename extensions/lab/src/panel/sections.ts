@@ -1,4 +1,4 @@
-import { addIcon, collapseAllIcon, LabIcon, PanelWithToolbar, refreshIcon, stopIcon, ToolbarButton } from '@jupyterlab/ui-components';
+import { addIcon, collapseAllIcon, LabIcon, PanelWithToolbar, refreshIcon, stopIcon } from '@jupyterlab/ui-components';
 import { Message } from '@lumino/messaging';
 import { Panel, Widget } from '@lumino/widgets';
 
@@ -11,7 +11,7 @@ import { RunningView } from './running';
 import { Tree } from './tree';
 import { addTreeCommands } from './treecommands';
 import type { RowActions } from './treerow';
-import { h } from '../dom';
+import { h, iconButton } from '../dom';
 
 /** The three sections of the panel. */
 export class Sections {
@@ -55,7 +55,7 @@ function section(label: string, content: Widget[], buttons: [LabIcon, string, ()
   panel.addClass('wb-Section');
   panel.title.label = label;
   content.forEach(widget => panel.addWidget(widget));
-  buttons.forEach(([icon, tooltip, onClick]) => panel.toolbar.addItem(tooltip, new ToolbarButton({ icon, tooltip, onClick })));
+  buttons.forEach(([icon, label, action]) => panel.toolbar.addItem(label, new Widget({ node: iconButton(icon, label, action) })));
   panel.toolbar.node.setAttribute('aria-label', label);
   return panel;
 }

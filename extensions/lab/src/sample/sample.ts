@@ -21,9 +21,12 @@ export async function openSample(workbench: Workbench, connection: string, schem
       return;
     }
   }
-  const content = new Widget({ node: h('div', { class: 'wb-Sample', tabindex: 0, role: 'region', 'aria-label': `First rows of ${path}` }) });
+  const content = new Widget({ node: h('div', { class: 'wb-Sample' }) });
   replace(content.node, h('p', { class: 'wb-Empty', role: 'status' }, `Reading ${path}…`));
   const tab = new MainAreaWidget({ content });
+  tab.toolbar.hide();
+  content.node.tabIndex = 0; // after the tab, which would leave it to the mouse
+  content.node.setAttribute('aria-label', `First rows of ${path}`);
   tab.id = id;
   tab.title.label = path;
   tab.title.caption = `First rows of ${path}`;
