@@ -101,6 +101,28 @@ def test_the_reason_of_a_failure_is_shown_at_the_connection(panel: Panel, jupyte
         catalog.remove("away")
 
 
+def test_an_edited_connection_is_asked_anew(panel: Panel, tmp_path: Path) -> None:
+    for name in ("before", "after"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.csv").write_text("a,b\n1,2\n")
+    panel.node.get_by_role("button", name="Add a connection").click()
+    field(panel, "Kind").select_option(label="Files (Parquet, CSV, JSON lines, Arrow)")
+    field(panel, "Name").fill("moved")
+    expect(panel.dialog.get_by_role("button", name="Save")).to_be_disabled()  # the path is missing
+    field(panel, "Path").fill(str(tmp_path / "before"))
+    panel.dialog.get_by_role("button", name="Save").click()
+    panel.row("moved").click()
+    expect(panel.row("before")).to_be_visible()
+    panel.page.get_by_label("Edit moved").click()
+    field(panel, "Path").fill(str(tmp_path / "after"))
+    panel.dialog.get_by_role("button", name="Save").click()
+    expect(panel.row("after")).to_be_visible()
+    expect(panel.row("before")).to_have_count(0)
+    panel.page.get_by_label("Remove moved").click()
+    panel.dialog.get_by_role("button", name="Remove").click()
+    expect(panel.row("moved")).to_have_count(0)
+
+
 def test_the_catalog_is_browsed_searched_and_put_into_cells(panel: Panel, tmp_path: Path) -> None:
     panel.row("crm").click()
     panel.row("orders").click()
@@ -169,7 +191,14 @@ def test_after_a_reload_everything_is_back(panel: Panel) -> None:
     expect(panel.row("customers")).to_be_visible()
 
 
-def test_names_and_comments_are_text(panel: Panel, tmp_path: Path) -> None:
+def test_names_comments_and_errors_are_text(panel: Panel, mariadb: Server, tmp_path: Path) -> None:
+    panel.node.get_by_role("button", name="Add a connection").click()
+    field(panel, "Kind").select_option(label="MySQL and MariaDB")
+    for label, text in (("Name", "rogue"), ("Host", mariadb.host), ("Port", str(mariadb.port)), ("User", CANARY)):
+        field(panel, label).fill(text)
+    panel.dialog.get_by_role("button", name="Test").click()
+    expect(panel.dialog.locator(".wb-Form-said")).to_contain_text(CANARY)
+    panel.page.keyboard.press("Escape")
     panel.row("crm").click()
     panel.row(CANARY).click()
     expect(panel.node.locator(".wb-Row[data-kind=column] .wb-Row-name", has_text=CANARY)).to_be_visible()

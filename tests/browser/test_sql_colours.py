@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.jupyter import LabPage
 
@@ -67,3 +68,12 @@ def test_colours_follow_what_is_typed(lab: LabPage) -> None:
     lab.wait_for_word("where")
     pieces = lab.colours(0)
     assert colour_of(pieces, "where") == colour_of(pieces, "select") is not None
+
+
+def test_a_new_sql_notebook_loads_the_magics_where_the_kernel_does_not(lab: LabPage) -> None:
+    lab.open("old.ipynb", "x = 1")
+    lab.page.evaluate("() => window.jupyterapp.commands.execute('workbench:new-sql-notebook')")
+    lab.page.wait_for_function("() => /Untitled/.test(window.jupyterapp.shell.currentWidget?.context?.path ?? '')")
+    expect(lab.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook .jp-CodeCell")).to_have_count(2)
+    cells = "[...window.jupyterapp.shell.currentWidget.content.model.cells].map(cell => cell.sharedModel.getSource())"
+    assert lab.page.evaluate(cells) == ["%load_ext workbench", "%%sql\n"]
