@@ -230,7 +230,7 @@ def test_wrong_names_are_said(world: World) -> None:
         numbers(world, Events(rows, user="user", time="at"))
 
 
-def test_saved_and_loaded(home: Path) -> None:
+def test_saved_and_loaded(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     events = Events(
         "web.events", preset="shop", page=Expr("lower(page)"), sites=["www.Shop.example"], zone="Europe/Berlin"
     )
@@ -244,6 +244,8 @@ def test_saved_and_loaded(home: Path) -> None:
     )
     overview.save("weekly")
     assert load("weekly") == overview
+    monkeypatch.chdir(home.parent)
+    assert Events("clicks/*.parquet", user="u", time="t").body()["table"] == str(home.parent / "clicks" / "*.parquet")
     with pytest.raises(DocumentError, match="of this process"):
         Events(pa.table({"u": [1], "t": [1]}), user="u", time="t").save("frame")
     with pytest.raises(DocumentError, match="is not there"):

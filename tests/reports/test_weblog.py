@@ -11,6 +11,7 @@ from tests.query.support import World
 from tests.reports.weblogs import AGENTS, BROKEN, COUNTS, LISTS, counted, counted_list, real, synthetic
 from workbench.contract.errors import InvalidParameter, PathUnreachable
 from workbench.reports import Events, Overview
+from workbench.reports.columns import host_of
 
 
 @pytest.fixture(params=["synthetic", "real"])
@@ -96,6 +97,24 @@ def test_sources_are_hosts_and_the_site_itself_is_none(tmp_path: Path, world: Wo
     report = Overview(period="all").on(events, session=world.session)
     values = {row["value"] for row in report.arrow().to_pylist() if row["breakdown"] == "source"}
     assert values == {None, "example.org", "no url"}
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://www.Example.org:8080/a?b#c", "example.org"),
+        ("http://user:secret@example.org", "example.org"),
+        ("example.org/path", "example.org"),
+        ("https://shop.example/x", None),
+        ("-", None),
+        ("  ", None),
+        ("://", None),
+        ("http://[2001:db8::1]:80/", "[2001:db8::1]"),
+        ("android-app://com.app.x/", "com.app.x"),
+    ],
+)
+def test_hosts_of_referrers(url: str, host: str | None) -> None:
+    assert host_of(url, frozenset({"shop.example"})) == host
 
 
 def test_several_files_by_a_pattern(tmp_path: Path) -> None:

@@ -161,5 +161,7 @@ def host_of(url: str, own: frozenset[str] = frozenset()) -> str | None:
     host = rest
     for end in "/?#":
         host = host.partition(end)[0]
-    host = host.rpartition("@")[2].partition(":")[0].removeprefix("www.")
+    host = host.rpartition("@")[2]
+    host = host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
+    host = host.removeprefix("www.")
     return None if not host or host in own else host

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.contract.errors import DocumentError, InvalidParameter
 from workbench.documents import Document
 from workbench.reports.presets import Column, Expr, preset as known_preset
+from workbench.reports.scan import is_path
 from workbench.reports.zones import Zone
 
 if TYPE_CHECKING:
@@ -112,9 +114,9 @@ class Events:
 
     def body(self) -> dict[str, Any]:
         if self.log_read is not None:
-            table: Any = {"log": self.log_read.path, "form": self.log_read.form}
+            table: Any = {"log": _absolute(self.log_read.path), "form": self.log_read.form}
         elif isinstance(self.table, (str, Path)):
-            table = str(self.table)
+            table = _absolute(self.table) if is_path(self.table) else self.table
         else:
             kind = type(self.table).__name__
             raise DocumentError(f"{KIND}/*", f"cannot be saved: its table is a {kind} of this process; name a table.")
@@ -149,6 +151,11 @@ class Events:
         if self.log_read is not None:
             lines.append(repr(self.log_read))
         return "\n".join(lines)
+
+
+def _absolute(path: str | Path) -> str:
+    """A path means the same from another folder."""
+    return os.path.abspath(os.path.expanduser(path))
 
 
 def _names(what: str, given: Iterable[str] | str) -> frozenset[str]:

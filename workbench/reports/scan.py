@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from workbench.query.session import Session
     from workbench.reports.events import Events
 
-__all__ = ["Scan", "Source", "literal"]
+__all__ = ["Scan", "Source", "is_path", "literal"]
 
 _VARIABLE = "events"
 
@@ -147,14 +147,19 @@ def literal(value: Any) -> str:
     )
 
 
+def is_path(table: Any) -> bool:
+    """Whether a table is one of files: a Path, or text that looks like one."""
+    if isinstance(table, str):
+        return re.search(r"[/\\*]|\.(parquet|csv|jsonl?|arrow|feather|ndjson)$", table) is not None
+    return isinstance(table, Path)
+
+
 def _table(table: Any) -> tuple[str, object | None]:
     """The table in a statement; and the value, where it is one of this process."""
-    if isinstance(table, Path):
+    if is_path(table):
         return literal(str(table)), None
     if not isinstance(table, str):
         return _VARIABLE, table
-    if re.search(r"[/\\*]|\.(parquet|csv|jsonl?|arrow|feather|ndjson)$", table):
-        return literal(table), None
     found = tokens(table)
     names, dots = found[::2], found[1::2]
     fine = all(token.kind in ("word", "quoted") for token in names) and all(token.text == "." for token in dots)
