@@ -253,7 +253,7 @@ class Execution:
             job = self.job
             self.run = self._register.begin(job.kind, job.title, job.text, job.connections)
             if self._publisher is not None:
-                self._telling = Telling(self._publisher, self.run.id, self.job)
+                self._telling = Telling(self._publisher, self.run, self.job)
             self._watch.add(self.run, lambda: self.stop(Cancelled()))
             self._deliver(self.run)
             state = "done"

@@ -11,6 +11,7 @@ from workbench.contract.errors import WorkbenchError
 
 if TYPE_CHECKING:
     from workbench.query.execution import Job, Progress
+    from workbench.runs import Run
     from workbench.runs.publisher import Publisher
     from workbench.runs.topics import Topic
 
@@ -25,8 +26,8 @@ class Telling:
     """Publishes the progress of one execution. Thread-safe. A socket that cannot be bound is logged, and the query
     goes on: the register has its progress all the same."""
 
-    def __init__(self, publisher: Publisher, run_id: str, job: Job) -> None:
-        self._publisher, self._run_id, self._job = publisher, run_id, job
+    def __init__(self, publisher: Publisher, run: Run, job: Job) -> None:
+        self._publisher, self._run, self._job = publisher, run, job
         self._lock = threading.Lock()
         self._topic: Topic | None = None
         self._told = time.monotonic()
@@ -40,22 +41,23 @@ class Telling:
             self._told = now
             topic, first = self._topic, self._topic is None
             if topic is None:
+                title = self._run.kept(self._job.title)
                 topic = self._topic = self._publisher.topic(
-                    f"runs/{self._run_id}/progress", {"run": self._run_id, "title": self._job.title, "error": ""}
+                    f"runs/{self._run.id}/progress", {"run": self._run.id, "title": title, "error": ""}
                 )
         topic.change(state="running", **self._figures(progress))
         if first:
             try:
                 self._publisher.open()
             except (OSError, WorkbenchError) as error:
-                _log.warning("Nobody can watch run %s live: %s", self._run_id, error)
+                _log.warning("Nobody can watch run %s live: %s", self._run.id, error)
 
     def end(self, state: str, error: str, progress: Progress) -> None:
         """The last change: how it ended."""
         with self._lock:
             topic, self._over = self._topic, True
         if topic is not None:
-            topic.change(state=state, error=error, **self._figures(progress))
+            topic.change(state=state, error=self._run.kept(error), **self._figures(progress))
             topic.end()
 
     def _figures(self, progress: Progress) -> dict[str, Any]:

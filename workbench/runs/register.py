@@ -21,6 +21,7 @@ from typing import Any
 
 from workbench.contract.errors import InvalidParameter, UnknownRun
 from workbench.runs.process import Process
+from workbench.runs.redaction import Redaction
 from workbench.runs.store import Store
 
 __all__ = ["Engine", "NativeWork", "Register", "Run", "RunInfo"]
@@ -107,13 +108,18 @@ class Engine:
 class Run:
     """A run that this process owns. Made by `Register.begin`; thread-safe."""
 
-    def __init__(self, register: Register, run_id: str) -> None:
+    def __init__(self, register: Register, run_id: str, redaction: Redaction) -> None:
         self.id = run_id
+        self._redaction = redaction
         self._register = register
         self._lock = threading.Lock()
         self._latest: tuple[int, int, float | None] | None = None
         self._written = register.clock()
         self._stop = False
+
+    def kept(self, text: str) -> str:
+        """What may be kept and shown of its statement, or of an error that repeats some of it: no password."""
+        return self._redaction.of(text)
 
     def mark(self, n: int) -> str:
         """The name of this run's piece of work number `n` at a source."""
@@ -149,7 +155,7 @@ class Run:
             raise InvalidParameter("state", f"is `{state}`; a run finishes as one of {', '.join(FINISHED)}.")
         with self._lock:
             latest, self._latest = self._latest, None
-        self._register.write_finish(self.id, state, error, latest)
+        self._register.write_finish(self.id, state, self.kept(error), latest)
 
 
 class Register:
@@ -167,7 +173,10 @@ class Register:
         self._pruned: float | None = None
 
     def begin(self, kind: str, title: str, statement: str = "", connections: Iterable[str] = ()) -> Run:
-        """A new run, owned by this process."""
+        """A new run, owned by this process. Quoted texts in the statement are not kept where one of them may be a
+        password."""
+        redaction = Redaction(title, statement)
+        title, statement = redaction.of(title), redaction.of(statement)
         process, now = Process.current(), self.clock()
         run_id = _new_id()
         with self._store.writing() as db:
@@ -185,7 +194,7 @@ class Register:
                 db.execute(_PRUNE, (KEPT,))
                 self._pruned = now
         self._swept = process
-        return Run(self, run_id)
+        return Run(self, run_id, redaction)
 
     def runs(self, active: bool = True, limit: int = 200) -> list[RunInfo]:
         """The newest first. `active`: only those for which `RunInfo.active` holds."""
