@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.notebook.conftest import Kernel
+from workbench.execution.shared_reading import SharedReader
 from workbench.notebook import profile
+from workbench.query.showing import MIME
 from workbench.runs import Register
 from workbench.testing.clock import eventually
 
@@ -96,3 +98,13 @@ def test_the_specification_is_found_first_and_belongs_to_the_user(tmp_path: Path
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     spec = json.loads((folder / "kernels" / "python3" / "kernel.json").read_text())
     assert spec["argv"][-4:] == ["--ext", "workbench", "-f", "{connection_file}"]
+
+
+def test_in_a_notebook_a_result_can_be_paged_by_another_process(kernel: Kernel, home: Path) -> None:
+    kernel.run("import os; os.environ['JPY_SESSION_NAME'] = 'x.ipynb'")  # as a Jupyter server does
+    [(_, content)] = [one for one in kernel.run("%sql select i from range(1000) t(i)") if "data" in one[1]]
+    assert set(content["data"]) == {"text/html", "text/plain", MIME}
+    reader = SharedReader(home / "results", content["data"][MIME]["id"])
+    assert kernel.text("print('busy')") == "busy\n"
+    assert reader.refresh().rows == 1000
+    kernel.run("del os.environ['JPY_SESSION_NAME']")

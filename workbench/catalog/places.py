@@ -7,7 +7,7 @@ from pathlib import Path
 
 from workbench.documents.private import private_folder
 
-__all__ = ["demo", "documents", "home", "register", "secrets", "spool"]
+__all__ = ["demo", "documents", "home", "register", "results", "secrets", "spool"]
 
 
 def home() -> Path:
@@ -38,6 +38,11 @@ def register(base: Path | None = None) -> Path:
 def spool(base: Path | None = None) -> Path:
     """Results that do not fit in memory, as long as they are used."""
     return private_folder((base or home()) / "spool")
+
+
+def results(base: Path | None = None) -> Path:
+    """Results that are shown, for other processes of this user to page in."""
+    return private_folder((base or home()) / "results")
 
 
 def demo(base: Path | None = None) -> Path:

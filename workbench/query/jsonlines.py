@@ -14,7 +14,7 @@ import pyarrow.types as pt
 
 from workbench.query.pylist import pylist
 
-__all__ = ["lines"]
+__all__ = ["as_json", "lines"]
 
 _TEXT = pa.large_string()
 _ESCAPED = {letter: json.dumps(letter)[1:-1] for letter in ("\\", '"', *map(chr, range(32)))}  # the backslash first
@@ -35,6 +35,11 @@ def lines(batch: pa.RecordBatch) -> pa.Buffer:
     bounds = pa.Array.from_buffers(pa.int64(), len(whole) + 1, [None, offsets], offset=whole.offset)
     start = bounds[0].as_py()
     return data.slice(start, bounds[len(whole)].as_py() - start) if data is not None else pa.py_buffer(b"")
+
+
+def as_json(column: pa.Array) -> pa.Array:
+    """Each value as JSON in a text; NULL stays NULL."""
+    return pc.if_else(column.is_valid(), _values(column), pa.scalar(None, _TEXT))
 
 
 def _values(column: pa.Array) -> pa.Array:

@@ -89,8 +89,10 @@ def displayed(result: Result, rows: int) -> None:
     """In a notebook as HTML, else printed."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if shell is not None and getattr(shell, "kernel", None) is not None:
+        from workbench.query.showing import bundle
+
         display: Any = importlib.import_module("IPython.display")
-        display.display(display.HTML(as_html(result, rows)))
+        display.display(bundle(result, rows), raw=True)
     else:
         print(as_text(result, rows))
 

@@ -8,12 +8,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from workbench.contract.errors import LimitExceeded, UsageError
 from workbench.execution.dropped import when_dropped
+from workbench.execution.shared import Shared
 from workbench.execution.spool import Spool
 from workbench.query.delivery import Direct, Spooled, Stream
 from workbench.query.execution import Delivery, Execution, Job, Progress
@@ -56,6 +58,7 @@ class Runner:
     job: Callable[[], Job]
     start: Callable[[Job, Delivery], Execution]
     spool: Callable[[], Spool]
+    shared: Callable[[], Path]
     plan: Callable[[Job], list[SourceReport]]
     again: Callable[[], Result]
     on_progress: Callable[[], Callable[[Progress], object] | None]
@@ -74,6 +77,7 @@ class Result:
         self._lock = threading.Lock()
         self._execution: Execution | None = None
         self._spooled: Spooled | None = None
+        self._shared: Shared | None = None
 
     @property
     def text(self) -> str:
@@ -254,6 +258,10 @@ class Result:
         self.cancel()
         if self._spooled is not None:
             self._spooled.spool.close()
+        with self._lock:
+            shared = self._shared
+        if shared is not None:
+            shared.close()
 
     def __repr__(self) -> str:
         from workbench.query.rendering import as_text
@@ -265,8 +273,22 @@ class Result:
 
         return as_html(self)
 
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        return {"text/html": self._repr_html_(), "text/plain": repr(self)}
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
+        from workbench.query.showing import bundle
+
+        return bundle(self)
+
+    def share(self) -> Shared:
+        """Its rows as files, so that other processes of this user can page in them; from now on until it is closed,
+        dropped, or this process ends. Waits for the columns. Raises OSError where the files cannot be made."""
+        schema = self.schema
+        _, spool = self._spool()
+        with self._lock:
+            if self._shared is None:
+                spool.begin(schema)
+                self._shared = Shared(self._runner.shared(), spool, self.text)
+                when_dropped(self, self._shared.close)
+            return self._shared
 
     # --- inside
 

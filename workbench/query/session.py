@@ -258,11 +258,16 @@ class Session:
             execution.start()
             return execution
 
-        return Result(Runner(text, job, start, self._spool, self._planned, again, lambda: self.on_progress))
+        return Result(
+            Runner(text, job, start, self._spool, self._shared, self._planned, again, lambda: self.on_progress)
+        )
 
     def _spool(self) -> Spool:
         limits = self.limits
         return Spool(self._folder, limits.spool_memory, limits.spool_rows, limits.spool_bytes)
+
+    def _shared(self) -> Path:
+        return places.results(self.catalog.home)
 
     def _planned(self, job: Job) -> list[SourceReport]:
         run = self.register.begin("explain", job.title, job.text, job.connections)

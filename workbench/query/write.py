@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from workbench.query.delivery import Stream
     from workbench.runs import Run
 
-__all__ = ["WriteReport", "whole_file", "write_file", "write_stream", "write_table"]
+__all__ = ["WriteReport", "encoder", "whole_file", "write_file", "write_stream", "write_table"]
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,17 @@ def write_stream(rows: Stream, file: BinaryIO, suffix: str) -> int:
             count += batch.num_rows
     file.flush()
     return count
+
+
+def encoder(file: Any, schema: pa.Schema, suffix: str) -> contextlib.AbstractContextManager[Any]:
+    """For a `with`: what writes a batch to the file, in the format of that suffix. Raises UsageError where the format
+    cannot hold such columns."""
+    try:
+        made: contextlib.AbstractContextManager[Any] = _FORMATS[suffix](file, schema)
+        with _FORMATS[suffix](pa.BufferOutputStream(), schema):
+            return made
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise _no_place(schema, suffix, error) from None
 
 
 def _no_place(schema: pa.Schema, suffix: str, error: Exception) -> UsageError:

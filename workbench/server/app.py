@@ -6,7 +6,7 @@ import re
 
 from jupyter_server.extension.application import ExtensionApp
 
-from workbench.server import catalog, connections, live, running
+from workbench.server import catalog, connections, live, results, running
 from workbench.server.handlers import Handler, NothingHere
 from workbench.server.services import Services
 
@@ -18,7 +18,7 @@ _PART = re.compile(r"\{\w+\}")
 
 def routes() -> list[tuple[str, type[Handler] | type[live.LiveHandler]]]:
     """All routes as the description writes them, below `BASE`, with what serves each."""
-    return [*connections.HANDLERS, *catalog.HANDLERS, *running.HANDLERS, *live.HANDLERS]
+    return [*connections.HANDLERS, *catalog.HANDLERS, *running.HANDLERS, *results.HANDLERS, *live.HANDLERS]
 
 
 class WorkbenchApp(ExtensionApp):

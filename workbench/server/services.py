@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -15,6 +16,7 @@ from workbench.server.pool import Pool
 
 if TYPE_CHECKING:
     from workbench.query.session import Session
+    from workbench.query.views import Views
 
 __all__ = ["Services"]
 
@@ -26,12 +28,24 @@ class Services:
         self.catalog = Catalog(home, ask=_nobody)
         self.register = Register(places.register(self.catalog.home))
         self.pool = Pool()
+        self._views: Views | None = None
+        self._lock = threading.Lock()
         self.hub = Hub(self.register, self.blocking)
         self._session: Session | None = None
 
     async def blocking(self, work: Callable[[], Made], source: str = "") -> Made:
         """What the work gives, which may wait for a disk, or for that connection."""
         return await self.pool.run(work, source)
+
+    @property
+    def views(self) -> Views:
+        """Of the results that notebooks show. Made in a thread: it loads what a server needs for nothing else."""
+        with self._lock:
+            if self._views is None:
+                from workbench.query.views import Views
+
+                self._views = Views(places.results(self.catalog.home))
+            return self._views
 
     def sample(self, connection: str, table: TableRef, rows: int) -> bytes:
         """The first rows as an Arrow stream. Waits."""
@@ -50,6 +64,8 @@ class Services:
         self.close()
 
     def close(self) -> None:
+        if self._views is not None:
+            self._views.close()
         if self._session is not None:
             self._session.close()
         self.catalog.close()

@@ -1,0 +1,190 @@
+"""Results that notebooks show: how they stand, views of them, pages, single cells, downloads."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+from jupyter_server.auth.decorator import authorized
+from tornado import web
+from tornado.iostream import StreamClosedError
+
+from workbench.server.handlers import ARROW, Handler
+
+if TYPE_CHECKING:
+    from workbench.execution.shared_reading import SharedReader
+    from workbench.query.pages import Cell, Rows
+
+__all__ = ["HANDLERS"]
+
+MOST_ROWS = 1_000
+MOST_COLUMNS = 500
+MOST_CELLS = 50_000
+"""Of one page."""
+_VIEWS = "(views)"
+"""Views wait for each other, as calls to one source do."""
+_TYPES = {"null": "text/plain", "binary": "application/octet-stream"}
+_DOWNLOADS = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
+
+
+class _Results(Handler):
+    auth_resource = "workbench:results"
+
+    def on_connection_close(self) -> None:
+        self.left = True
+
+    left = False
+
+    def reader(self, result: str) -> SharedReader:
+        return self.services.views.reader(result)
+
+    def rows(self, result: str, reader: SharedReader, view: str | None) -> Rows:
+        """Of that view, or of the whole result."""
+        if not view:
+            return range(reader.rows)
+        views = self.services.views
+        return views.numbers(views.get(result, view), lambda: self.left)
+
+
+class ResultHandler(_Results):
+    @web.authenticated
+    @authorized
+    async def get(self, result: str) -> None:
+        def said() -> dict[str, Any]:
+            reader = self.reader(result)
+            head = reader.refresh()
+            return {
+                "id": result,
+                "rows": head.rows,
+                "state": head.state,
+                "cap": head.note if head.state == "capped" else None,
+                "error": head.note if head.state == "failed" else None,
+                "columns": [{"name": one.name, "type": str(one.type)} for one in reader.schema],
+            }
+
+        self.answer(await self.blocking(said))
+
+
+class ViewsHandler(_Results):
+    @web.authenticated
+    @authorized
+    async def post(self, result: str) -> None:
+        body = self.body("ViewBody")
+
+        def found() -> dict[str, Any]:
+            from workbench.query import conditions
+
+            views = self.services.views
+            schema = self.reader(result).schema
+            asked = conditions.checked(
+                schema, body.get("sort", []), body.get("filters", []), str(body.get("search", ""))
+            )
+            view = views.find(result, asked, lambda: self.left)
+            return {"view": view.id, "rows": view.rows, "seen": view.seen}
+
+        self.answer(await self.blocking(found, _VIEWS))
+
+
+class PageHandler(_Results):
+    @web.authenticated
+    @authorized
+    async def get(self, result: str) -> None:
+        start, count = self.number("start", 0, 1 << 32), self.number("count", 200, MOST_ROWS, 1)
+        view, named = self.text("view", 40), self.text("columns", 4_000)
+
+        def read() -> bytes:
+            from workbench.query import pages
+
+            reader = self.reader(result)
+            columns = _columns(named, len(reader.schema))
+            if len(columns) * count > MOST_CELLS:
+                raise web.HTTPError(400, f"A page has {MOST_CELLS:,} cells at most: ask for fewer rows or columns")
+            rows = self.rows(result, reader, view)
+            end = min(start + count, len(rows))
+            at = min(start, end)
+            part = range(at, end) if isinstance(rows, range) else rows.slice(at, end - at)
+            return pages.page(reader, part, columns)
+
+        self.finish(await self.blocking(read), set_content_type=ARROW)
+
+
+class CellHandler(_Results):
+    @web.authenticated
+    @authorized
+    async def get(self, result: str) -> None:
+        row, column = self.number("row", 0, 1 << 32), self.number("column", 0, 1 << 20)
+        view = self.text("view", 40)
+
+        def read() -> Cell:
+            from workbench.query import pages
+
+            reader = self.reader(result)
+            rows = self.rows(result, reader, view)
+            if row >= len(rows):
+                raise web.HTTPError(400, f"There are {len(rows):,} rows")
+            found = rows[row]
+            return pages.cell(reader, found if isinstance(found, int) else found.as_py(), column)
+
+        cell = await self.blocking(read)
+        if cell.kind == "null":
+            self.set_status(204)
+            self.finish()
+            return
+        self.set_header("Content-Disposition", "attachment")  # to be shown by the grid, and by nothing else
+        kind = _TYPES.get(cell.kind, "application/json" if cell.kind == "json" else "text/plain; charset=utf-8")
+        self.finish(cell.data, set_content_type=kind)
+
+
+class ExportHandler(_Results):
+    @web.authenticated
+    @authorized
+    async def get(self, result: str) -> None:
+        kind, view = self.text("format", 10) or "csv", self.text("view", 40)
+        name = self.text("name", 200) or f"result-{result[:6]}"
+        if kind not in _DOWNLOADS:
+            raise web.HTTPError(400, f"`format` is one of {', '.join(_DOWNLOADS)}")
+
+        def begin() -> tuple[bytes, Generator[bytes, None, None], str]:
+            from workbench.query import exporting
+
+            reader = self.reader(result)
+            encoded = exporting.encoded(reader, self.rows(result, reader, view), f".{kind}")
+            # What cannot be written is said before anything is sent.
+            return next(encoded), encoded, exporting.disposition(name, f".{kind}")
+
+        first, encoded, named = await self.blocking(begin)
+        piece: bytes | None = first
+        self.set_header("Content-Type", _DOWNLOADS[kind])
+        self.set_header("Content-Disposition", named)
+        try:
+            while piece is not None:
+                self.write(piece)
+                await self.flush()
+                piece = await self.blocking(lambda: next(encoded, None))
+        except StreamClosedError:
+            return  # whoever asked has left
+        finally:
+            encoded.close()
+        self.finish(set_content_type=_DOWNLOADS[kind])
+
+
+HANDLERS = [
+    ("results/{result}", ResultHandler),
+    ("results/{result}/views", ViewsHandler),
+    ("results/{result}/page", PageHandler),
+    ("results/{result}/cell", CellHandler),
+    ("results/{result}/export", ExportHandler),
+]
+
+
+def _columns(named: str | None, there: int) -> list[int]:
+    """The numbers in `0,2,5`; all columns where none are named, but not more than a page has."""
+    if not named:
+        return list(range(min(there, MOST_COLUMNS)))
+    texts = named.split(",")
+    if not all(text.isascii() and text.isdecimal() and len(text) < 7 for text in texts):
+        raise web.HTTPError(400, "`columns` is a list of numbers such as 0,1,2")
+    columns = [int(text) for text in texts]
+    if len(columns) > MOST_COLUMNS or max(columns) >= there or len(set(columns)) < len(columns):
+        raise web.HTTPError(400, f"`columns` has up to {MOST_COLUMNS} numbers from 0 to {there - 1}, each once")
+    return columns
