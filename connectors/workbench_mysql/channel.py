@@ -60,6 +60,8 @@ class Connection(pymysql.connections.Connection):  # type: ignore[misc]
     nothing but that. What pymysql raises otherwise (its `err.*`) is for the caller to map.
     """
 
+    farewell = b""
+    """Commands without a reply, sent together with the next one: a packet of their own would cost as much as it."""
     _deadline: float | None = None
     _allowed = 0
 
@@ -163,7 +165,8 @@ class Channel:
         if self.end != self.start:
             raise self.broken("it sent more than the reply")
         payload = bytes((command,)) + body
-        frames = bytearray()
+        frames = bytearray(self.connection.farewell)
+        self.connection.farewell = b""
         self.sequence = 0
         for at in range(0, len(payload) + 1, FULL):
             part = payload[at : at + FULL]

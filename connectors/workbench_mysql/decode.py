@@ -42,7 +42,8 @@ class Rows(abc.ABC):
         sent = types.schema(definitions, policy)
         use = schema is not None and definitions
         self.schema = _agreed(channel, sent, schema, definitions) if use else sent
-        self._target = self.schema if self.schema.types == sent.types else sent
+        same = self.schema is sent or self.schema.equals(sent) or self.schema.types == sent.types
+        self._target = self.schema if same else sent
         self.finished = False
         """The reply was read to its end, or to the server's error: the connection can be used again."""
         self.warnings = self.affected = 0
@@ -135,6 +136,8 @@ def _agreed(
 
     Some of what a server says at PREPARE is wider than what it sends then (MySQL's SHOW INDEX: bigint, then int).
     """
+    if planned.equals(sent):
+        return planned
     if planned.names != sent.names:
         why = f"its columns were {', '.join(planned.names)}, and are {', '.join(sent.names)}"
     else:

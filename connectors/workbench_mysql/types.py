@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Literal
 from workbench.kit.columns import Slot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     import pyarrow as pa
 
@@ -143,16 +143,25 @@ def mapped(definition: Definition, policy: Policy = "null") -> Mapped:
 
 
 def schema(
-    definitions: Iterable[Definition], policy: Policy = "null", source_types: Mapping[str, str] | None = None
+    definitions: tuple[Definition, ...], policy: Policy = "null", source_types: Mapping[str, str] | None = None
 ) -> pa.Schema:
     """The Arrow schema of a result. `source_types` by column name (information_schema's `column_type`) are put into
     the metadata in place of what the definition says."""
+    return _made(definitions, policy, source_types) if source_types else _schema(definitions, policy)
+
+
+@functools.lru_cache(maxsize=1024)
+def _schema(definitions: tuple[Definition, ...], policy: Policy) -> pa.Schema:
+    return _made(definitions, policy, {})
+
+
+def _made(definitions: tuple[Definition, ...], policy: Policy, source_types: Mapping[str, str]) -> pa.Schema:
     import pyarrow as pa
 
     fields = []
     for definition in definitions:
         column = mapped(definition, policy)
-        told = (source_types or {}).get(definition.name, column.source_type)
+        told = source_types.get(definition.name, column.source_type)
         metadata = {b"source_type": told.encode()}
         if definition.flags & _PRIMARY:
             metadata[b"key"] = b"primary"

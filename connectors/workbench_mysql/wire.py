@@ -8,7 +8,7 @@ rows = statement.execute(control, schema=None, policy="null")  # sends it, reads
 for batch in rows: …                                           # pyarrow.RecordBatch of 64 k rows or about 8 MiB
 rows.received, rows.lost, rows.finished, rows.warnings, rows.affected
 rows.abandon()                                                 # from any thread: a waiting `next` raises Cancelled
-statement.close()                                              # of no cost; only after `rows.finished`
+statement.close()                                              # sends nothing by itself; only after `rows.finished`
 table = wire.query(connection, sql)                            # all at once, for small answers
 ```
 
@@ -94,11 +94,10 @@ class Statement:
         return _reply(channel, kind, schema, policy, self._errors)
 
     def close(self) -> None:
-        """Lets the server forget it. There is no reply; on a closed connection nothing happens."""
+        """Lets the server forget it, with the next command. There is no reply; on a closed connection nothing
+        happens."""
         if self._number is not None and self.connection.open:
-            channel = Channel(self.connection)
-            channel.send(_CLOSE, struct.pack("<I", self._number))
-            channel.release()
+            self.connection.farewell += struct.pack("<IBI", 5, _CLOSE, self._number)
         self._number = None
 
 
