@@ -62,6 +62,8 @@ class Connection(pymysql.connections.Connection):  # type: ignore[misc]
 
     farewell = b""
     """Commands without a reply, sent together with the next one: a packet of their own would cost as much as it."""
+    spare: bytearray | None = None
+    """Memory that the last command received into, for the next one."""
     _deadline: float | None = None
     _allowed = 0
 
@@ -151,7 +153,8 @@ class Channel:
         self._control = control
         self._abandoned = False
         self._timeout = sock.gettimeout()
-        self._memory = bytearray(_SMALLEST)
+        self._memory = connection.spare or bytearray(_SMALLEST)
+        connection.spare = None
         self.view = memoryview(self._memory)
         self.start = self.end = 0
         self._bulk = False
@@ -264,6 +267,8 @@ class Channel:
         if self.end != self.start:
             raise self.broken("it sent more than the reply")
         self._wake_at(1)
+        if len(self._memory) == _SMALLEST:
+            self.connection.spare = self._memory
         with contextlib.suppress(OSError):  # closed meanwhile
             self._sock.settimeout(self._timeout)
 

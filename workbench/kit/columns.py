@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ColumnBuffers", "Slot"]
 
+_FIRST = 64
+"""Rows that there is room for at first: most results are small, and what is not has grown after ten of these."""
+_ALIGNED = 64
 _LARGEST = 2**31 - 1
 """32-bit offsets reach no further."""
 
@@ -43,26 +46,34 @@ class Slot:
 
 
 class _Buffer:
-    """Memory that can grow and be handed to Arrow."""
+    """Memory that can grow and be handed to Arrow: its own, or at first a part of a `slab` that columns share."""
 
-    __slots__ = ("buffer", "size")
+    __slots__ = ("_slab", "_start", "address", "buffer", "size")
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, slab: pa.Buffer | None = None, start: int = 0) -> None:
         import pyarrow as pa
 
-        self.buffer = pa.allocate_buffer(size, resizable=True)
+        self._slab, self._start = slab, start
+        self.buffer = pa.allocate_buffer(size, resizable=True) if slab is None else slab
         self.size = size
-
-    @property
-    def address(self) -> int:
-        return int(self.buffer.address)
+        self.address = int(self.buffer.address) + start
 
     def resize(self, size: int) -> None:
-        self.buffer.resize(size, shrink_to_fit=False)
+        if self._slab is None:
+            self.buffer.resize(size, shrink_to_fit=False)
+            self.address = int(self.buffer.address)
+        else:
+            import pyarrow as pa
+
+            own = pa.allocate_buffer(size, resizable=True)
+            ctypes.memmove(own.address, self.address, min(self.size, size))
+            self.buffer, self._slab, self._start, self.address = own, None, 0, int(own.address)
         self.size = size
 
     def take(self, size: int) -> pa.Buffer:
         """The first `size` bytes, for good. Memory that would be mostly unused is given back."""
+        if self._slab is not None:
+            return self._slab.slice(self._start, size)
         self.buffer.resize(size, shrink_to_fit=size < self.size // 2)
         return self.buffer
 
@@ -70,7 +81,7 @@ class _Buffer:
 class ColumnBuffers:
     """The buffers of one batch at a time. `columns` is what the native core gets; `rows` is how many are filled."""
 
-    def __init__(self, schema: pa.Schema, slots: Sequence[Slot], first_slots: int = 1024) -> None:
+    def __init__(self, schema: pa.Schema, slots: Sequence[Slot], first_slots: int = _FIRST) -> None:
         self.schema = schema
         self.rows = 0
         self.columns = (Column * len(slots))()
@@ -178,11 +189,24 @@ class ColumnBuffers:
         return (self.slots + 7) // 8, self.slots * slot.width, 0
 
     def _allocate(self) -> None:
+        sizes = [self._sizes(slot, room) for slot, room in zip(self._slots, self._room, strict=True)]
+        slab, at = self._slab(sizes), 0
         self._parts = []
-        for slot, room in zip(self._slots, self._room, strict=True):
-            sizes = self._sizes(slot, room)
-            self._parts.append(tuple(_Buffer(size) if size else None for size in sizes))
+        for wanted in sizes:
+            parts: list[_Buffer | None] = []
+            for size in wanted:
+                parts.append(_Buffer(size, slab, at) if size else None)
+                at += -(-size // _ALIGNED) * _ALIGNED
+            self._parts.append(tuple(parts))
         self._point()
+
+    def _slab(self, sizes: Sequence[tuple[int, int, int]]) -> pa.Buffer | None:
+        """One piece of memory for all columns, while they are small: made at once, and of one age."""
+        if self.slots > _FIRST:
+            return None
+        import pyarrow as pa
+
+        return pa.allocate_buffer(sum(-(-size // _ALIGNED) * _ALIGNED for whole in sizes for size in whole))
 
     def _point(self) -> None:
         for column, slot, room, (validity, fixed, data) in zip(
