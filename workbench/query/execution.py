@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from workbench.contract.errors import Cancelled, LimitExceeded
+from workbench.execution import threads
 from workbench.query.telling import Telling
 from workbench.runs import Register, Run
 from workbench.runs.register import PROGRESS_SECONDS
@@ -139,12 +140,11 @@ class Execution:
         self._done = threading.Event()
         self._over = threading.Event()
         self._reason: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, name="workbench-query", daemon=True)
 
     def start(self) -> None:
         _live.add(self)
         self.begun = time.monotonic()
-        self._thread.start()
+        threads.run(self._work)
         if self._seconds is not None:
             threading.Thread(target=self._guard, args=(self._seconds,), name="workbench-guard", daemon=True).start()
 
