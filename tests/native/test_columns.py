@@ -62,6 +62,21 @@ def test_growing_keeps_what_is_there() -> None:
     assert list(zip(*batch.to_pydict().values(), strict=True)) == [(n, t, None) for n, t in values]
 
 
+def test_batches_of_any_size_follow_each_other() -> None:
+    """Small ones share one piece of memory, and whether the next one does is decided anew each time."""
+    buffers = ColumnBuffers(SCHEMA, SLOTS)
+    held: list[tuple[pa.RecordBatch, list[tuple[int, str]]]] = []
+    for count in (1, 64, 65, 3, 1_000, 64, 63, 5_000, 2):
+        values = [(count + n, f"{n:x}" * (n % 5)) for n in range(count)]
+        for value in values:
+            while state := fill(buffers, [value]):
+                assert buffers.more_slots() if state == 4 else buffers.more_room(1, at_least=100)
+        held.append((buffers.take(), values))
+    for batch, values in held:
+        batch.validate(full=True)
+        assert list(zip(batch["n"].to_pylist(), batch["t"].to_pylist(), strict=True)) == values
+
+
 def test_a_batch_has_no_more_rows_than_agreed_and_a_wide_one_fewer() -> None:
     narrow = ColumnBuffers(SCHEMA, SLOTS)
     while narrow.more_slots():

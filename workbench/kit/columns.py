@@ -53,10 +53,10 @@ class _Buffer:
     def __init__(self, size: int, slab: pa.Buffer | None = None, start: int = 0) -> None:
         import pyarrow as pa
 
-        self._slab, self._start = slab, start
+        self._slab, self._start = slab, start if slab is not None else 0
         self.buffer = pa.allocate_buffer(size, resizable=True) if slab is None else slab
         self.size = size
-        self.address = int(self.buffer.address) + start
+        self.address = int(self.buffer.address) + self._start
 
     def resize(self, size: int) -> None:
         if self._slab is None:
