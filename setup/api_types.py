@@ -111,7 +111,7 @@ def _operation(key: str, operation: Mapping[str, Any]) -> Iterator[str]:
 def _content(described: Mapping[str, Any]) -> str:
     content = described.get("content", {})
     if "application/json" in content:
-        return typed(content["application/json"]["schema"], "    ")
+        return typed(content["application/json"].get("schema", {}), "    ")
     return "ArrayBuffer" if content else "undefined"
 
 

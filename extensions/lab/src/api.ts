@@ -120,6 +120,37 @@ export type Stopped = {
   failures: Array<string>;
 };
 
+export type ResultHead = {
+  id: string;
+  rows: number;
+  state: "running" | "done" | "failed" | "stopped" | "capped";
+  cap: string | null;
+  error: string | null;
+  columns: Array<{
+    name: string;
+    type: string;
+  }>;
+};
+
+export type ViewBody = {
+  sort?: Array<{
+    column: string;
+    descending?: boolean;
+  }>;
+  filters?: Array<{
+    column: string;
+    op: "eq" | "ne" | "lt" | "le" | "gt" | "ge" | "between" | "in" | "contains" | "starts_with" | "ends_with" | "is_null" | "not_null";
+    value?: string | number | boolean | Array<string | number | boolean>;
+  }>;
+  search?: string;
+};
+
+export type View = {
+  view: string;
+  rows: number;
+  seen: number;
+};
+
 /** By verb and address: what goes into the address's query, what is sent, what is answered. */
 export interface Interface {
   /** What there is to connect to */
@@ -235,6 +266,36 @@ export interface Interface {
     answer: {
       history: Array<Past>;
     };
+  };
+  /** How a result stands */
+  "GET /results/{result}": {
+    query: Record<string, never>;
+    body: undefined;
+    answer: ResultHead;
+  };
+  /** Finds the rows that fit conditions, in an order */
+  "POST /results/{result}/views": {
+    query: Record<string, never>;
+    body: ViewBody;
+    answer: View;
+  };
+  /** Rows for the screen */
+  "GET /results/{result}/page": {
+    query: { view?: string; start?: number; count?: number; columns?: string };
+    body: undefined;
+    answer: ArrayBuffer;
+  };
+  /** One whole value of 16 MiB at most */
+  "GET /results/{result}/cell": {
+    query: { view?: string; row?: number; column?: number };
+    body: undefined;
+    answer: unknown | undefined;
+  };
+  /** All rows as a file */
+  "GET /results/{result}/export": {
+    query: { view?: string; format?: string; name?: string };
+    body: undefined;
+    answer: ArrayBuffer;
   };
   /** A WebSocket of topics: see the documentation */
   "GET /live": {
