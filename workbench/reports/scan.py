@@ -54,6 +54,13 @@ class Source:
         """A role's column as SQL."""
         return self._sql[role]
 
+    def kind(self, role: str) -> pa.DataType:
+        """The type of a role's column; a computed one is asked for."""
+        text = self._sql[role]
+        if isinstance(self.events.columns[role], str) and _is_name(text):
+            return self.schema.field(_unquoted(text)).type
+        return self.run(f"select {text} as t from {self.table} limit 0").schema.field(0).type
+
     def scan(self, roles: Iterable[str], span: tuple[int, int] | None, where: Mapping[str, Any]) -> Scan:
         """The columns of the roles that are mapped, of events from the one until before the other time (ms), or of all.
         The source may hand on a few more, where its times have no zone."""

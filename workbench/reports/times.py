@@ -36,7 +36,7 @@ class Clock:
 def clock_of(source: Source) -> Clock:
     """Raises InvalidParameter for a column that holds no times, or times of several units."""
     sql, zone = source.sql("time"), source.events.zone
-    kind = source.run(f"select {sql} as t from {source.table} limit 0").schema.field(0).type
+    kind = source.kind("time")
     if pa.types.is_timestamp(kind):
         if kind.tz is not None:
             return Clock(sql, None, lambda low, high: _between(sql, "timestamptz", low, high, "+00"))
