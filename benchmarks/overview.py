@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.clicks import clicks
 from benchmarks.harness import Cost, Side, arguments, environment, figure, median, paired, rounds, table
 
-QUICK, WHOLE = 5_000_000, 20_000_000
+QUICK, WHOLE = 10_000_000, 20_000_000
 
 
 def main() -> None:

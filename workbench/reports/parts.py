@@ -48,7 +48,7 @@ class Runs:
 @dataclass
 class Part:
     """Of events between `low` and `high`, of one offset of the zone, all within the period or all outside. Users are
-    numbers themselves where `users` is None, else codes into it. `pairs` are the distinct `user * len(ids) + bucket`;
+    numbers themselves where `users` is None, else codes into it. `pairs` are the distinct `user * width + bucket`;
     `pages` are names, page views of each, and the distinct `user * len(names) + page`."""
 
     low: int
@@ -60,6 +60,7 @@ class Part:
     events: Ints = field(default_factory=_empty)
     views: Ints = field(default_factory=_empty)
     pairs: Ints = field(default_factory=_empty)
+    width: int = 1
     pages: tuple[pa.Array, Ints, Ints] | None = None
     userless: int = 0
 
@@ -179,10 +180,11 @@ def _runs(
 
 def _visitors(made: Part, key: Ints, stride: int, step: int, place: Ints | None) -> None:
     """The distinct pairs of user and bucket, from the sorted keys."""
-    pairs = changes(key // step)
-    user = pairs // stride
-    bucket = pairs - user * stride
-    made.pairs = changes(user * len(made.ids) + (bucket if place is None else place[bucket]))
+    made.pairs, made.width = changes(key // step), stride
+    if place is not None:
+        user = made.pairs // stride
+        bucket = place[made.pairs - user * stride]
+        made.pairs, made.width = changes(user * len(made.ids) + bucket), len(made.ids)
 
 
 def _pages(page: Codes, flags: Ints | None, told: NDArray[np.bool_] | None, users: Ints) -> tuple[pa.Array, Ints, Ints]:

@@ -77,7 +77,7 @@ def _users(parts: Sequence[Part]) -> list[Ints | None]:
 
 def _coded(part: Part) -> tuple[pa.Array, Ints, Ints, tuple[pa.Array, Ints, Ints] | None]:
     users, runs = np.unique(part.runs.user, return_inverse=True)
-    width = max(1, len(part.ids))
+    width = part.width
     pairs = np.searchsorted(users, part.pairs // width) * width + part.pairs % width
     pages = part.pages
     if pages is not None:
@@ -99,8 +99,8 @@ def _buckets(made: Traffic, parts: Placed) -> None:
     )
     common: list[Ints] = []
     for part, where in parts:
-        width = len(part.ids)
-        if not width:
+        width, count = part.width, len(part.ids)
+        if not count:
             continue
         there = np.flatnonzero(part.events > 0)
         at = np.searchsorted(made.bucket_id, part.ids[there])
@@ -108,7 +108,7 @@ def _buckets(made: Traffic, parts: Placed) -> None:
         made.bucket_views[at] += part.views[there]
         bucket = part.pairs % width
         alone = ~np.isin(part.ids, shared)
-        visitors = np.bincount(bucket, minlength=width)
+        visitors = np.bincount(bucket, minlength=count)[:count]
         made.bucket_visitors[at] += np.where(alone, visitors, 0)[there]
         rest = np.flatnonzero(~alone[bucket])
         if len(rest):
