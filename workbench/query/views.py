@@ -38,7 +38,7 @@ from workbench.query.views_child import FRAME, LARGEST
 
 __all__ = ["SECONDS", "View", "Views"]
 
-SECONDS = 30.0
+SECONDS = 60.0
 """The longest that a view may take to be found."""
 MEMORY = 3 << 30
 """Bytes of address space that the child may have beside what it maps of a result."""

@@ -223,13 +223,15 @@ class Statement:
         return f"{name} {_COMPARISONS[op]} {places[0]}"
 
     def _search(self, schema: Any, search: str) -> str:
+        texts: list[str] = []
+        others: list[str] = []
         place = f"lower({self._parameter(search, 'varchar')})"
-        terms = []
         for column, one in enumerate(schema):
-            if shown := _as_text(one.type, f"c{column}"):
+            shown, letters = _as_text(one.type, f"c{column}")
+            if shown and (not letters or set(search.lower()) <= letters):
                 self.values_of.add(column)
-                terms.append(f"contains({shown}, {place})")
-        return _any(terms) if terms else "false"
+                (others if letters else texts).append(f"contains({shown}, {place})")
+        return _any(texts + others) if texts or others else "false"
 
     def _value(self, column: int) -> str:
         self.values_of.add(int(column))
@@ -255,16 +257,21 @@ def _any(terms: list[str]) -> str:
     return f"({_any(terms[:half])} or {_any(terms[half:])})"
 
 
-def _as_text(kind: Any, name: str) -> str:
-    """What is searched of a column, in lower case; empty where it has no text of its own."""
+def _as_text(kind: Any, name: str) -> tuple[str, frozenset[str]]:
+    """What is searched of a column, in lower case, and the letters that it is made of, where these are few: making
+    text of numbers costs most. Empty where it has no text of its own."""
     import pyarrow.types as pt
 
     if pt.is_string(kind) or pt.is_large_string(kind):
-        return f"lower({name})"
-    numeric = pt.is_integer(kind) or pt.is_float32(kind) or pt.is_float64(kind) or pt.is_decimal128(kind)
-    if numeric or pt.is_date32(kind) or (pt.is_timestamp(kind) and kind.tz is None):
-        return f"lower(cast({name} as varchar))"
-    return ""
+        return f"lower({name})", frozenset()
+    shown = f"lower(cast({name} as varchar))"
+    if pt.is_integer(kind) or pt.is_decimal128(kind):
+        return shown, frozenset("0123456789-.")
+    if pt.is_float32(kind) or pt.is_float64(kind):
+        return shown, frozenset("0123456789-+.einfa")
+    if pt.is_date32(kind) or (pt.is_timestamp(kind) and kind.tz is None):
+        return shown, frozenset("0123456789-+.: infty(bc)")
+    return "", frozenset()
 
 
 if __name__ == "__main__":
