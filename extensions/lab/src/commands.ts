@@ -1,5 +1,4 @@
-import { ICommandPalette } from '@jupyterlab/apputils';
-import { ILauncher } from '@jupyterlab/launcher';
+import type { ICommandPalette } from '@jupyterlab/apputils';
 import { CommandRegistry } from '@lumino/commands';
 
 import { workbenchIcon } from './icon';
@@ -21,8 +20,7 @@ export namespace CommandIDs {
 export function addCommands(
   workbench: Workbench,
   panel: WorkbenchPanel,
-  palette: ICommandPalette | null,
-  launcher: ILauncher | null
+  palette: ICommandPalette | null
 ): void {
   const { commands, shell } = workbench.app;
   const add = (id: string, options: CommandRegistry.ICommandOptions): void => {
@@ -75,5 +73,4 @@ export function addCommands(
       await workbench.stopAll();
     }
   });
-  launcher?.add({ command: CommandIDs.newNotebook, category: 'Notebook', rank: 1, args: { isLauncher: true } });
 }

@@ -1,6 +1,5 @@
-import { JupyterFrontEnd } from '@jupyterlab/application';
-import { CodeCell } from '@jupyterlab/cells';
-import { INotebookTracker, Notebook, NotebookPanel } from '@jupyterlab/notebook';
+import type { JupyterFrontEnd } from '@jupyterlab/application';
+import type { INotebookTracker, Notebook, NotebookPanel } from '@jupyterlab/notebook';
 
 import { isSql } from './cells/magic';
 
@@ -14,7 +13,7 @@ export class Inserter {
   /** Into the SQL cell that is in use, else as a cell of its own. */
   async nameOrCell(name: string, cell: string): Promise<void> {
     const active = this.notebooks?.currentWidget?.content.activeCell;
-    if (active instanceof CodeCell && isSql(active.model.sharedModel.getSource())) {
+    if (active?.model.type === 'code' && isSql(active.model.sharedModel.getSource())) {
       this.name(name);
     } else {
       await this.cell(cell);

@@ -1,4 +1,4 @@
-import { RESERVED } from './dialect';
+import { RESERVED } from './words';
 
 /** A table as the catalog lists it. */
 export interface TablePath {

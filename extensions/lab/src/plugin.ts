@@ -1,12 +1,10 @@
 import { ILayoutRestorer, JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
-import { ILauncher } from '@jupyterlab/launcher';
 import { INotebookTracker } from '@jupyterlab/notebook';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { IStateDB } from '@jupyterlab/statedb';
-import { IStatusBar } from '@jupyterlab/statusbar';
 
-import { addCommands } from './commands';
+import { addCommands, CommandIDs } from './commands';
 import { WorkbenchPanel } from './panel/panel';
 import { followSettings } from './settings';
 import { addStatus } from './status';
@@ -22,15 +20,13 @@ export const workbenchPlugin: JupyterFrontEndPlugin<Workbench> = {
   description: 'Connections, catalog and running queries in a side panel',
   autoStart: true,
   provides: IWorkbench,
-  optional: [INotebookTracker, ILayoutRestorer, ICommandPalette, ILauncher, IStateDB, IStatusBar, ISettingRegistry],
+  optional: [INotebookTracker, ILayoutRestorer, ICommandPalette, IStateDB, ISettingRegistry],
   activate: (
     app: JupyterFrontEnd,
     notebooks: INotebookTracker | null,
     restorer: ILayoutRestorer | null,
     palette: ICommandPalette | null,
-    launcher: ILauncher | null,
     kept: IStateDB | null,
-    status: IStatusBar | null,
     settings: ISettingRegistry | null
   ): Workbench => {
     const workbench = new Workbench(app, notebooks);
@@ -43,13 +39,30 @@ export const workbenchPlugin: JupyterFrontEndPlugin<Workbench> = {
     }, kept);
     app.shell.add(panel, 'left', { rank: 150, type: 'Workbench' });
     restorer?.add(panel, panel.id);
-    addCommands(workbench, panel, palette, launcher);
-    if (status) {
-      addStatus(workbench, status);
-    }
+    addCommands(workbench, panel, palette);
+    void addToLab(workbench);
     void followSettings(settings);
     // What runs is first asked for when Lab is there, so that its start does not wait for it.
     void app.restored.then(() => workbench.runs.begin());
     return workbench;
   }
 };
+
+/**
+ * What only Lab has. These two modules are asked for here and not above, because a page that does not have them would
+ * refuse the whole bundle for an import of theirs.
+ */
+async function addToLab(workbench: Workbench): Promise<void> {
+  const { app } = workbench;
+  const [launching, status] = await Promise.allSettled([import('@jupyterlab/launcher'), import('@jupyterlab/statusbar')]);
+  if (launching.status === 'fulfilled') {
+    const launcher = await app.resolveOptionalService(launching.value.ILauncher);
+    launcher?.add({ command: CommandIDs.newNotebook, category: 'Notebook', rank: 1, args: { isLauncher: true } });
+  }
+  if (status.status === 'fulfilled') {
+    const bar = await app.resolveOptionalService(status.value.IStatusBar);
+    if (bar) {
+      addStatus(workbench, bar);
+    }
+  }
+}

@@ -1,4 +1,4 @@
-import { IStatusBar } from '@jupyterlab/statusbar';
+import type { IStatusBar } from '@jupyterlab/statusbar';
 import { Signal } from '@lumino/signaling';
 import { Widget } from '@lumino/widgets';
 

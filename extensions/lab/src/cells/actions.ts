@@ -1,6 +1,6 @@
 import { Notification } from '@jupyterlab/apputils';
-import { CodeCell, ICodeCellModel } from '@jupyterlab/cells';
-import { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
+import type { CodeCell, ICodeCellModel } from '@jupyterlab/cells';
+import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import { OutputArea } from '@jupyterlab/outputarea';
 import { KernelMessage } from '@jupyterlab/services';
 import { Signal } from '@lumino/signaling';
@@ -53,8 +53,8 @@ export function cellOf(notebooks: INotebookTracker | null, model: ICodeCellModel
   let found: { panel: NotebookPanel; cell: CodeCell } | null = null;
   notebooks?.forEach(panel => {
     const cell = found ? undefined : panel.content.widgets.find(one => one.model === model);
-    if (cell instanceof CodeCell) {
-      found = { panel, cell };
+    if (cell) {
+      found = { panel, cell: cell as CodeCell };
     }
   });
   return found;

@@ -1,6 +1,6 @@
 import { Extension, StateField } from '@codemirror/state';
 import { EditorView, Panel, showPanel, ViewUpdate } from '@codemirror/view';
-import { ICodeCellModel } from '@jupyterlab/cells';
+import type { ICodeCellModel } from '@jupyterlab/cells';
 import { stopIcon } from '@jupyterlab/ui-components';
 
 import { h, iconButton, replace } from '../dom';
