@@ -1,6 +1,7 @@
-"""Makes the README's picture from a real browser: `python -m docs.picture` (needs Debian's Chromium, as the tests do).
+"""Makes the pictures of the README and of the guide from a real browser: `python -m docs.picture` (needs Debian's
+Chromium, as the tests do).
 
-One SQL cell over two stores of the demo shop, its result, and what each source was sent.
+One SQL cell over two stores of the demo shop, its result, and what each source was sent; and the panel beside it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from tests.services.process import install
 from workbench import demo
 from workbench.catalog import Catalog
 
-PICTURE = Path(__file__).parent / "_static" / "first-look.png"
+PICTURES = Path(__file__).parent / "_static"
 QUERY = """%%sql funnel <<
 with visits as (
     select source, count(distinct session_id) as sessions
@@ -49,12 +50,27 @@ def main() -> None:
             lab.run_all()
             lab.output(3).get_by_text("kept").first.wait_for()
             lab.page.evaluate("() => window.jupyterapp.commands.execute('application:toggle-left-area')")
-            PICTURE.parent.mkdir(exist_ok=True)
-            lab.page.screenshot(path=PICTURE)
+            PICTURES.mkdir(exist_ok=True)
+            lab.page.screenshot(path=PICTURES / "first-look.png")
+            panel(lab)
         finally:
             browser.close()
             server.close()
-    print(f"{PICTURE.name}: {PICTURE.stat().st_size // 1024} KiB")
+    for picture in sorted(PICTURES.glob("*.png")):
+        print(f"{picture.name}: {picture.stat().st_size // 1024} KiB")
+
+
+def panel(lab: LabPage) -> None:
+    """The side panel, with a table of the demo open."""
+    lab.page.set_viewport_size({"width": 1100, "height": 760})
+    lab.page.evaluate("() => window.jupyterapp.commands.execute('workbench:open')")
+    for row in ("shop", "orders"):
+        lab.page.locator(".wb-Row-name").get_by_text(row, exact=True).click()
+    lab.page.locator(".wb-Row-name").get_by_text("order_id", exact=True).wait_for()
+    lab.page.evaluate("() => window.jupyterapp.shell.currentWidget.content.scrollToItem(0)")
+    lab.page.locator(".wb-Tree").blur()
+    lab.page.mouse.move(700, 700)
+    lab.page.screenshot(path=PICTURES / "panel.png")
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ export class HistoryView extends Widget {
     const text = oneLine(one.statement);
     const figures = [
       WORDS[one.status] ?? one.status,
-      `${grouped(one.rows)} rows`,
+      `${grouped(one.rows)} rows read`,
       duration(one.seconds),
       one.connections.length ? `from ${one.connections.join(', ')}` : ''
     ];

@@ -75,7 +75,7 @@ class Line {
     }
     const parts = [
       stopping ? 'stopping…' : run.state === 'lost' ? 'its program is gone' : '',
-      `${grouped(run.rows)} rows`,
+      `${grouped(run.rows)} rows read`,
       run.fraction === null ? '' : `${Math.floor(run.fraction * 100)} %`,
       duration(run.seconds),
       run.connections.length ? `from ${run.connections.join(', ')}` : ''
