@@ -1,4 +1,4 @@
-"""What the Lab extension asks of a page before any of it runs: a page that has not all of it refuses the whole bundle."""
+"""What the Lab extension asks of a page before any of it runs: where part of it is missing, no part of it loads."""
 
 from __future__ import annotations
 
