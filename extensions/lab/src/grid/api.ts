@@ -41,9 +41,11 @@ export interface Conditions {
   search: string;
 }
 
+/** Rows that fit conditions, of the first `seen` that there were. */
 export interface View {
   view: string;
   rows: number;
+  seen: number;
 }
 
 /** One whole value as the server has it. */

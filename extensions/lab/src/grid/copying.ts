@@ -1,11 +1,12 @@
 import { SelectionModel } from '@lumino/datagrid';
 
 import { ResultApi } from './api';
-import { cellOf } from './format';
 import { ResultModel } from './model';
+import { decoded } from './page';
 
 const MOST_COPIED = 100_000;
-const AT_ONCE = 5_000;
+// What the server gives in a page.
+const PAGE = { rows: 1_000, columns: 500, cells: 50_000 };
 
 /** What was copied, as tab-separated text, and how much of what was selected it is. */
 interface Copied {
@@ -53,17 +54,21 @@ async function copied(api: ResultApi, view: string, model: ResultModel, picked: 
   const rows = Math.min(of, Math.max(1, Math.floor(MOST_COPIED / shown.length)));
   const single = of === 1 && shown.length === 1;
   const lines = single ? [] : [shown.map(column => field(model.columns[column].name)).join('\t')];
-  const { tableFromIPC } = await import('@uwdata/flechette');
   let cut = 0;
-  for (let start = top; start < top + rows; start += AT_ONCE) {
-    const count = Math.min(AT_ONCE, top + rows - start);
-    const page = await api.page(view, start, count, shown);
-    const table = tableFromIPC(page, { useBigInt: true, useDecimalInt: true });
-    for (let row = 0; row < Math.min(count, table.numRows); row++) {
-      const cells = shown.map((_, i) => cellOf(table.getChildAt(i), row));
-      cut += cells.filter(cell => cell.cut).length;
-      lines.push(cells.map(cell => field(cell.text)).join('\t'));
+  const step = Math.min(PAGE.rows, Math.floor(PAGE.cells / Math.min(shown.length, PAGE.columns)));
+  for (let start = top; start < top + rows; start += step) {
+    const count = Math.min(step, top + rows - start);
+    const fields = Array.from({ length: count }, (): string[] => []);
+    for (let first = 0; first < shown.length; first += PAGE.columns) {
+      const columns = shown.slice(first, first + PAGE.columns);
+      const page = await decoded(await api.page(view, start, count, columns));
+      for (let row = 0; row < Math.min(count, page.rows); row++) {
+        const cells = columns.map((_, i) => page.cell(row, i));
+        cut += cells.filter(cell => cell.cut).length;
+        fields[row].push(...cells.map(cell => field(cell.text)));
+      }
     }
+    lines.push(...fields.map(row => row.join('\t')));
   }
   return { text: lines.join('\n'), rows, of, columns: shown.length, cut };
 }

@@ -40,7 +40,10 @@ export function askFilter(info: ColumnInfo, at: { x: number; y: number }, before
       replace(inputs, input(joined ?? '', 'Value'));
     }
   };
-  choice.addEventListener('change', draw);
+  choice.addEventListener('change', () => {
+    draw();
+    choice.focus(); // the field that had the focus may be gone
+  });
 
   return new Promise(resolve => {
     const cameFrom = document.activeElement as HTMLElement | null;
@@ -85,6 +88,8 @@ export function askFilter(info: ColumnInfo, at: { x: number; y: number }, before
       event.stopPropagation();
       if (event.key === 'Escape') {
         close(null);
+      } else if (event.key === 'Enter' && event.target === choice) {
+        form.requestSubmit();
       }
     });
     draw();

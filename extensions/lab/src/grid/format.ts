@@ -200,8 +200,8 @@ const INVISIBLE = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\
 const LONGEST_DRAWN = 300;
 
 /** One line for the canvas: short enough to measure, and every character that would not be seen made visible. */
-export function drawn(text: string): string {
-  const short = text.length > LONGEST_DRAWN ? text.slice(0, LONGEST_DRAWN) + '…' : text;
+export function drawn(text: string, cut = false): string {
+  const short = text.length > LONGEST_DRAWN || cut ? text.slice(0, LONGEST_DRAWN) + '…' : text;
   return short.replace(INVISIBLE, one => {
     const code = one.charCodeAt(0);
     return one === '\n' ? '⏎' : code < 32 ? String.fromCharCode(0x2400 + code) : '·';

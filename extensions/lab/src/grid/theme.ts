@@ -67,7 +67,7 @@ export function renderers(palette: Palette, numeric: (column: number) => boolean
   };
   const cellText = ({ value }: CellRenderer.CellConfig) => {
     const cell = value as Cell | undefined;
-    return cell === undefined ? '…' : cell.kind === 'null' ? 'NULL' : drawn(cell.text);
+    return cell === undefined ? '…' : cell.kind === 'null' ? 'NULL' : drawn(cell.text, cell.cut && cell.kind !== 'binary');
   };
   const kindOf = ({ value }: CellRenderer.CellConfig) => (value as Cell | undefined)?.kind;
   const body = new TextRenderer({

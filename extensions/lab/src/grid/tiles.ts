@@ -1,6 +1,5 @@
-import type { Column } from '@uwdata/flechette';
-
-import { Cell, cellOf } from './format';
+import { Cell } from './format';
+import { decoded, Page } from './page';
 
 export const TILE_ROWS = 200;
 export const TILE_COLUMNS = 40;
@@ -19,8 +18,7 @@ export type Fetch = (start: number, count: number, columns: number[], signal: Ab
 
 interface Tile {
   bytes: number;
-  rows: number;
-  columns: Column<unknown>[];
+  page: Page;
 }
 
 /** The numbers of the columns that a tile holds, and how many rows. */
@@ -53,10 +51,10 @@ export class Tiles {
     const place = this.place(row, column);
     const tile = this.held.get(place.key);
     const at = row - place.start;
-    if (tile !== undefined && at < tile.rows) {
+    if (tile !== undefined && at < tile.page.rows) {
       this.held.delete(place.key);
       this.held.set(place.key, tile);
-      return cellOf(tile.columns[column - place.first], at);
+      return tile.page.cell(at, column - place.first);
     }
     this.want(place);
     return undefined;
@@ -66,9 +64,8 @@ export class Tiles {
   peek(row: number, column: number): Cell | undefined {
     const place = this.place(row, column);
     const tile = this.held.get(place.key);
-    return tile !== undefined && row - place.start < tile.rows
-      ? cellOf(tile.columns[column - place.first], row - place.start)
-      : undefined;
+    const at = row - place.start;
+    return tile !== undefined && at < tile.page.rows ? tile.page.cell(at, column - place.first) : undefined;
   }
 
   /** Forgets everything, and stops what is on its way. */
@@ -127,18 +124,14 @@ export class Tiles {
     const count = Math.min(this.columns - place.first, TILE_COLUMNS);
     const numbers = Array.from({ length: count }, (_, i) => place.first + i);
     try {
-      const [bytes, arrow] = await Promise.all([
-        this.fetch(place.start, TILE_ROWS, numbers, control.signal),
-        import('@uwdata/flechette')
-      ]);
+      const bytes = await this.fetch(place.start, TILE_ROWS, numbers, control.signal);
+      const page = await decoded(bytes);
       if (control.signal.aborted) {
         return;
       }
-      const table = arrow.tableFromIPC(bytes, { useBigInt: true, useDecimalInt: true });
-      const columns = numbers.map((_, i) => table.getChildAt(i) as Column<unknown>);
-      this.keep(place.key, { bytes: bytes.byteLength, rows: table.numRows, columns });
+      this.keep(place.key, { bytes: bytes.byteLength, page });
       this.running.delete(place.key);
-      this.arrived(place.start, table.numRows, place.first, count);
+      this.arrived(place.start, page.rows, place.first, count);
       this.ahead(place);
     } catch (error) {
       if (!control.signal.aborted) {

@@ -172,13 +172,13 @@ export class GridView extends Panel {
     this.grid.node.setAttribute('aria-busy', 'true');
     const slow = window.setTimeout(() => this.line.addClass('wb-mod-busy'), SLOW);
     try {
-      const partial = this.head.state === 'running' ? this.head.rows : null;
-      const view = none(conditions) ? { view: '', rows: this.head.rows } : await this.api.view(conditions, asking.signal);
+      const all = { view: '', rows: this.head.rows, seen: this.head.rows };
+      const view = none(conditions) ? all : await this.api.view(conditions, asking.signal);
       if (asking.signal.aborted || this.isDisposed) {
         return;
       }
       this.view = view.view;
-      this.partial = none(conditions) ? null : partial;
+      this.partial = !none(conditions) && this.head.state === 'running' ? view.seen : null;
       this.say('');
       this.grid.selectionModel?.clear();
       this.model.reset(this.tiles(view.view, view.rows), conditions);

@@ -1,0 +1,100 @@
+"""Values in the grid are text and nothing else: markup stays what it is, and the viewer shows the whole of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.grid import Grid
+from tests.browser.jupyter import LabPage
+
+ODD = """select 1 as "<img src=x onerror=window.__hit=1>", '<script>window.__hit=1</script>' as html,
+  '<button data-commandlinker-command="terminal:create-new">x</button>' as button, 'javascript:window.__hit=1' as url,
+  repeat('long ', 1000) as long, '{"a": [1, 12345678901234567890]}' as json, '\\xDE\\xAD'::blob as bytes,
+  'NULL' as word, null::varchar as nothing, '' as empty, [1, 2] as list, 'two' || chr(10) || 'lines' as lines,
+  timestamptz '2026-03-29 01:30:00+00' as at, 12345678901234567890::hugeint::decimal(38, 0) as large"""
+
+
+@pytest.fixture
+def odd(lab: LabPage) -> Grid:
+    lab.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    lab.open("odd.ipynb", "%load_ext workbench", f"%%sql\n{ODD}")
+    lab.run_all()
+    assert not lab.failures()
+    grid = Grid(lab.output(1)).wait()
+    grid.click()
+    grid.press("Home")
+    return grid
+
+
+def test_markup_in_names_and_values_is_text(odd: Grid, lab: LabPage) -> None:
+    assert odd.column == "<img src=x onerror=window.__hit=1>"
+    for column in ("html", "button", "url"):
+        odd.to_column(column)
+        cell = odd.cell
+        assert odd.viewed() == cell
+        odd.press("f")
+        lab.page.locator(".wb-Filter").get_by_label("Value").fill(cell)
+        odd.press("Enter")
+        odd.wait()
+        odd.expect_count("1 of 1 row")
+        assert odd.chips == [f"{column} contains '{cell}'"]
+        odd.remove(odd.chips[0])
+        odd.click()
+    odd.press("Home", "s")
+    odd.wait()
+    assert odd.chips == ["<img src=x onerror=window.__hit=1> ▲"]
+    assert odd.root.locator("img, script, a, [data-commandlinker-command]").count() == 0
+    assert lab.page.evaluate("window.__hit") is None
+
+
+def test_the_viewer_shows_whole_values(odd: Grid) -> None:
+    odd.to_column("long")
+    assert odd.viewed() == "long " * 1000
+    odd.to_column("json")
+    assert odd.viewed() == '{\n  "a": [\n    1,\n    12345678901234567890\n  ]\n}'
+    odd.to_column("bytes")
+    assert odd.viewed().startswith("00000000  de ad ")
+    odd.to_column("lines")
+    assert odd.viewed() == "two\nlines"
+
+
+def test_null_the_word_null_and_nothing_are_three_things(odd: Grid) -> None:
+    odd.to_column("word")
+    assert odd.copied() == [["NULL"]]
+    odd.to_column("nothing")
+    assert odd.cell == "NULL"
+    assert odd.root.locator("[role=gridcell]").inner_text() == "NULL"
+    odd.to_column("empty")
+    assert odd.cell == ""
+
+
+def test_exact_values_are_copied(odd: Grid) -> None:
+    odd.to_column("large")
+    assert odd.copied() == [["12345678901234567890"]]
+    odd.to_column("list")
+    assert odd.cell.replace(" ", "") == "[1,2]"
+
+
+@pytest.mark.parametrize("width", [1200, 760])
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_it_follows_the_theme_at_every_width(odd: Grid, lab: LabPage, dark: bool, width: int, tmp_path: Path) -> None:
+    lab.page.set_viewport_size({"width": width, "height": 800})
+    lab.theme(dark=dark)
+    ground = "() => getComputedStyle(document.body).getPropertyValue('--jp-layout-color1').trim()"
+    assert lab.page.evaluate(ground) not in ("", None)
+    lab.page.wait_for_function(PAINTED, arg=dark)
+    count = odd.root.locator(".wb-Bar-count")
+    assert count.evaluate("node => node.scrollWidth <= node.clientWidth")  # never cut
+    expect(odd.root.get_by_role("button", name="Export these rows as CSV")).to_be_in_viewport()
+    odd.root.screenshot(path=tmp_path / "grid.png")
+
+
+# The canvas' own pixels: dark on a dark page, bright on a bright one.
+PAINTED = """dark => {
+  const canvas = document.querySelector('.wb-Canvas canvas');
+  const [r, g, b, a] = canvas.getContext('2d').getImageData(6, 60, 1, 1).data;
+  return a === 255 && (r + g + b < 384) === dark;
+}"""
