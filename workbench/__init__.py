@@ -18,6 +18,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from workbench import reports as reports
     from workbench.contract import errors as errors
+    from workbench.dashboards.parameters import parameters as parameters
+    from workbench.dashboards.publishing import publish as publish
     from workbench.query.session import (
         connect as connect,
         connection as connection,
@@ -34,12 +36,17 @@ _SURFACE = {
         ("connect", "connection", "connections", "native", "running", "sql", "write"), "workbench.query.session"
     ),
     "errors": "workbench.contract.errors",
+    "parameters": "workbench.dashboards.parameters",
+    "publish": "workbench.dashboards.publishing",
     "reports": "workbench.reports",
     "view": "workbench.widgets",
 }
 _MODULES = ("errors", "reports")
 
-__all__ = ["connect", "connection", "connections", "errors", "native", "reports", "running", "sql", "view", "write"]
+__all__ = [
+    "connect", "connection", "connections", "errors", "native", "parameters", "publish", "reports", "running", "sql",
+    "view", "write",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -20,6 +20,8 @@ VERBS = {
     "connections": "list, look into, test or remove connections",
     "sql": "run SQL over connections and files",
     "running": "show what runs, in any process, and stop it",
+    "publish": "publish a notebook as a dashboard that others look at",
+    "dashboards": "list what is published, take it back, stop the viewer",
     "demo": "make the demo shop, or let its events go on",
     "lab": "open JupyterLab with the demo shop and the example notebooks",
     "doctor": "find out why something does not work",

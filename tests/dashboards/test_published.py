@@ -1,0 +1,81 @@
+"""What is published, and who may look: without a server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from workbench.contract.errors import InvalidParameter, PathUnreachable, UsageError
+from workbench.dashboards import Dashboards
+from workbench.dashboards.access import Access
+from workbench.dashboards.published import UnknownDashboard
+
+Write = Callable[..., Path]
+
+
+def test_a_copy_without_outputs_is_published_and_stays_while_the_notebook_changes(tmp_path: Path, write: Write) -> None:
+    path = write("02_traffic_overview.ipynb", "# The *traffic*", "print(1)")
+    dashboards = Dashboards(tmp_path / "documents")
+    made = dashboards.publish(path)
+    assert (made.name, made.title, made.folder) == ("traffic-overview", "The traffic", str(tmp_path))
+    path.unlink()
+    found = dashboards.get("traffic-overview")
+    assert found == made
+    assert "OUTPUT-MARK" not in json.dumps(found.notebook)
+    assert found.notebook["cells"][1]["source"] == "print(1)"
+    dashboards.remove("traffic-overview")
+    with pytest.raises(UnknownDashboard):
+        dashboards.get("traffic-overview")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[]", '{"nbformat": 3, "cells": []}', '{"nbformat": 4, "cells": [1]}', "\xff"]
+)
+def test_what_is_no_notebook_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.ipynb").write_text(text, encoding="latin-1")
+    with pytest.raises(UsageError, match=r"x\.ipynb is no Jupyter notebook"):
+        Dashboards(tmp_path / "documents").publish(tmp_path / "x.ipynb")
+    with pytest.raises(PathUnreachable, match=r"y\.ipynb"):
+        Dashboards(tmp_path / "documents").publish(tmp_path / "y.ipynb")
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", "A", "x" * 65, ".x"])
+def test_a_name_is_one_that_an_address_can_hold(tmp_path: Path, write: Write, name: str) -> None:
+    dashboards = Dashboards(tmp_path / "documents")
+    with pytest.raises(InvalidParameter):
+        dashboards.publish(write("x.ipynb", "1"), name)
+    with pytest.raises(UnknownDashboard):
+        dashboards.get(name)
+
+
+def test_the_parameters_are_read_without_running_the_notebook(tmp_path: Path, write: Write) -> None:
+    cell = "import workbench as wb\nasked = wb.parameters(top={'type': 'integer', 'default': 3})\nraise SystemExit"
+    made = Dashboards(tmp_path / "documents").publish(write("x.ipynb", "%%sql\nselect 1", cell))
+    assert made.parameters == {"top": {"type": "integer", "default": 3}}
+
+
+def test_a_token_is_made_once_and_a_password_takes_its_place(tmp_path: Path) -> None:
+    access = Access(tmp_path / "viewer")
+    token = access.token()
+    assert token is not None
+    assert token == Access(tmp_path / "viewer").token()
+    assert access.fits(token)
+    assert not access.fits("")
+    assert not access.fits(token + "x")
+    before = access.mark()
+    with pytest.raises(UsageError):
+        access.set_password("short")
+    access.set_password("correct horse")
+    assert access.fits("correct horse")
+    assert not access.fits(token)
+    assert access.token() is None
+    assert access.mark() != before, "who is logged in by the token is out"
+    kept = (tmp_path / "viewer" / "access.json").read_text()
+    assert "correct horse" not in kept
+    assert token not in kept
+    access.renew()
+    assert not access.fits("correct horse")
+    assert access.fits(str(access.token()))

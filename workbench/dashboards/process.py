@@ -1,0 +1,130 @@
+"""The viewer's process: found, started, stopped. There is one for each home folder."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from workbench.contract.errors import UsageError, WorkbenchError
+from workbench.documents.private import private_folder, write_private
+from workbench.runs.process import Process
+
+__all__ = ["HOST", "PORT", "Viewer", "folder", "say", "start", "stop", "viewer"]
+
+HOST, PORT = "127.0.0.1", 8899
+COMMAND = "workbench-viewer"
+_PATIENCE = 40.0
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """A viewer that runs. `kernels` is how many notebooks it runs now, one for each page that is open."""
+
+    process: Process
+    host: str
+    port: int
+    kernels: int = 0
+
+    def address(self, name: str = "", token: str | None = None) -> str:
+        """What to send to colleagues. The token stands behind `#`, so no browser sends it to a server's log: the page
+        for the log-in takes it from there."""
+        host = socket.gethostname() if self.host in ("", "0.0.0.0", "::") else self.host
+        path = f"d/{name}" if name else ""
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/{path}" + (f"#{token}" if token else "")
+
+
+def folder(home: Path) -> Path:
+    """Where the viewer keeps what is its own: its secrets, its log, and where it is to be found."""
+    return private_folder(home / "viewer")
+
+
+def viewer(home: Path) -> Viewer | None:
+    """The viewer of this home folder, if it runs."""
+    try:
+        kept = json.loads((folder(home) / "viewer.json").read_text())
+        found = Viewer(**{**kept, "process": Process(**kept["process"])})
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return None  # not started, or just being written by another version
+    return found if found.process.alive() else None
+
+
+def say(home: Path, this: Viewer) -> None:
+    """Called by the viewer: where it is, and how many kernels it has."""
+    write_private(folder(home) / "viewer.json", json.dumps(asdict(this)).encode())
+
+
+def start(home: Path, host: str | None = None, port: int | None = None) -> Viewer:
+    """The viewer that runs, else a new one, up and listening. It goes on when we end. Raises UsageError when the one
+    that runs is at another address, and WorkbenchError when it does not come up."""
+    with _one_at_a_time(home):
+        running = viewer(home)
+        if running is not None:
+            if (host or running.host, port or running.port) != (running.host, running.port):
+                at = running.address()
+                raise UsageError(f"The viewer runs at {at} already: stop it first (workbench dashboards --stop).")
+            return running
+        return _started(home, host or HOST, PORT if port is None else port)
+
+
+def stop(home: Path) -> Viewer | None:
+    """Ends the viewer and its kernels; the one that was there. Returns when it is gone."""
+    running = viewer(home)
+    if running is None:
+        return None
+    if not running.process.here:
+        raise UsageError(f"The viewer runs on {running.process.host}: stop it there.")
+    os.kill(running.process.pid, signal.SIGTERM)
+    deadline = time.monotonic() + _PATIENCE
+    while running.process.alive():
+        if time.monotonic() > deadline:
+            os.kill(running.process.pid, signal.SIGKILL)
+        time.sleep(0.05)
+    with contextlib.suppress(FileNotFoundError):
+        (folder(home) / "viewer.json").unlink()
+    return running
+
+
+def _started(home: Path, host: str, port: int) -> Viewer:
+    module = next(iter(importlib.metadata.entry_points(group="console_scripts", name=COMMAND))).module
+    log = folder(home) / "viewer.log"
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(descriptor, "ab") as file:
+        child = subprocess.Popen(
+            [sys.executable, "-m", module, f"--host={host}", f"--port={port}"],
+            cwd=folder(home), env={**os.environ, "WORKBENCH_HOME": str(home)}, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+        )  # fmt: skip
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        found = viewer(home)
+        if found is not None and found.process.pid == child.pid:
+            return found
+        if child.poll() is not None:
+            last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
+            raise WorkbenchError(f"The viewer has ended at its start: {last[0]} ({log} has more).")
+        time.sleep(0.05)
+    child.terminate()
+    raise WorkbenchError(f"The viewer did not come up within {_PATIENCE:g} s; {log} may say why.")
+
+
+@contextlib.contextmanager
+def _one_at_a_time(home: Path) -> Iterator[None]:
+    """Two that publish at once start one viewer."""
+    if os.name != "posix":
+        yield
+        return
+    import fcntl
+
+    with open(folder(home) / "starting.lock", "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
