@@ -18,6 +18,7 @@ def context(chromium: Browser, viewer: ViewerServer) -> Iterator[BrowserContext]
     """A page that asks for anything elsewhere, or throws, fails its test."""
     context = chromium.new_context(viewport={"width": 1200, "height": 800})
     context.set_default_timeout(90_000)
+    expect.set_options(timeout=90_000)
     wrong: list[str] = []
 
     def asked(url: str) -> None:
@@ -31,6 +32,7 @@ def context(chromium: Browser, viewer: ViewerServer) -> Iterator[BrowserContext]
     context.on("page", opened)
     yield context
     context.close()
+    expect.set_options(timeout=5_000)
     assert not wrong
 
 
