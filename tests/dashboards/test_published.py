@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +13,8 @@ from workbench.contract.errors import InvalidParameter, PathUnreachable, UsageEr
 from workbench.dashboards import Dashboards
 from workbench.dashboards.access import Access
 from workbench.dashboards.published import UnknownDashboard
+from workbench.notebook.showing import ProgressLine
+from workbench.query.execution import Progress
 
 Write = Callable[..., Path]
 
@@ -79,3 +82,15 @@ def test_a_token_is_made_once_and_a_password_takes_its_place(tmp_path: Path) -> 
     access.renew()
     assert not access.fits("correct horse")
     assert access.fits(str(access.token()))
+
+
+def test_a_dashboard_keeps_no_line_of_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    line = ProgressLine(SimpleNamespace(kernel=object(), execution_count=1), list)
+    monkeypatch.setattr(line, "_display", lambda text, progress: shown.append(text))
+    monkeypatch.setenv("WORKBENCH_DASHBOARD", "traffic")
+    line(Progress(2.0, 10, 0, None))
+    assert shown == []
+    monkeypatch.delenv("WORKBENCH_DASHBOARD")
+    line(Progress(2.5, 20, 0, None))
+    assert shown == ["20 rows · 2.5 s"]
