@@ -107,6 +107,7 @@ def test_kernels_are_as_many_as_viewers(
 
 def test_a_browser_that_is_killed_leaves_no_kernel(viewer: ViewerServer, eventually: Eventually) -> None:
     viewer.publish("busy", "# Busy", "print(1)")
+    eventually(lambda: viewer.kernels() == 0, within=60)  # whatever the tests before have left
     session = viewer.logged_in()
     viewer.kernel_of(session, "busy")  # and nobody ever connects to it
     assert viewer.kernels() == 1
