@@ -71,15 +71,15 @@ def test_the_first_notebook_on_a_real_mariadb(lab: LabPage, tmp_path: Path) -> N
 
 def test_the_same_question_of_a_real_mariadb(lab: LabPage) -> None:
     query = (
-        "%%sql\nselect o.source, count(*) as n, sum(o.total) as revenue from {}.orders o join web.events e "
+        "%%sql {} <<\nselect o.source, count(*) as n, sum(o.total) as revenue from {}.orders o join web.events e "
         "on e.order_id = o.order_id and e.event_name = 'purchase' group by all order by revenue desc, 1"
     )
-    lab.open("both.ipynb", query.format("shop"), query.format("crm"))
+    compared = "print(embedded.polars().equals(real.polars()), real.polars()['source'].to_list())"
+    lab.open("both.ipynb", query.format("embedded", "shop"), query.format("real", "crm"), compared)
     lab.run_all()
     assert lab.failures() == []
-    embedded, real = (lab.output(number).locator("table").inner_text() for number in range(2))
-    assert embedded == real
-    assert "(direct)" in real
+    expect(lab.output(2)).to_contain_text("True")
+    expect(lab.output(2)).to_contain_text("(direct)")
 
 
 @pytest.mark.parametrize(
@@ -93,8 +93,14 @@ def test_completion_pops_up(lab: LabPage, source: str, wanted: str) -> None:
     expect(lab.output(0)).to_contain_text("crm")
     lab.cell(1).locator(".cm-content").click()
     lab.page.keyboard.press("Control+End")
+    found = lab.page.locator(".jp-Completer-item", has_text=re.compile(wanted)).first
     lab.page.keyboard.press("Tab")
-    expect(lab.page.locator(".jp-Completer-item", has_text=re.compile(wanted)).first).to_be_visible()
+    try:
+        expect(found).to_be_visible(timeout=3_000)
+    except AssertionError:  # what the source had not said in time is there the next time
+        lab.page.keyboard.press("Escape")
+        lab.page.keyboard.press("Tab")
+        expect(found).to_be_visible()
 
 
 def test_stop_ends_the_work_at_the_server(
