@@ -17,6 +17,8 @@ from workbench import demo
 from workbench.catalog import Catalog
 from workbench.demo.shape import Shape
 
+pytestmark = pytest.mark.deep  # a browser for minutes
+
 MANY = """select i as id, 'Order ' || (i * 7919) % 1000003 as name, ((i * 37 % 100000) / 100)::decimal(10, 2) as total,
   ['DE', 'FR', 'US'][1 + i % 3] as country,
   case when i % 7 = 0 then null when i % 7 = 1 then '' else 'note ' || i end as note,

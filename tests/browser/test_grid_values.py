@@ -10,6 +10,8 @@ from playwright.sync_api import expect
 from tests.browser.grid import Grid
 from tests.browser.jupyter import LabPage
 
+pytestmark = pytest.mark.deep  # a browser for minutes
+
 ODD = """select 1 as "<img src=x onerror=window.__hit=1>", '<script>window.__hit=1</script>' as html,
   '<button data-commandlinker-command="terminal:create-new">x</button>' as button, 'javascript:window.__hit=1' as url,
   repeat('long ', 1000) as long, '{"a": [1, 12345678901234567890]}' as json, '\\xDE\\xAD'::blob as bytes,

@@ -14,6 +14,8 @@ from tests.services.mysql.server import Server
 from workbench.catalog import Catalog
 from workbench.contract.secret import Secret
 
+pytestmark = pytest.mark.deep  # a browser for minutes
+
 PASSWORD = "typed into a form"
 CANARY = "<img src=x onerror=window.__hit=1>"
 

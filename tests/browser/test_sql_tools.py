@@ -12,6 +12,8 @@ from tests.browser.jupyter import JupyterServer, LabPage
 from tests.browser.panel import Panel
 from tests.services.mysql.server import Server
 
+pytestmark = pytest.mark.deep  # a browser for minutes
+
 
 @pytest.fixture(scope="module")
 def jupyter(workbench_lab: JupyterServer) -> JupyterServer:

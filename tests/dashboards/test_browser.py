@@ -10,6 +10,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.dashboards.conftest import FAILS, FIGURE, SLIDER, ViewerServer
 
+pytestmark = pytest.mark.deep  # a browser for minutes
+
 Eventually = Callable[..., object]
 
 
