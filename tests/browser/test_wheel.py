@@ -21,7 +21,8 @@ def jupyter(wheel_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def test_colours_and_the_magic(lab: LabPage) -> None:
-    lab.open("wheel.ipynb", "%load_ext workbench", "%%sql\nselect 40 + 2 as answer where true")
+    query = "%%sql found <<\nselect 40 + 2 as answer where true"
+    lab.open("wheel.ipynb", "%load_ext workbench", query, "print(found.polars()['answer'].to_list())")
     lab.wait_for_word("where")
     lab.run_all()
-    lab.output(1).get_by_text("42").wait_for()
+    lab.output(2).get_by_text("[42]").wait_for()
