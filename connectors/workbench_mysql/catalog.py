@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from workbench_mysql import wire
 from workbench_mysql.faults import Faults
 from workbench_mysql.link import Link
 from workbench_mysql.predicates import Source, quoted
-from workbench_mysql.types import Definition, Policy
+from workbench_mysql.types import Definitions, Policy
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,7 +28,17 @@ _NO_SUCH = {1049, 1059, 1102, 1103, 1146, 1300, 1366, 3988}
 """No such database or table, and names that cannot be one."""
 _DENIED = {1044, 1142, 1143}
 """Also said of what is not there, to those who may not know."""
+_MOST_SELECTED, _MOST_NAMED = 256, 8
 _KEYS = {"tinyint", "smallint", "mediumint", "int", "bigint"}
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """Some columns of a table: the statement that reads them all, and what a read of them loses."""
+
+    schema: pa.Schema
+    text: str
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -37,7 +47,7 @@ class Known:
 
     ref: TableRef
     database: str
-    definitions: tuple[Definition, ...]
+    definitions: Definitions
     schema: pa.Schema
     sources: dict[str, Source]
     nullable: frozenset[str]
@@ -45,10 +55,40 @@ class Known:
     rows: int | None = None
     key: str | None = None
     seen: float = field(default_factory=time.monotonic)
+    _selected: dict[tuple[str, ...], Selected] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def target(self) -> str:
         return target(self.database, self.ref.name)
+
+    def selected(self, names: tuple[str, ...]) -> Selected:
+        """Made once: most statements about a table ask for the same columns."""
+        import pyarrow as pa
+
+        if (held := self._selected.get(names)) is not None:
+            return held
+        fields = [self.schema.field(name) for name in names]
+        text = f"select {', '.join(map(quoted, names))} from {self.target}"
+        if len(self._selected) >= _MOST_SELECTED:
+            self._selected.clear()
+        self._selected[names] = made = Selected(pa.schema(fields), text, tuple(_losses(fields)))
+        return made
+
+
+def _losses(fields: Sequence[pa.Field]) -> Iterator[str]:
+    import pyarrow as pa
+
+    about = [(one, one.metadata or {}) for one in fields]
+    lossy = [one.name for one, metadata in about if metadata.get(b"lossy")]
+    if lossy and len(lossy) <= _MOST_NAMED:
+        yield f"dates that no calendar has become NULL and are counted: {', '.join(lossy)}"
+    wide = [
+        one.name
+        for one, metadata in about
+        if pa.types.is_string(one.type) and metadata.get(b"source_type", b"").startswith(b"decimal")
+    ]
+    if wide and len(wide) <= _MOST_NAMED:
+        yield f"decimals of more than 38 digits come as text, and compare and sort as text: {', '.join(wide)}"
 
 
 def target(database: str, name: str) -> str:

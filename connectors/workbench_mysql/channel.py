@@ -229,6 +229,20 @@ class Channel:
         self.sequence = (self.sequence + 1) & 0xFF
         return payload
 
+    def upcoming(self) -> bytes:
+        """The next packet with its header, if all of it has been received; else nothing."""
+        size = 4 + int.from_bytes(self.view[self.start : min(self.start + 3, self.end)], "little")
+        return bytes(self.view[self.start : self.start + size]) if self.start + size <= self.end else b""
+
+    def skip(self, block: bytes, packets: int) -> bool:
+        """Passes over so many packets, if they have been received and are just these bytes, headers included."""
+        end = self.start + len(block)
+        if end > self.end or block[3] != self.sequence or bytes(self.view[self.start : end]) != block:
+            return False
+        self.start = end
+        self.sequence = (self.sequence + packets) & 0xFF
+        return True
+
     def long_packet(self) -> bytearray:
         """The next packet with all its continuations. Memory grows with what came, not with what was announced."""
         payload = bytearray()

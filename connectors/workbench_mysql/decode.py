@@ -33,13 +33,13 @@ class Rows(abc.ABC):
     def __init__(
         self,
         channel: Channel,
-        definitions: tuple[types.Definition, ...],
+        definitions: types.Definitions,
         schema: pa.Schema | None,
         policy: types.Policy,
         errors: Errors,
     ) -> None:
         self.definitions = definitions
-        sent = types.schema(definitions, policy)
+        sent = definitions.schema(policy)
         use = schema is not None and definitions
         self.schema = _agreed(channel, sent, schema, definitions) if use else sent
         same = self.schema is sent or self.schema.equals(sent) or self.schema.types == sent.types
@@ -49,7 +49,7 @@ class Rows(abc.ABC):
         self.warnings = self.affected = 0
         self.rows = 0
         """Handed on so far."""
-        self._slots = tuple(types.mapped(definition, policy).slot for definition in definitions)
+        self._layout = definitions.layout(policy)
         self._channel, self._policy, self._errors = channel, policy, errors
         self._over = False
         self._failure: BaseException | None = None
@@ -129,9 +129,7 @@ class Rows(abc.ABC):
         raise error
 
 
-def _agreed(
-    channel: Channel, sent: pa.Schema, planned: pa.Schema, definitions: tuple[types.Definition, ...]
-) -> pa.Schema:
+def _agreed(channel: Channel, sent: pa.Schema, planned: pa.Schema, definitions: types.Definitions) -> pa.Schema:
     """The schema that was planned, if what the server sends can become it without loss.
 
     Some of what a server says at PREPARE is wider than what it sends then (MySQL's SHOW INDEX: bigint, then int).
@@ -164,7 +162,7 @@ def _changed(was: pa.Field, now: pa.DataType) -> str:
     return f"column `{was.name}` was {was.type}, and is {now}"
 
 
-def _table(definitions: tuple[types.Definition, ...]) -> str:
+def _table(definitions: types.Definitions) -> str:
     return next((definition.table for definition in definitions if definition.table), "The answer")
 
 
@@ -188,13 +186,13 @@ class BinaryRows(Rows):
     def __init__(
         self,
         channel: Channel,
-        definitions: tuple[types.Definition, ...],
+        definitions: types.Definitions,
         schema: pa.Schema | None,
         policy: types.Policy,
         errors: Errors,
     ) -> None:
         super().__init__(channel, definitions, schema, policy, errors)
-        self._buffers = ColumnBuffers(self._target, self._slots)
+        self._buffers = ColumnBuffers(self._target, self._layout)
         self._progress = native.Progress(strict=policy == "error")
         self._memory: object = None
         self._address = 0
@@ -280,7 +278,7 @@ class BinaryRows(Rows):
         if state is _State.LOST:
             definition, row = self.definitions[progress.column], self.rows + progress.row
             if progress.at >= 0:
-                shown, why = text.shown(types.Kind(self._slots[progress.column].kind), packet[progress.at :])
+                shown, why = text.shown(types.Kind(self._layout.slots[progress.column].kind), packet[progress.at :])
             else:
                 shown = repr(self._buffers.value(progress.column, progress.row)[:60])
                 why = "is not UTF-8"
@@ -297,7 +295,7 @@ class TextRows(Rows):
     def __init__(
         self,
         channel: Channel,
-        definitions: tuple[types.Definition, ...],
+        definitions: types.Definitions,
         schema: pa.Schema | None,
         policy: types.Policy,
         errors: Errors,
@@ -313,7 +311,7 @@ class TextRows(Rows):
         import pyarrow as pa
 
         channel, size, rows = self._channel, 0, 0
-        columns: list[list[object]] = [[] for _ in self._slots]
+        columns: list[list[object]] = [[] for _ in self._layout.slots]
         while rows < text.BATCH_ROWS and size < text.BATCH_BYTES:
             payload = channel.long_packet()
             if payload[:1] == b"\xff":
@@ -322,7 +320,7 @@ class TextRows(Rows):
                 self.end(ending(channel, bytes(payload)))
                 break
             reader = Reader(channel, payload)
-            for index, slot in enumerate(self._slots):
+            for index, slot in enumerate(self._layout.slots):
                 columns[index].append(self._value(index, slot, reader.optional_bytes(), self.rows + rows))
             reader.done()
             rows, size = rows + 1, size + len(payload)

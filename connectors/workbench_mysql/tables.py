@@ -87,15 +87,15 @@ class MySQLTables:
         known = self._current(link, request)
         _check_columns(request, known)
         fragments = {predicate: fragment(predicate, known.sources) for predicate in request.predicates}
-        schema, extra = _columns(request, known, fragments)
+        names, extra = _columns(request, known, fragments)
+        selected = known.selected(names)
+        schema, base = selected.schema, selected.text
         where = [found.text for found in fragments.values() if found.text]
-        names = ", ".join(quoted(name) for name in schema.names)
-        base = f"select {names} from {known.target}"
         exact = all(found.applied is Applied.EXACT for found in fragments.values())
         limit = request.limit if exact else None
         estimate, cuts = self._cuts(link, request, known, _text(base, where, None), fragments)
         texts = [_text(base, [*where, cut], limit) for cut in cuts] or [_text(base, where, limit)]
-        notes = _notes(known, len(texts))
+        ranges = (f"{len(texts)} ranges of `{known.key}`, each as of its own start: not one instant",)
         each = None if estimate is None else estimate // len(texts)
         return ScanPlan(
             request=request,
@@ -111,7 +111,7 @@ class MySQLTables:
             estimate=estimate,
             limit_applied=limit is not None,
             clustered_by=(known.key,) if known.key and known.key in schema.names and len(texts) > 1 else (),
-            notes=notes,
+            notes=(ranges if len(texts) > 1 else ()) + selected.notes,
         )
 
     def _cuts(
@@ -158,17 +158,15 @@ def _check_columns(request: ScanRequest, known: Known) -> None:
             raise UnknownColumn(name, known.schema.names, f"In table `{request.table}`.")
 
 
-def _columns(request: ScanRequest, known: Known, fragments: dict[Predicate, Fragment]) -> tuple[pa.Schema, int]:
+def _columns(request: ScanRequest, known: Known, fragments: dict[Predicate, Fragment]) -> tuple[tuple[str, ...], int]:
     """What is asked for, and after it what is needed to filter again; one column at least."""
-    import pyarrow as pa
-
-    names = list(dict.fromkeys(request.columns))
+    names = dict.fromkeys(request.columns)
     wanted = len(names)
     for predicate, found in fragments.items():
         if found.applied is not Applied.EXACT:
-            names.extend(column.name for column in columns_of(predicate) if column.name not in names)
-    names = list(dict.fromkeys(names)) or [_cheapest(known)]
-    return pa.schema([known.schema.field(name) for name in names]), len(names) - wanted
+            names.update(dict.fromkeys(column.name for column in columns_of(predicate)))
+    read = tuple(names) or (_cheapest(known),)
+    return read, len(read) - wanted
 
 
 def _cheapest(known: Known) -> str:
@@ -201,23 +199,3 @@ def _expected(link: Link, text: str, otherwise: int | None) -> int | None:
     if "rows" not in line:
         return otherwise
     return 0 if line["rows"] is None else int(line["rows"])
-
-
-def _notes(known: Known, count: int) -> tuple[str, ...]:
-    notes = []
-    if count > 1:
-        notes.append(f"{count} ranges of `{known.key}`, each as of its own start: not one instant")
-    lossy = [column.name for column in known.schema if (column.metadata or {}).get(b"lossy")]
-    if lossy and len(lossy) <= 8:
-        notes.append(f"dates that no calendar has become NULL and are counted: {', '.join(lossy)}")
-    wide = [column.name for column in known.schema if _is_wide(column)]
-    if wide and len(wide) <= 8:
-        notes.append(f"decimals of more than 38 digits come as text, and compare and sort as text: {', '.join(wide)}")
-    return tuple(notes)
-
-
-def _is_wide(column: pa.Field) -> bool:
-    import pyarrow as pa
-
-    told = (column.metadata or {}).get(b"source_type", b"")
-    return bool(pa.types.is_string(column.type)) and bytes(told).startswith(b"decimal")

@@ -28,14 +28,14 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Literal
 
-from workbench.kit.columns import Slot
+from workbench.kit.columns import Layout, Slot
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import pyarrow as pa
 
-__all__ = ["Definition", "Kind", "Mapped", "Policy", "mapped", "schema"]
+__all__ = ["Definition", "Definitions", "Kind", "Mapped", "Policy", "mapped", "schema"]
 
 Policy = Literal["null", "error", "string"]
 
@@ -74,6 +74,26 @@ class Definition:
     @property
     def unsigned(self) -> bool:
         return bool(self.flags & _UNSIGNED)
+
+
+class Definitions(tuple[Definition, ...]):
+    """The columns of a reply, and what is made of them, made once for each policy."""
+
+    def __init__(self, definitions: Iterable[Definition] = ()) -> None:
+        self._schemas: dict[Policy, pa.Schema] = {}
+        self._layouts: dict[Policy, Layout] = {}
+
+    def schema(self, policy: Policy) -> pa.Schema:
+        """See `schema`, without source types."""
+        if (held := self._schemas.get(policy)) is None:
+            held = self._schemas[policy] = _made(self, policy, {})
+        return held
+
+    def layout(self, policy: Policy) -> Layout:
+        """How the native core decodes the rows."""
+        if (held := self._layouts.get(policy)) is None:
+            held = self._layouts[policy] = Layout([mapped(one, policy).slot for one in self])
+        return held
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,19 +163,14 @@ def mapped(definition: Definition, policy: Policy = "null") -> Mapped:
 
 
 def schema(
-    definitions: tuple[Definition, ...], policy: Policy = "null", source_types: Mapping[str, str] | None = None
+    definitions: Definitions, policy: Policy = "null", source_types: Mapping[str, str] | None = None
 ) -> pa.Schema:
     """The Arrow schema of a result. `source_types` by column name (information_schema's `column_type`) are put into
     the metadata in place of what the definition says."""
-    return _made(definitions, policy, source_types) if source_types else _schema(definitions, policy)
+    return _made(definitions, policy, source_types) if source_types else definitions.schema(policy)
 
 
-@functools.lru_cache(maxsize=1024)
-def _schema(definitions: tuple[Definition, ...], policy: Policy) -> pa.Schema:
-    return _made(definitions, policy, {})
-
-
-def _made(definitions: tuple[Definition, ...], policy: Policy, source_types: Mapping[str, str]) -> pa.Schema:
+def _made(definitions: Definitions, policy: Policy, source_types: Mapping[str, str]) -> pa.Schema:
     import pyarrow as pa
 
     fields = []

@@ -48,7 +48,14 @@ _MOST_COLUMNS = 4096
 _OK, _LOCAL_FILE, _ERROR = 0x00, 0xFB, 0xFF
 _MOST_KNOWN, _SHORT_DEFINITION = 8192, 1024
 _KNOWN: dict[bytes, types.Definition] = {}
-"""Definitions by their packets: every statement brings them twice, and the next one mostly the same."""
+"""Definitions by their packets."""
+_MOST_BLOCKS, _SHORT_BLOCK = 512, 1 << 14
+_BLOCKS: dict[tuple[int, bytes], tuple[bytes, types.Definitions]] = {}
+"""All definitions of a reply, by their number and the first packet: every statement brings them twice, and the next one
+mostly the same to the byte."""
+
+
+_NONE = types.Definitions()
 
 
 class Statement:
@@ -58,7 +65,7 @@ class Statement:
         self,
         connection: Connection,
         text: str,
-        columns: tuple[types.Definition, ...],
+        columns: types.Definitions,
         number: int | None,
         errors: Errors,
     ) -> None:
@@ -154,7 +161,7 @@ def query(
 
 def _unprepared(connection: Connection, text: str, control: Control | None, errors: Errors) -> Statement:
     if not is_reading(text):  # not to be run for its columns
-        return Statement(connection, text, (), None, errors)
+        return Statement(connection, text, _NONE, None, errors)
     channel = Channel(connection, control)
     channel.send(_QUERY, text.encode())
     rows = _reply(channel, TextRows, None, "null", errors)
@@ -172,7 +179,7 @@ def _reply(channel: Channel, kind: type[Rows], schema: pa.Schema | None, policy:
     if first == _LOCAL_FILE:
         raise channel.broken("it asked for a local file, and got nothing")
     if first == _OK:
-        rows = kind(channel, (), schema, policy, errors)
+        rows = kind(channel, _NONE, schema, policy, errors)
         rows.end(ending(channel, head))
         return rows
     reader = Reader(channel, head)
@@ -183,19 +190,37 @@ def _reply(channel: Channel, kind: type[Rows], schema: pa.Schema | None, policy:
     return kind(channel, _definitions(channel, count, errors), schema, policy, errors)
 
 
-def _definitions(channel: Channel, count: int, errors: Errors) -> tuple[types.Definition, ...]:
-    columns = []
-    for _ in range(count):
-        payload = channel.packet()
-        if payload[:1] == bytes((_ERROR,)):
-            channel.release()
-            raise channel.error(payload, errors)
-        columns.append(_definition(channel, payload))
-    if count and not channel.deprecate_eof:
+def _definitions(channel: Channel, count: int, errors: Errors) -> types.Definitions:
+    if not count:
+        return _NONE
+    met = _BLOCKS.get((count, first)) if (first := channel.upcoming()) else None
+    if met is not None and channel.skip(met[0], count):
+        columns = met[1]
+    else:
+        columns = _read_definitions(channel, count, errors, first)
+    if not channel.deprecate_eof:
         end = channel.packet()
         if end[:1] != b"\xfe" or len(end) > 5:
             raise channel.broken("its column definitions do not end")
-    return tuple(columns)
+    return columns
+
+
+def _read_definitions(channel: Channel, count: int, errors: Errors, first: bytes) -> types.Definitions:
+    found, block = [], bytearray()
+    for _ in range(count):
+        sequence, payload = channel.sequence, channel.packet()
+        if payload[:1] == bytes((_ERROR,)):
+            channel.release()
+            raise channel.error(payload, errors)
+        found.append(_definition(channel, payload))
+        if first and len(block) <= _SHORT_BLOCK:
+            block += len(payload).to_bytes(3, "little") + bytes((sequence,)) + payload
+    columns = types.Definitions(found)
+    if first and len(block) <= _SHORT_BLOCK:
+        if len(_BLOCKS) >= _MOST_BLOCKS:
+            _BLOCKS.clear()
+        _BLOCKS[count, first] = bytes(block), columns
+    return columns
 
 
 def _definition(channel: Channel, payload: bytes) -> types.Definition:

@@ -2,7 +2,8 @@
 without a copy.
 
 ```python
-buffers = ColumnBuffers(schema, [Slot(kind, width=8), Slot(kind, width=0)])   # width 0: varying length
+layout = Layout([Slot(kind, width=8), Slot(kind, width=0)])   # width 0: varying length; may be used again and again
+buffers = ColumnBuffers(schema, layout)
 while …:
     decode(buffers.columns, progress with rows=buffers.rows and slots=buffers.slots)   # the decoder fills
     buffers.rows = progress.rows
@@ -25,7 +26,7 @@ from workbench.kit.native import Column
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["ColumnBuffers", "Slot"]
+__all__ = ["ColumnBuffers", "Layout", "Slot"]
 
 _FIRST = 64
 """Rows that there is room for at first: most results are small, and what is not has grown after ten of these."""
@@ -46,79 +47,107 @@ class Slot:
 
 
 class _Buffer:
-    """Memory that can grow and be handed to Arrow: its own, or at first a part of a `slab` that columns share."""
+    """Memory that can grow and be handed to Arrow."""
 
-    __slots__ = ("_slab", "_start", "address", "buffer", "size")
+    __slots__ = ("buffer", "size")
 
-    def __init__(self, size: int, slab: pa.Buffer | None = None, start: int = 0) -> None:
+    def __init__(self, size: int) -> None:
         import pyarrow as pa
 
-        self._slab, self._start = slab, start if slab is not None else 0
-        self.buffer = pa.allocate_buffer(size, resizable=True) if slab is None else slab
+        self.buffer = pa.allocate_buffer(size, resizable=True)
         self.size = size
-        self.address = int(self.buffer.address) + self._start
+
+    @property
+    def address(self) -> int:
+        return int(self.buffer.address)
 
     def resize(self, size: int) -> None:
-        if self._slab is None:
-            self.buffer.resize(size, shrink_to_fit=False)
-            self.address = int(self.buffer.address)
-        else:
-            import pyarrow as pa
-
-            own = pa.allocate_buffer(size, resizable=True)
-            ctypes.memmove(own.address, self.address, min(self.size, size))
-            self.buffer, self._slab, self._start, self.address = own, None, 0, int(own.address)
+        self.buffer.resize(size, shrink_to_fit=False)
         self.size = size
 
     def take(self, size: int) -> pa.Buffer:
         """The first `size` bytes, for good. Memory that would be mostly unused is given back."""
-        if self._slab is not None:
-            return self._slab.slice(self._start, size)
         self.buffer.resize(size, shrink_to_fit=size < self.size // 2)
         return self.buffer
+
+
+class Layout:
+    """What is the same for every result with these columns: how they are decoded, and where their buffers lie in the
+    slab, one piece of memory that holds a whole batch while it is small. Immutable."""
+
+    def __init__(self, slots: Sequence[Slot], first_slots: int = _FIRST) -> None:
+        self.slots = tuple(slots)
+        self.row_bytes = sum((slot.width or 0) + (4 if slot.width == 0 else 0) for slot in slots) + len(slots) / 8
+        self.most = max(1, min(BATCH_ROWS, int(BATCH_BYTES / max(self.row_bytes, 1))))
+        self.first_slots = min(first_slots, self.most)
+        self.room = tuple(first_slots * 16 if slot.width == 0 else 0 for slot in slots)
+        self.varying = tuple(index for index, slot in enumerate(slots) if slot.width == 0)
+        self.slab_bytes = 0
+        """Bytes of the slab; the buffers (validity, values or offsets, data) begin at `places` in it."""
+        self.places: list[tuple[int, int, int]] = []
+        self._columns = (Column * len(slots))()
+        for column, slot, room in zip(self._columns, slots, self.room, strict=True):
+            column.kind, column.precision, column.scale = slot.kind, slot.precision, slot.scale
+            column.capacity = room
+            starts = []
+            for size in _sizes(slot, self.first_slots, room):
+                starts.append(self.slab_bytes)
+                self.slab_bytes += -(-size // _ALIGNED) * _ALIGNED
+            self.places.append((starts[0], starts[1], starts[2]))
+
+    def columns(self) -> ctypes.Array[Column]:
+        """For the native core, without memory yet."""
+        return (Column * len(self.slots)).from_buffer_copy(self._columns)
+
+
+def _sizes(slot: Slot, rows: int, room: int) -> tuple[int, int, int]:
+    """Bytes of validity, of values or offsets, and of data, for so many rows."""
+    if slot.width is None:
+        return (rows + 7) // 8, 0, 0
+    if slot.width == 0:
+        return (rows + 7) // 8, (rows + 1) * 4, room
+    return (rows + 7) // 8, rows * slot.width, 0
 
 
 class ColumnBuffers:
     """The buffers of one batch at a time. `columns` is what the native core gets; `rows` is how many are filled."""
 
-    def __init__(self, schema: pa.Schema, slots: Sequence[Slot], first_slots: int = _FIRST) -> None:
+    def __init__(self, schema: pa.Schema, layout: Layout) -> None:
         self.schema = schema
         self.rows = 0
-        self.columns = (Column * len(slots))()
-        self._slots = tuple(slots)
-        self._row_bytes = sum((slot.width or 0) + (4 if slot.width == 0 else 0) for slot in slots) + len(slots) / 8
-        self._most = max(1, min(BATCH_ROWS, int(BATCH_BYTES / max(self._row_bytes, 1))))
-        self._varying = tuple(index for index, slot in enumerate(slots) if slot.width == 0)
-        self._lost = [0] * len(slots)
-        self._room = [first_slots * 16 if slot.width == 0 else 0 for slot in slots]
-        self.slots = min(first_slots, self._most)
+        self.columns = layout.columns()
+        self.slots = layout.first_slots
+        self._layout = layout
+        self._room: Sequence[int] = layout.room
+        self._lost: Sequence[int] | None = None
+        self._slab: pa.Buffer | None = None
         self._parts: list[tuple[_Buffer | None, ...]] = []
-        for column, slot in zip(self.columns, slots, strict=True):
-            column.kind, column.precision, column.scale = slot.kind, slot.precision, slot.scale
         self._allocate()
 
     @property
     def lost(self) -> list[int]:
         """Values that became NULL because Arrow cannot hold them, by column, of all batches."""
-        return [before + int(column.lost) for before, column in zip(self._lost, self.columns, strict=True)]
+        now = [int(column.lost) for column in self.columns]
+        return now if self._lost is None else [before + more for before, more in zip(self._lost, now, strict=True)]
 
     @property
     def nbytes(self) -> int:
         """About how many bytes the filled rows take."""
-        return int(self.rows * self._row_bytes) + sum(self._end(index) for index in self._varying)
+        return int(self.rows * self._layout.row_bytes) + sum(self._end(index) for index in self._layout.varying)
 
     @property
     def full(self) -> bool:
         """Whether this batch has as many rows or bytes as a batch should have."""
-        return self.rows >= self._most or self.nbytes >= BATCH_BYTES
+        return self.rows >= self._layout.most or self.nbytes >= BATCH_BYTES
 
     def more_slots(self) -> bool:
         """Room for twice the rows; False when a batch may not have more."""
-        if self.slots >= self._most:
+        if self.slots >= self._layout.most:
             return False
-        self.slots = min(self.slots * 2, self._most)
-        for index, (slot, parts) in enumerate(zip(self._slots, self._parts, strict=True)):
-            for part, size in zip(parts, self._sizes(slot, self._room[index]), strict=True):
+        self.slots = min(self.slots * 2, self._layout.most)
+        self._leave_slab()
+        for index, (slot, parts) in enumerate(zip(self._layout.slots, self._parts, strict=True)):
+            for part, size in zip(parts, _sizes(slot, self.slots, self._room[index]), strict=True):
                 if part is not None and part.size < size:
                     part.resize(size)
         self._point()
@@ -131,7 +160,8 @@ class ColumnBuffers:
         room = min(wanted, _LARGEST)
         if room <= self._room[column] or room < self._end(column) + at_least:
             return False
-        self._room[column] = room
+        self._leave_slab()
+        self._room = [*self._room[:column], room, *self._room[column + 1 :]]
         data = self._parts[column][2]
         assert data is not None
         data.resize(room)
@@ -143,32 +173,31 @@ class ColumnBuffers:
         import pyarrow as pa
 
         rows, arrays = self.rows, []
-        for index, (field, slot, parts) in enumerate(zip(self.schema, self._slots, self._parts, strict=True)):
+        ends = {index: self._end(index) for index in self._layout.varying}  # before their buffers may move
+        for index, (field_type, slot) in enumerate(zip(self.schema.types, self._layout.slots, strict=True)):
             nulls = int(self.columns[index].nulls)
-            validity, fixed, data = parts
             if slot.width is None:
-                arrays.append(pa.nulls(rows, field.type))
+                arrays.append(pa.nulls(rows, field_type))
                 continue
-            assert validity is not None
-            assert fixed is not None
-            bits = validity.take((rows + 7) // 8) if nulls else None
-            if data is None:
-                buffers = [bits, fixed.take(rows * slot.width)]
+            buffers = [self._taken(index, 0, (rows + 7) // 8) if nulls else None]
+            if slot.width:
+                buffers.append(self._taken(index, 1, rows * slot.width))
             else:
-                end = self._end(index)
-                buffers = [bits, fixed.take((rows + 1) * 4), data.take(end)]
-                self._room[index] = max(end + end // 4, 1024)
-            arrays.append(pa.Array.from_buffers(field.type, rows, buffers, nulls))
+                buffers += [self._taken(index, 1, (rows + 1) * 4), self._taken(index, 2, ends[index])]
+            arrays.append(pa.Array.from_buffers(field_type, rows, buffers, nulls))
         batch = pa.RecordBatch.from_arrays(arrays, schema=self.schema)
         self._lost = self.lost
+        if last:
+            self.slots = 0
+            self._slab, self._parts = None, []
+        else:
+            self._room = [
+                max(ends[index] + ends[index] // 4, 1024) if index in ends else 0 for index in range(len(arrays))
+            ]
+            self._allocate()
         self.rows = 0
         for column in self.columns:
             column.nulls = column.lost = 0
-        if last:
-            self.slots = 0
-            self._parts = []
-        else:
-            self._allocate()
         return batch
 
     def value(self, column: int, row: int) -> bytes:
@@ -181,42 +210,63 @@ class ColumnBuffers:
         offsets = self.columns[index].offsets
         return ctypes.c_int32.from_address(offsets + 4 * self.rows).value if self.rows else 0
 
-    def _sizes(self, slot: Slot, room: int) -> tuple[int, int, int]:
-        if slot.width is None:
-            return (self.slots + 7) // 8, 0, 0
-        if slot.width == 0:
-            return (self.slots + 7) // 8, (self.slots + 1) * 4, room
-        return (self.slots + 7) // 8, self.slots * slot.width, 0
+    def _taken(self, index: int, which: int, size: int) -> pa.Buffer:
+        if self._slab is not None:
+            return self._slab.slice(self._layout.places[index][which], size)
+        part = self._parts[index][which]
+        assert part is not None
+        return part.take(size)
 
     def _allocate(self) -> None:
-        sizes = [self._sizes(slot, room) for slot, room in zip(self._slots, self._room, strict=True)]
-        slab, at = self._slab(sizes), 0
-        self._parts = []
-        for wanted in sizes:
-            parts: list[_Buffer | None] = []
-            for size in wanted:
-                parts.append(_Buffer(size, slab, at) if size else None)
-                at += -(-size // _ALIGNED) * _ALIGNED
-            self._parts.append(tuple(parts))
+        layout = self._layout
+        fits = all(now <= first for now, first in zip(self._room, layout.room, strict=True))
+        if self.slots == layout.first_slots and fits:
+            self._in_slab()
+            return
+        self._slab = None
+        self._parts = self._own_parts()
         self._point()
 
-    def _slab(self, sizes: Sequence[tuple[int, int, int]]) -> pa.Buffer | None:
-        """One piece of memory for all columns, while they are small: made at once, and of one age."""
-        if self.slots > _FIRST:
-            return None
+    def _in_slab(self) -> None:
         import pyarrow as pa
 
-        return pa.allocate_buffer(sum(-(-size // _ALIGNED) * _ALIGNED for whole in sizes for size in whole))
+        layout = self._layout
+        self._parts, self._room = [], layout.room
+        self._slab = slab = pa.allocate_buffer(layout.slab_bytes)
+        base = int(slab.address)
+        for column, slot, room, (validity, fixed, data) in zip(
+            self.columns, layout.slots, layout.room, layout.places, strict=True
+        ):
+            column.validity = base + validity
+            if slot.width:
+                column.values = base + fixed
+            elif slot.width == 0:
+                column.offsets, column.data, column.capacity = base + fixed, base + data, room
+
+    def _own_parts(self) -> list[tuple[_Buffer | None, ...]]:
+        return [
+            tuple(_Buffer(size) if size else None for size in _sizes(slot, self.slots, room))
+            for slot, room in zip(self._layout.slots, self._room, strict=True)
+        ]
+
+    def _leave_slab(self) -> None:
+        """Gives each column memory of its own, which can grow."""
+        if self._slab is None:
+            return
+        slab, self._slab = self._slab, None
+        self._parts = self._own_parts()
+        for parts, slot, room, starts in zip(
+            self._parts, self._layout.slots, self._layout.room, self._layout.places, strict=True
+        ):
+            for part, size, start in zip(parts, _sizes(slot, self._layout.first_slots, room), starts, strict=True):
+                if part is not None:
+                    ctypes.memmove(part.address, slab.address + start, size)
 
     def _point(self) -> None:
-        for column, slot, room, (validity, fixed, data) in zip(
-            self.columns, self._slots, self._room, self._parts, strict=True
-        ):
+        for column, room, (validity, fixed, data) in zip(self.columns, self._room, self._parts, strict=True):
             assert validity is not None
             column.validity = validity.address
-            if fixed is not None and slot.width == 0:
-                column.offsets = fixed.address
+            if data is not None and fixed is not None:
+                column.offsets, column.data, column.capacity = fixed.address, data.address, room
             elif fixed is not None:
                 column.values = fixed.address
-            if data is not None:
-                column.data, column.capacity = data.address, room
