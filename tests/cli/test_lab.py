@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.services.process import free_port
-from workbench.cli.lab import examples
+from workbench.demo.examples import examples
 
 Start = Callable[..., str]
 

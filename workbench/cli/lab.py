@@ -39,10 +39,11 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("JupyterLab is not installed here: pip install jupyterlab.")
     folder = options.folder.expanduser().absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    if not options.no_demo:
-        _demo()
+    new = not options.no_demo and _demo()
     first = _copy_notebooks(folder)
     command, environment = _command(folder, first, options.no_browser, options.passed)
+    if new:
+        environment["WORKBENCH_NEW_DEMO"] = "1"
     print(f"Starting JupyterLab in {folder}. Ctrl-C here ends it.", flush=True)
     if os.name == "posix":
         os.execve(sys.executable, command, environment)
@@ -51,12 +52,14 @@ def run(options: argparse.Namespace) -> int:
     return subprocess.call(command, env=environment)
 
 
-def _demo() -> None:
+def _demo() -> bool:
+    """Makes the demo shop; whether it was not there before."""
     from workbench import demo
-    from workbench.catalog import Catalog
+    from workbench.catalog import Catalog, places
     from workbench.cli.screen import ProgressLine
 
     catalog, progress = Catalog(), ProgressLine()
+    new = not places.demo(catalog.home).exists()
     try:
         made = demo.ensure(catalog, progress=progress.report)
     finally:
@@ -64,25 +67,13 @@ def _demo() -> None:
         catalog.close()
     for note in made.notes:
         print(note)
-
-
-def examples() -> Path | None:
-    """The example notebooks: in a checkout beside the package, else where a wheel puts its shared files."""
-    import site
-    import sysconfig
-
-    import workbench
-
-    root = Path(workbench.__file__).parents[1]
-    shared = [Path(base) / "share" / "analytics-workbench" for base in (sysconfig.get_path("data"), site.getuserbase())]
-    for folder in ([root] if (root / "pyproject.toml").is_file() else []) + shared:
-        if any((folder / "notebooks").glob("*.ipynb")):
-            return folder / "notebooks"
-    return None
+    return new
 
 
 def _copy_notebooks(folder: Path) -> str | None:
     """Copies those that are not there; the name of the one to open first."""
+    from workbench.demo.examples import examples
+
     source = examples()
     if source is None:
         return None

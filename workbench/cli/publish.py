@@ -26,7 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="the name in the link (default: after the file)")
     parser.add_argument("--password", action="store_true", help="ask for a password, which replaces the link's token")
     parser.add_argument("--host", help="the address to listen on (default: this machine only)")
-    parser.add_argument("--port", type=int, help="the port to listen on (default: 8899)")
+    parser.add_argument("--port", type=int, help="the port to listen on (default: 8899, or a free one)")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib.metadata
 import json
 import os
@@ -10,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -64,7 +66,8 @@ def say(home: Path, this: Viewer) -> None:
 
 
 def start(home: Path, host: str | None = None, port: int | None = None) -> Viewer:
-    """The viewer that runs, else a new one, up and listening. It goes on when we end. Raises UsageError when the one
+    """The viewer that runs, else a new one, up and listening: at `PORT`, or where another has that, at a free one. It
+    goes on when we end. Raises UsageError when the one
     that runs is at another address, and WorkbenchError when it does not come up."""
     with _one_at_a_time(home):
         running = viewer(home)
@@ -73,7 +76,8 @@ def start(home: Path, host: str | None = None, port: int | None = None) -> Viewe
                 at = running.address()
                 raise UsageError(f"The viewer runs at {at} already: stop it first (workbench dashboards --stop).")
             return running
-        return _started(home, host or HOST, PORT if port is None else port)
+        host = host or HOST
+        return _started(home, host, _free(host) if port is None else port)
 
 
 def stop(home: Path) -> Viewer | None:
@@ -94,6 +98,25 @@ def stop(home: Path) -> Viewer | None:
     return running
 
 
+def _free(host: str) -> int:
+    """The usual port, else any that is free: another user of this machine may have a viewer, too."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for port in (PORT, 0):
+        with socket.socket(family) as tried:
+            tried.setsockopt(
+                socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+            )  # as the viewer does, after one that was stopped
+            try:
+                tried.bind((host, port))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    return PORT  # the viewer will say what is wrong with the address
+                continue
+            found: int = tried.getsockname()[1]
+            return found
+    return PORT
+
+
 def _started(home: Path, host: str, port: int) -> Viewer:
     module = next(iter(importlib.metadata.entry_points(group="console_scripts", name=COMMAND))).module
     log = folder(home) / "viewer.log"
@@ -108,6 +131,8 @@ def _started(home: Path, host: str, port: int) -> Viewer:
     while time.monotonic() < deadline:
         found = viewer(home)
         if found is not None and found.process.pid == child.pid:
+            # It goes on without us; where it ends first, somebody must take note, or it stays as a zombie.
+            threading.Thread(target=child.wait, name="workbench-viewer", daemon=True).start()
             return found
         if child.poll() is not None:
             last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]

@@ -11,7 +11,7 @@ from workbench.dashboards.access import Access
 from workbench.dashboards.process import folder, start
 from workbench.dashboards.published import Dashboard, Dashboards
 
-__all__ = ["Published", "publish"]
+__all__ = ["Published", "publish", "publish_at"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -40,7 +40,15 @@ def publish(
     """
     from workbench.catalog import places
 
-    home = places.home()
-    dashboard = Dashboards(places.documents(home)).publish(Path(notebook), name)
+    return publish_at(places.home(), Path(notebook), name, host, port)
+
+
+def publish_at(
+    home: Path, notebook: Path, name: str | None = None, host: str | None = None, port: int | None = None
+) -> Published:
+    """`publish` for the user whose home folder this is."""
+    from workbench.catalog import places
+
+    dashboard = Dashboards(places.documents(home)).publish(notebook, name)
     viewer = start(home, host, port)
     return Published(dashboard, viewer.address(dashboard.name, Access(folder(home)).token()))

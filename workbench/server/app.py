@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 from jupyter_server.extension.application import ExtensionApp
 
-from workbench.server import catalog, connections, live, results, running
+from workbench.server import catalog, connections, dashboards, live, results, running
 from workbench.server.handlers import Handler, NothingHere
 from workbench.server.services import Services
 
 __all__ = ["BASE", "WorkbenchApp", "routes"]
 
 BASE = "/workbench/api/"
+NEW_DEMO = "WORKBENCH_NEW_DEMO"
+"""Set by `workbench lab` where it has just made the demo shop: Lab then offers its dashboard."""
 _PART = re.compile(r"\{\w+\}")
 
 
 def routes() -> list[tuple[str, type[Handler] | type[live.LiveHandler]]]:
     """All routes as the description writes them, below `BASE`, with what serves each."""
-    return [*connections.HANDLERS, *catalog.HANDLERS, *running.HANDLERS, *results.HANDLERS, *live.HANDLERS]
+    rooms = (connections, catalog, running, results, dashboards, live)
+    return [one for room in rooms for one in room.HANDLERS]
 
 
 class WorkbenchApp(ExtensionApp):
@@ -30,6 +34,8 @@ class WorkbenchApp(ExtensionApp):
     def initialize_settings(self) -> None:
         self.services = Services()
         self.settings["workbench_services"] = self.services
+        if self.serverapp is not None and os.environ.pop(NEW_DEMO, ""):
+            self.serverapp.web_app.settings.setdefault("page_config_data", {})["workbenchNewDemo"] = "true"
 
     def initialize_handlers(self) -> None:
         for path, handler in routes():

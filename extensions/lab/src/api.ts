@@ -151,6 +151,17 @@ export type View = {
   seen: number;
 };
 
+export type PublishBody = {
+  path: string;
+  name?: string;
+};
+
+export type Published = {
+  name: string;
+  title: string;
+  link: string;
+};
+
 /** By verb and address: what goes into the address's query, what is sent, what is answered. */
 export interface Interface {
   /** What there is to connect to */
@@ -296,6 +307,26 @@ export interface Interface {
     query: { view?: string; format?: string; name?: string };
     body: undefined;
     answer: ArrayBuffer;
+  };
+  /** The names of what is published */
+  "GET /dashboards": {
+    query: Record<string, never>;
+    body: undefined;
+    answer: {
+      names: Array<string>;
+    };
+  };
+  /** Publishes a notebook of this server as a dashboard */
+  "POST /dashboards": {
+    query: Record<string, never>;
+    body: PublishBody;
+    answer: Published;
+  };
+  /** Publishes the dashboard of the demo shop, which is made where it is not yet */
+  "POST /dashboards/demo": {
+    query: Record<string, never>;
+    body: Nothing;
+    answer: Published;
   };
   /** A WebSocket of topics: see the documentation */
   "GET /live": {

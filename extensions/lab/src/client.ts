@@ -2,7 +2,7 @@ import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
 import type {
-  Answer, Connection, ConnectionBody, Connector, History, Problem, Run, ServerInfo, Table, TablePage
+  Answer, Connection, ConnectionBody, Connector, History, Problem, Published, Run, ServerInfo, Table, TablePage
 } from './wire';
 
 /** What the server refused, and its way out. The text is shown as text, whatever is in it. */
@@ -64,6 +64,13 @@ export class Client {
 
   history = async (query: { limit: number; search?: string }): Promise<History[]> =>
     (await this.json<Answer<'GET /history'>>('history' + search(query))).history;
+
+  dashboards = async (): Promise<string[]> => (await this.json<Answer<'GET /dashboards'>>('dashboards')).names;
+
+  publish = (notebook: string): Promise<Published> =>
+    this.json('dashboards', { method: 'POST', body: { path: notebook } });
+
+  publishDemo = (): Promise<Published> => this.json('dashboards/demo', { method: 'POST', body: {} });
 
   private async json<T>(where: string, options: Options = {}): Promise<T> {
     const answer = await this.ask(where, options);

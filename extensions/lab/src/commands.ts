@@ -1,8 +1,9 @@
 import type { ICommandPalette } from '@jupyterlab/apputils';
 import { CommandRegistry } from '@lumino/commands';
 
-import { workbenchIcon } from './icon';
+import { dashboardIcon, workbenchIcon } from './icon';
 import type { WorkbenchPanel } from './panel/panel';
+import { openDemo, publishNotebook } from './share';
 import type { Workbench } from './workbench';
 
 const CATEGORY = 'Workbench';
@@ -14,6 +15,8 @@ export namespace CommandIDs {
   export const insertCell = 'workbench:insert-sql-cell';
   export const refresh = 'workbench:refresh-catalog';
   export const stopAll = 'workbench:stop-all';
+  export const publish = 'workbench:publish';
+  export const demo = 'workbench:open-demo-dashboard';
 }
 
 /** What can be done from the palette, the launcher and the menus. */
@@ -72,5 +75,24 @@ export function addCommands(
       await workbench.runs.now();
       await workbench.stopAll();
     }
+  });
+  add(CommandIDs.publish, {
+    label: 'Publish This Notebook as a Dashboard',
+    caption: 'Publish this notebook as a dashboard, and open it as others see it',
+    icon: dashboardIcon,
+    isEnabled: () => !!workbench.notebooks?.currentWidget,
+    execute: async () => {
+      const panel = workbench.notebooks?.currentWidget;
+      if (panel) {
+        await publishNotebook(workbench, panel);
+      }
+    }
+  });
+  add(CommandIDs.demo, {
+    label: args => (args['isLauncher'] ? 'Demo dashboard' : 'Open the Dashboard of the Demo Shop'),
+    caption: 'Publishes the dashboard of the demo shop, and opens it as others see it',
+    icon: dashboardIcon,
+    describedBy: { args: { type: 'object', properties: { isLauncher: { type: 'boolean' } } } },
+    execute: () => openDemo(workbench)
   });
 }

@@ -19,3 +19,5 @@ export const sourceIcon = icon(
 export const tableIcon = icon('table', 'M3 4h18v16H3zM5 9v3h6V9zm8 0v3h6V9zm-8 5v4h6v-4zm8 0v4h6v-4z');
 export const viewIcon = icon('view', 'M3 4h18v16H3zM5 9v9h14V9z');
 export const schemaIcon = icon('schema', 'M4 3h10v4H4zM8 7h2v4h10v4H10v4h10v4H8zM12 13v0z');
+
+export const dashboardIcon = icon('dashboard', 'M3 3h8v6H3zM13 3h8v10h-8zM3 11h8v10H3zM13 15h8v6h-8z');

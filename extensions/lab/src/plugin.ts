@@ -7,6 +7,7 @@ import { IStateDB } from '@jupyterlab/statedb';
 import { addCommands, CommandIDs } from './commands';
 import { WorkbenchPanel } from './panel/panel';
 import { followSettings } from './settings';
+import { offerDemo } from './share';
 import { addStatus } from './status';
 import { IWorkbench } from './tokens';
 import { Workbench } from './workbench';
@@ -43,7 +44,10 @@ export const workbenchPlugin: JupyterFrontEndPlugin<Workbench> = {
     void addToLab(workbench);
     void followSettings(settings);
     // What runs is first asked for when Lab is there, so that its start does not wait for it.
-    void app.restored.then(() => workbench.runs.begin());
+    void app.restored.then(() => {
+      workbench.runs.begin();
+      void offerDemo(workbench, CommandIDs.demo);
+    });
     return workbench;
   }
 };
@@ -58,6 +62,7 @@ async function addToLab(workbench: Workbench): Promise<void> {
   if (launching.status === 'fulfilled') {
     const launcher = await app.resolveOptionalService(launching.value.ILauncher);
     launcher?.add({ command: CommandIDs.newNotebook, category: 'Notebook', rank: 1, args: { isLauncher: true } });
+    launcher?.add({ command: CommandIDs.demo, category: 'Other', rank: 0, args: { isLauncher: true } });
   }
   if (status.status === 'fulfilled') {
     const bar = await app.resolveOptionalService(status.value.IStatusBar);
