@@ -16,6 +16,7 @@ import pytest
 
 from tests.query.support import World
 from workbench.query import source
+from workbench.query.engine import Limits
 
 QUERIES = 150
 TABLES = ("a", "b", "c")
@@ -76,7 +77,8 @@ def alone() -> duckdb.DuckDBPyConnection:
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> World:
-    world = World(tmp_path_factory.mktemp("full"))
+    # What is foreseen must not depend on how busy the machine is.
+    world = World(tmp_path_factory.mktemp("full"), limits=Limits(rehearsal=30.0))
     world.catalog.add("off", world.source, **{name: {"applied": "none", "splits": 3} for name in TABLES})
     for number, name in enumerate(TABLES):
         world.put(name, rows(number, (60, 200, 35)[number]))

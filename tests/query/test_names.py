@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +15,7 @@ from workbench.contract.errors import StatementRefused, UnknownColumn, UnknownCo
 from workbench.query.engine import Engine, Limits
 from workbench.query.names import Place, Resolved, resolve
 from workbench.query.statement import parse
+from workbench.query.templates import Templates
 from workbench.query.tokens import Splice, Text, tokens
 
 
@@ -101,6 +104,61 @@ def test_tables_are_found(text: str, names: list[str], parser: duckdb.DuckDBPyCo
 )
 def test_the_rewritten_text(text: str, sql: str, parser: duckdb.DuckDBPyConnection) -> None:
     assert " ".join(resolved(text, parser).sql.split()).removesuffix(" -- shop.orders") == sql
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select * from a.b where c = {0}",
+        "select {0}, x.c, a.b.c.d from a.b.c x, A.B.C, b.t where c = $p and d < {1} limit {0}",
+        "with t as (select {0} as n) select * from t, s.t where n = {1}",
+        "  explain select * from s.t where (select max(x) from s.a i where i.a = {1}) > {0} -- end",
+        "select * from 'folder/a.parquet' x, read_csv('b.csv') where n = {0} and m in ({1}, {0})",
+        'select {0} from a.t, b.t, "a.t".t union all select {1} from A.t',
+        "describe s.t",
+    ],
+)
+def test_the_next_of_a_form_is_resolved_as_if_it_were_the_first(text: str, parser: duckdb.DuckDBPyConnection) -> None:
+    templates = Templates()
+    first = templates.keep(parse(text.format(12, 345), parser))
+    resolve(first, Everything())
+    assert first.form is not None or "explain" in text
+    for numbers in ((34, 678), (12, 345)):
+        again = templates.find(text.format(*numbers)) or parse(text.format(*numbers), parser)
+        found = resolve(again, Everything())
+        assert found == resolve(parse(text.format(*numbers), parser), Everything())
+        parser.extract_statements(found.sql)
+
+
+def test_tables_that_become_one_or_two_are_named_anew(parser: duckdb.DuckDBPyConnection) -> None:
+    """What two names lead to can change between two statements of a form."""
+
+    class Same(Everything):
+        def table(self, parts: tuple[str, ...], place: Place) -> Found:
+            return Found(("one",), place)
+
+    templates = Templates()
+    text = "select {} from a.t, b.t"
+    for lookups in ((Everything(), Same()), (Same(), Everything())):
+        resolve(templates.keep(parse(text.format(11), parser)), lookups[0])
+        again = templates.find(text.format(12))
+        assert again is not None
+        assert resolve(again, lookups[1]) == resolve(parse(text.format(12), parser), lookups[1])
+
+
+def test_a_form_keeps_no_table_alive(parser: duckdb.DuckDBPyConnection) -> None:
+    alive: weakref.WeakSet[Found] = weakref.WeakSet()
+
+    class Watched(Everything):
+        def table(self, parts: tuple[str, ...], place: Place) -> Found:
+            found = super().table(parts, place)
+            alive.add(found)
+            return found
+
+    templates = Templates()
+    resolve(templates.keep(parse("select 11 from a.t", parser)), Watched())
+    gc.collect()
+    assert not alive
 
 
 def test_places_lead_back_to_the_text_as_written(parser: duckdb.DuckDBPyConnection) -> None:

@@ -127,6 +127,10 @@ class Crew:
         if stopped:
             self._end_work()
 
+    def stopped(self) -> bool:
+        """Takes no lock."""
+        return self._stopped.is_set()
+
     def drained(self, timeout: float) -> bool:
         deadline = time.monotonic() + timeout
         joined = 0

@@ -87,7 +87,7 @@ class Scan:
             on_progress=on_progress,
         )
         # The threads hold the crew, not the scan, so that a scan nobody holds any more ends.
-        when_dropped(self, partial(self._crew.stop, End.CLOSED))
+        when_dropped(self, partial(self._crew.stop, End.CLOSED), self._crew.stopped)
 
     def start(self) -> None:
         """Starts reading; only the first call does anything. Iterating starts it, too."""

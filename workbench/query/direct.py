@@ -37,6 +37,21 @@ class Direct:
 
 def shape(statement: Statement, resolved: Resolved[Any], schema: pa.Schema) -> Direct | None:
     """What the text says it is; None for everything that is more than this."""
+    limit = _limit(statement.tree.get("modifiers") or [])
+    if limit == -1:
+        return None
+    form = statement.form
+    if form is not None and form.direct is not None and form.direct[0] is schema:
+        read = form.direct[1]
+    else:
+        read = _read(statement, resolved, schema)
+        if form is not None:
+            form.direct = schema, read
+    return None if read is None else Direct(read[0], limit, read[1])
+
+
+def _read(statement: Statement, resolved: Resolved[Any], schema: pa.Schema) -> tuple[tuple[str, ...], bool] | None:
+    """The columns, and whether they are spelt as in the table."""
     node = statement.tree
     if statement.kind is Kind.EXPLAIN or resolved.references != 1 or node.get("type") != "SELECT_NODE":
         return None
@@ -50,13 +65,12 @@ def shape(statement: Statement, resolved: Resolved[Any], schema: pa.Schema) -> D
     table = node.get("from_table") or {}
     if not plain or table.get("type") != "BASE_TABLE" or table.get("sample") or table.get("column_name_alias"):
         return None
-    limit = _limit(node.get("modifiers") or [])
     items = node.get("select_list") or []
     columns = _columns(items, schema)
-    if columns is None or limit == -1:
+    if columns is None:
         return None
     own = str(table.get("alias") or table["qualified_name"]["path"][-1]).casefold()
-    return Direct(columns, limit, all(_spelt(item, own, schema) for item in items))
+    return columns, all(_spelt(item, own, schema) for item in items)
 
 
 def in_turn(statement: Statement, resolved: Resolved[Any]) -> Resolved[Any]:

@@ -191,6 +191,10 @@ class Execution:
         """Until nothing of it is left, at the sources either."""
         return self._over.wait(timeout)
 
+    def closed(self) -> bool:
+        """Whether nothing of it is left. Takes no lock."""
+        return self._over.is_set()
+
     def notify(self) -> None:
         """Something that somebody may wait for has happened."""
         with self._changed:
@@ -203,8 +207,10 @@ class Execution:
         return (self.ended or time.monotonic()) - self.begun
 
     def progress(self) -> Progress:
-        rows, size, fraction = self.job.progress()
-        return Progress(self.seconds, rows or self.delivered, size, 1.0 if self.done else fraction, self.done)
+        return self._progress(*self._figures())
+
+    def _progress(self, rows: int, size: int, fraction: float | None) -> Progress:
+        return Progress(self.seconds, rows, size, 1.0 if self.done else fraction, self.done)
 
     # --- stopping
 
@@ -296,9 +302,12 @@ class Execution:
             self._changed.notify_all()
 
     def _tell(self, run: Run) -> None:
-        run.progress(*self._figures())
+        if self.seconds < PROGRESS_SECONDS:
+            return  # nobody would get to see it
+        figures = self._figures()
+        run.progress(*figures)
         if self._telling is not None:
-            self._telling.tell(self.progress())
+            self._telling.tell(self._progress(*figures))
 
     def _figures(self) -> tuple[int, int, float | None]:
         rows, size, fraction = self.job.progress()
@@ -316,10 +325,11 @@ class Execution:
             finally:
                 if self.run is not None:
                     self._watch.remove(self.run)
-                    self.run.progress(*self._figures())
+                    figures = self._figures()
+                    self.run.progress(*figures)
                     self.run.finish(state, message)
                     if self._telling is not None:
-                        self._telling.end(state, message, self.progress())
+                        self._telling.end(state, message, self._progress(*figures))
         finally:
             self._over.set()
             self.notify()

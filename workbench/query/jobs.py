@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import duckdb
 import pyarrow as pa
@@ -203,12 +203,25 @@ class QueryJob:
         if found is None or not found.spelt:
             return None
         wanted = conditions(prepared.statement.tree.get("where_clause"), target.schema, prepared.parameters)
-        known = [self._engine.types.get(target.schema.field(name).type) for name in found.columns]
-        if wanted is None or None in known:
+        seen = self._known_types(target.schema, found.columns)
+        if wanted is None or seen is None:
             return None
-        self._seen = pa.schema(list(zip(found.columns, known, strict=True)))
+        self._seen = seen
         (name,) = prepared.resolved.targets
         return stage.direct(Ask(name, found.columns, wanted), target, found.limit)
+
+    def _known_types(self, schema: pa.Schema, columns: tuple[str, ...]) -> pa.Schema | None:
+        """What DuckDB makes of these columns of the table; None where it has not shown it yet."""
+        form = self._prepared.statement.form
+        if form is not None and form.seen is not None and form.seen[0] is schema:
+            return cast("pa.Schema", form.seen[1])
+        known = [self._engine.types.get(schema.field(name).type) for name in columns]
+        if None in known:
+            return None
+        seen = pa.schema(list(zip(columns, known, strict=True)))
+        if form is not None:
+            form.seen = schema, seen
+        return seen
 
     def _open(self, stage: Stage) -> DuckDBPyConnection:
         resolved = self._prepared.resolved

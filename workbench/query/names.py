@@ -7,9 +7,9 @@ has one in the old.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from workbench.contract.errors import SqlSyntaxError, StatementRefused
 from workbench.query.functions import FILE_READERS, TABLE_FUNCTIONS, scalar_refusal
@@ -72,7 +72,53 @@ class _Scope:
 
 def resolve(statement: Statement, lookup: Lookup[Target]) -> Resolved[Target]:
     """Raises StatementRefused for a function or a form that is not allowed, and what `lookup` raises."""
-    return _Resolver(statement, lookup).run()
+    form = statement.form
+    if form is not None and form.resolution is not None:
+        again = form.resolution.again(statement, lookup)
+        if again is not None:
+            return cast("Resolved[Target]", again)
+    resolver = _Resolver(statement, lookup)
+    found = resolver.run()
+    if form is not None:
+        form.resolution = _Resolution(replace(found, targets={}), tuple(resolver.asked))  # keeps no frame alive
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A table that was looked up, and the name that it got."""
+
+    parts: tuple[str, ...]
+    path: tuple[str, str] | None
+    place: Place
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Resolution:
+    """What was found for one statement of a form. For the next, the tables alone are looked up again: the names that
+    they get follow from which of them are the same."""
+
+    found: Resolved[Any]
+    asked: tuple[_Asked, ...]
+
+    def again(self, statement: Statement, lookup: Lookup[Any]) -> Resolved[Any] | None:
+        """None where the names would be others. Raises what `lookup` raises."""
+        names: dict[Any, str] = {}
+        targets: dict[str, Any] = {}
+        for asked in self.asked:
+            target = lookup.path(*asked.path, asked.place) if asked.path else lookup.table(asked.parts, asked.place)
+            known = names.setdefault(_key(target), asked.name)
+            if known != asked.name or (len(names) == len(targets)) != (asked.name in targets):
+                return None
+            targets.setdefault(asked.name, target)
+        old = self.found
+        sql = Splice.apply(statement.body, old.splices)
+        return Resolved(sql, old.splices, targets, old.parameters, old.references, old.recursive)
+
+
+def _key(target: Any) -> Any:
+    return getattr(target, "key", None) or id(target)
 
 
 class _Resolver(Generic[Target]):
@@ -88,6 +134,7 @@ class _Resolver(Generic[Target]):
         self.unplaced: dict[tuple[str, ...], str] = {}
         self.parameters: dict[str, None] = {}
         self.aliases: dict[int, str] = {}
+        self.asked: list[_Asked] = []
 
     def run(self) -> Resolved[Target]:
         waiting: list[tuple[Any, _Scope]] = [(self.statement.tree, _Scope())]
@@ -190,10 +237,10 @@ class _Resolver(Generic[Target]):
             self._unplaced_table(path)
             return
         if self.tokens[first].kind == "string":
-            name, alias = self._register(self.lookup.path(path[-1], "", place), path[-1]), PurePath(path[-1]).stem
+            name, alias = self._by_path(path[-1], "", place), PurePath(path[-1]).stem
             end = self.tokens[first].end
         else:
-            name, alias = self._register(self.lookup.table(path, place), ".".join(path)), path[-1]
+            name, alias = self._by_name(path, place), path[-1]
             end = self.tokens[first + 2 * len(path) - 2].end
         alias = self.aliases.get(id(node), alias) if self.tokens[first].kind != "string" else alias
         self._splice(
@@ -208,10 +255,9 @@ class _Resolver(Generic[Target]):
         at = next((n for n in range(len(self.tokens)) if self._names_at(n, path)), None)
         place = Place(*self.text.place(self.tokens[at].start)) if at is not None else Place()
         if at is not None and self.tokens[at].kind == "string":
-            target = self.lookup.path(path[-1], "", place)
+            self.unplaced[path] = self._by_path(path[-1], "", place)
         else:
-            target = self.lookup.table(path, place)
-        self.unplaced[path] = self._register(target, ".".join(path))
+            self.unplaced[path] = self._by_name(path, place)
 
     def _place_the_unplaced(self) -> None:
         for path, name in self.unplaced.items():
@@ -263,7 +309,7 @@ class _Resolver(Generic[Target]):
                 f"`{name}` with more than one path in quotes",
                 f"connect the folder with its settings: `workbench.connect(name, path=…)` {place}".rstrip(),
             )
-        target = self.lookup.path(str(literal["text"]), FILE_READERS[name], place)
+        registered = self._by_path(str(literal["text"]), FILE_READERS[name], place)
         first = self._token(node)
         if first is None:
             raise SqlSyntaxError(f"The call of {name} cannot be found in the text")
@@ -273,13 +319,23 @@ class _Resolver(Generic[Target]):
             if self.tokens[last].text == ")" and depth == 0:
                 break
             last += 1
-        new = _quoted(self._register(target, str(literal["text"])))
+        new = _quoted(registered)
         alias = "" if node.get("alias") else f" as {_quoted(name)}"
         self._splice(self.tokens[first].start, self.tokens[last].end, new + alias)
 
+    def _by_name(self, parts: tuple[str, ...], place: Place) -> str:
+        name = self._register(self.lookup.table(parts, place), ".".join(parts))
+        self.asked.append(_Asked(parts, None, place, name))
+        return name
+
+    def _by_path(self, path: str, suffix: str, place: Place) -> str:
+        name = self._register(self.lookup.path(path, suffix, place), path)
+        self.asked.append(_Asked((), (path, suffix), place, name))
+        return name
+
     def _register(self, target: Target, shown: str) -> str:
         self.found.references += 1
-        key = getattr(target, "key", None) or id(target)
+        key = _key(target)
         if key not in self.names:
             taken = {name.casefold() for name in self.names.values()} | self.queries
             name = shown

@@ -298,7 +298,7 @@ class Result:
                 self._spooled = Spooled(self._runner.spool)
                 self._execution = self._runner.start(self._runner.job(), self._spooled)
                 # What nobody can look at any more need not run on.
-                when_dropped(self, self._execution.stop)
+                when_dropped(self, self._execution.stop, self._execution.closed)
             return self._execution
 
     def _spool(self) -> tuple[Execution, Spool]:

@@ -233,8 +233,7 @@ class Session:
             self._engine.renew()
             with self._engine.parser() as parser:
                 statement = parse(text, parser)
-        self._templates.keep(statement)
-        return statement
+        return self._templates.keep(statement)
 
     def _prepared(
         self, statement: Statement, parameters: Mapping[str, object] | None, variables: Variables | None

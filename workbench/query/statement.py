@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +64,18 @@ class Kind(StrEnum):
     DROP = "drop"
 
 
+class Form:
+    """What statements have in common that differ only in their whole numbers: what was made of one is kept here by
+    those who made it, for the next. Thread-safe as each attribute is set at once, and is never changed."""
+
+    __slots__ = ("direct", "resolution", "seen")
+
+    def __init__(self) -> None:
+        self.resolution: Any = None
+        self.direct: Any = None
+        self.seen: Any = None
+
+
 @dataclass(frozen=True)
 class Statement:
     """`body` is the query within the text, as long as the text: what stands around it is blanked, so that each place
@@ -79,6 +91,7 @@ class Statement:
     replace: bool = False
     optional: bool = False
     pivots: bool = False
+    form: Form | None = field(default=None, compare=False, repr=False)
 
 
 def parse(text: str, parser: DuckDBPyConnection) -> Statement:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from workbench.query.statement import Kind, Statement
+from workbench.query.statement import Form, Kind, Statement
 from workbench.query.tokens import Token, tokens
 
 __all__ = ["Templates"]
@@ -50,20 +50,23 @@ class Templates:
             tree = _put(tree, place, token.text)
         return replace(statement, text=text, body=text[: len(statement.body)], tree=tree)
 
-    def keep(self, statement: Statement) -> None:
-        """Where each of its numbers is one constant of the tree, so that another number would change only that."""
+    def keep(self, statement: Statement) -> Statement:
+        """The statement, with a form if each of its numbers is one constant of the tree, so that another number would
+        change only that."""
         text = statement.text
         if statement.kind is not Kind.QUERY or statement.pivots or len(text) > LONGEST or not text.isascii():
-            return
+            return statement
         numbers = _numbers(text)
         found = _constants(statement.tree)
         places = [found.get((token.start, token.text), []) for token in numbers]
         if any(len(place) != 1 or len(place[0]) > _DEEPEST for place in places):
-            return
+            return statement
+        formed = replace(statement, form=Form())
         with self._lock:
-            self._kept[_masked(text, numbers)] = statement, tuple(place[0] for place in places)
+            self._kept[_masked(text, numbers)] = formed, tuple(place[0] for place in places)
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
+        return formed
 
 
 def _numbers(text: str) -> list[Token]:

@@ -48,6 +48,10 @@ select id, kind, title, pid, process_started, host, user, state, started, ended,
 from runs
 """
 _NATIVES = "select run, connection, native_id, since from natives"
+_BEGIN = (
+    "insert into runs (id, kind, title, pid, process_started, host, user, state, started, updated, statement,"
+    " connections) values (?, ?, ?, ?, ?, ?, ?, 'running', ?, ?, ?, ?)"
+)
 _FINISH = "update runs set state = ?, error = ?, ended = ?, updated = ?"
 _UNFINISHED = "where id = ? and state in ('running', 'stopping', 'lost')"
 _PRUNE = """
@@ -179,21 +183,19 @@ class Register:
         title, statement = redaction.of(title), redaction.of(statement)
         process, now = Process.current(), self.clock()
         run_id = _new_id()
+        values = (
+            *(run_id, kind, _short(title), process.pid, process.started, process.host, _user(), now, now),
+            *(_short(statement, LONGEST), _APART.join(connections)),
+        )
+        if self._swept == process and self._pruned is not None and 0 <= now - self._pruned < PRUNE_SECONDS:
+            self._store.write(_BEGIN, values)
+            return Run(self, run_id, redaction)
         with self._store.writing() as db:
             if self._swept != process:
                 self._sweep(db.execute(f"{_RUNS} where ended is null").fetchall(), db.execute, now)
-            db.execute(
-                "insert into runs (id, kind, title, pid, process_started, host, user, state, started, updated,"
-                " statement, connections) values (?, ?, ?, ?, ?, ?, ?, 'running', ?, ?, ?, ?)",
-                (
-                    *(run_id, kind, _short(title), process.pid, process.started, process.host, _user(), now, now),
-                    *(_short(statement, LONGEST), _APART.join(connections)),
-                ),
-            )
-            if self._pruned is None or now - self._pruned >= PRUNE_SECONDS or now < self._pruned:
-                db.execute(_PRUNE, (KEPT,))
-                self._pruned = now
-        self._swept = process
+            db.execute(_BEGIN, values)
+            db.execute(_PRUNE, (KEPT,))
+        self._swept, self._pruned = process, now
         return Run(self, run_id, redaction)
 
     def runs(self, active: bool = True, limit: int = 200) -> list[RunInfo]:
@@ -235,11 +237,10 @@ class Register:
     def request_stop(self, run_id: str) -> None:
         """Asks the owner to stop it; nothing happens to a run that is over. Raises UnknownRun."""
         self.get(run_id)
-        with self._store.writing() as db:
-            db.execute(
-                "update runs set state = 'stopping', updated = ? where id = ? and state = 'running'",
-                (self.clock(), run_id),
-            )
+        self._store.write(
+            "update runs set state = 'stopping', updated = ? where id = ? and state = 'running'",
+            (self.clock(), run_id),
+        )
 
     def stop_requested(self, run_id: str) -> bool:
         with self._store.reading() as db:
@@ -269,18 +270,15 @@ class Register:
         return [self._info(row, natives) for row in rows]
 
     def native_started(self, run_id: str, connection: str, native_id: str) -> None:
-        with self._store.writing() as db:
-            db.execute(
-                "insert or replace into natives (run, connection, native_id, since) values (?, ?, ?, ?)",
-                (run_id, connection, native_id, self.clock()),
-            )
+        self._store.write(
+            "insert or replace into natives (run, connection, native_id, since) values (?, ?, ?, ?)",
+            (run_id, connection, native_id, self.clock()),
+        )
 
     def native_ended(self, run_id: str, connection: str, native_id: str) -> None:
-        with self._store.writing() as db:
-            db.execute(
-                "delete from natives where run = ? and connection = ? and native_id = ?",
-                (run_id, connection, native_id),
-            )
+        self._store.write(
+            "delete from natives where run = ? and connection = ? and native_id = ?", (run_id, connection, native_id)
+        )
 
     def engine_started(self, address: str, token: str) -> None:
         """This process publishes there from now on."""
@@ -325,12 +323,11 @@ class Register:
 
     def write_finish(self, run_id: str, state: str, error: str, latest: tuple[int, int, float | None] | None) -> None:
         now = self.clock()
-        with self._store.writing() as db:
-            if latest is None:
-                db.execute(f"{_FINISH} {_UNFINISHED}", (state, _short(error), now, now, run_id))
-            else:
-                with_figures = f"{_FINISH}, rows = ?, bytes = ?, fraction = ? {_UNFINISHED}"
-                db.execute(with_figures, (state, _short(error), now, now, *latest, run_id))
+        if latest is None:
+            self._store.write(f"{_FINISH} {_UNFINISHED}", (state, _short(error), now, now, run_id))
+        else:
+            with_figures = f"{_FINISH}, rows = ?, bytes = ?, fraction = ? {_UNFINISHED}"
+            self._store.write(with_figures, (state, _short(error), now, now, *latest, run_id))
 
     def close(self) -> None:
         """Lets go of the file; a later call opens it again. Idempotent."""

@@ -100,6 +100,11 @@ class Store:
             finally:
                 db.execute("rollback")
 
+    def write(self, statement: str, values: Sequence[object]) -> None:
+        """Runs one writing statement, which is a transaction of its own."""
+        with self._lock, self._named():
+            self._opened().execute(statement, tuple(values))
+
     def attempt(self, statement: str, values: Sequence[object]) -> bool:
         """Runs one writing statement at once, or returns False when the file, or this process's hold of it, is
         taken."""
