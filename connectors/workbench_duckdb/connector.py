@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +22,7 @@ from workbench.contract import (
 )
 from workbench.contract.errors import UnknownColumn, UnknownTable, Unsupported
 from workbench.contract.predicate import columns_of
+from workbench.kit.like import like as matching
 from workbench_duckdb.columns import Columns, qualified
 from workbench_duckdb.instance import Database, database
 from workbench_duckdb.native import understood
@@ -43,14 +44,20 @@ union all
 select schema_name, view_name, 'view', null, comment from duckdb_views()
 where not internal and not temporary and database_name = current_database()
 """
+_ONE = """
+select schema_name, table_name, 'table', estimated_size, comment from duckdb_tables()
+where database_name = current_database() and schema_name = $1 and table_name = $2
+union all
+select schema_name, view_name, 'view', null, comment from duckdb_views()
+where database_name = current_database() and schema_name = $1 and view_name = $2
+"""
+"""With the schema as a condition DuckDB goes through that one alone, which is not much where `_LISTED` is."""
 _COMMENTS = """
 select column_name, comment from duckdb_columns()
 where database_name = current_database() and schema_name = $1 and table_name = $2
 """
-_KEY = """
-select unnest(constraint_column_names) from duckdb_constraints()
-where database_name = current_database() and schema_name = $1 and table_name = $2 and constraint_type = 'PRIMARY KEY'
-"""
+_KEY = "select name from pragma_table_info($1) where pk"
+"""Of the one table; `duckdb_constraints()` goes through all."""
 
 
 class DuckDBConnector:
@@ -81,25 +88,29 @@ class DuckDBConnector:
 class DuckDBTables:
     def __init__(self, database: Database, writable: bool, connection: str) -> None:
         self._database, self._writable, self._connection = database, writable, connection
+        self._all: tuple[tuple[int, ...], dict[TableRef, TableInfo]] | None = None
 
     def list(self, like: str = "", after: str | None = None, limit: int = 1000) -> Sequence[TableInfo]:
-        pattern = "".join(".*" if c == "%" else "." if c == "_" else re.escape(c) for c in like or "%")
-        matches = re.compile(pattern, re.IGNORECASE | re.DOTALL).fullmatch
-        with self._database.cursor(self._writable, self._connection) as cursor, named(self._connection):
-            found = [
-                info
-                for info in _listed(cursor)
-                if matches(info.table.name) and (after is None or str(info.table) > after)
-            ]
-        return sorted(found, key=lambda info: str(info.table))[:limit]
+        matches = matching(like)
+        fitting = (
+            info for ref, info in self._listed().items() if matches(ref.name) and (not after or str(ref) > after)
+        )
+        return list(itertools.islice(fitting, limit))
+
+    def names(self, limit: int) -> Sequence[TableRef]:
+        return list(itertools.islice(self._listed(), limit))
+
+    def about(self, tables: Sequence[TableRef]) -> Sequence[TableInfo]:
+        there = self._listed()
+        return [there[table] for table in tables if table in there]
 
     def schema(self, table: TableRef) -> pa.Schema:
         with self._database.cursor(self._writable, self._connection) as cursor, named(self._connection):
-            _check_there(cursor, table)
+            self._check_there(cursor, table)
             columns = Columns.of(cursor, qualified(table))
             place = [table.schema or "main", table.name]
             comments = dict(cursor.execute(_COMMENTS, place).fetchall())
-            key = {name for (name,) in cursor.execute(_KEY, place).fetchall()}
+            key = {name for (name,) in cursor.execute(_KEY, [qualified(table)]).fetchall()}
         fields = []
         for column in columns.schema:
             about = {b"source_type": columns.types[column.name].encode()}
@@ -112,7 +123,7 @@ class DuckDBTables:
 
     def plan(self, request: ScanRequest) -> ScanPlan:
         with self._database.cursor(self._writable, self._connection) as cursor, named(self._connection):
-            info = _check_there(cursor, request.table)
+            info = self._check_there(cursor, request.table)
             columns = Columns.of(cursor, qualified(request.table))
             stamp = self._database.stamp()
         known = list(columns.types)
@@ -162,6 +173,25 @@ class DuckDBTables:
     def read(self, split: Split, control: Control) -> DuckDBReader:
         return DuckDBReader(self._database, split, control, self._writable, self._connection)
 
+    def _listed(self) -> dict[TableRef, TableInfo]:
+        """All tables in order, as long as nobody has written to the file since: DuckDB takes seconds to list 100,000,
+        and to open a file that has them."""
+        stamp, held = self._database.stamp(), self._all
+        if held is None or held[0] != stamp or not stamp[0]:
+            with self._database.cursor(self._writable, self._connection) as cursor, named(self._connection):
+                stamp = self._database.stamp()
+                rows = cursor.execute(_LISTED, [POSITIONS]).fetchall()
+            infos = sorted(map(_info, rows), key=lambda info: str(info.table))
+            self._all = held = (stamp, {info.table: info for info in infos})
+        return held[1]
+
+    def _check_there(self, cursor: duckdb.DuckDBPyConnection, table: TableRef) -> TableInfo:
+        if table.name != POSITIONS:
+            for row in cursor.execute(_ONE, [table.schema or "main", table.name]).fetchall():
+                return _info(row)
+        near = [str(_info(row).table) for row in cursor.execute(_LISTED, [POSITIONS]).fetchall()]
+        raise UnknownTable(str(table), near)
+
     def _ranges(self, info: TableInfo, workers: int) -> Sequence[str | None]:
         """Ranges of row ids, the last one open. Not while this process may write: an update moves rows."""
         rows = info.rows or 0
@@ -190,17 +220,6 @@ def _within(tail: str, rows: str | None) -> str:
     return f"{tail} and {rows}" if tail else f" where {rows}"
 
 
-def _listed(cursor: duckdb.DuckDBPyConnection) -> Sequence[TableInfo]:
-    return [
-        TableInfo(TableRef(name, None if schema == "main" else schema), kind, rows, None, comment or "")
-        for schema, name, kind, rows, comment in cursor.execute(_LISTED, [POSITIONS]).fetchall()
-    ]
-
-
-def _check_there(cursor: duckdb.DuckDBPyConnection, table: TableRef) -> TableInfo:
-    plain = TableRef(table.name, None if table.schema == "main" else table.schema)
-    listed = _listed(cursor)
-    for info in listed:
-        if info.table == plain:
-            return info
-    raise UnknownTable(str(table), (str(info.table) for info in listed))
+def _info(row: tuple[Any, ...]) -> TableInfo:
+    schema, name, kind, rows, comment = row
+    return TableInfo(TableRef(name, None if schema == "main" else schema), kind, rows, None, comment or "")

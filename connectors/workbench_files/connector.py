@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -32,6 +31,7 @@ from workbench.contract.errors import (
 )
 from workbench.contract.predicate import columns_of
 from workbench.kit.filter import Filter, can_apply
+from workbench.kit.like import like as matching
 from workbench_files.folder import DataFile, Folder, FoundTable
 from workbench_files.parts import Footer, Footers, pruned
 from workbench_files.reader import FilesReader
@@ -87,8 +87,7 @@ class FilesTables:
         self._footers = Footers(connection)
 
     def list(self, like: str = "", after: str | None = None, limit: int = 1000) -> Sequence[TableInfo]:
-        pattern = "".join(".*" if c == "%" else "." if c == "_" else re.escape(c) for c in like or "%")
-        matches = re.compile(pattern, re.IGNORECASE | re.DOTALL).fullmatch
+        matches = matching(like)
         names = (name for name in self._folder.names() if matches(name) and (after is None or name > after))
         return [self._info(name) for name in itertools.islice(names, limit)]
 

@@ -6,6 +6,14 @@ from workbench.contract.connector import Capabilities, Manifest
 
 __all__ = ["MANIFEST"]
 
+_ICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24">'
+    '<path fill="#4f9d69" d="M3 4h6.5l2 2.5H21V9H3z"/>'
+    '<path fill="#6bbd86" d="M3 10h18v10H3z"/>'
+    '<path fill="none" stroke="#24573a" stroke-width="1.2" d="M6 13.5h12M6 16.5h12M10 12v6.5"/>'
+    "</svg>"
+)
+
 MANIFEST = Manifest(
     name="files",
     label="Files (Parquet, CSV, JSON lines, Arrow)",
@@ -74,5 +82,6 @@ MANIFEST = Manifest(
             },
         },
     },
+    icon=_ICON,
     documentation="connectors/files",
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,12 +19,18 @@ from workbench_mysql.types import Definitions, Policy
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["POSITIONS", "Known", "find", "listed", "literal", "own", "target"]
+__all__ = ["POSITIONS", "Known", "about", "find", "listed", "literal", "names", "own", "target"]
 
 POSITIONS = "_workbench_positions"
 """Our own table, in which streams keep their positions; it is not listed."""
 _SYSTEM = ("information_schema", "mysql", "performance_schema", "sys")
 _KINDS = {"BASE TABLE": "table", "SYSTEM VERSIONED": "table", "VIEW": "view", "SYSTEM VIEW": "view"}
+_ABOUT = (
+    "select table_schema, table_name, table_type, table_rows, data_length + index_length, table_comment"
+    " from information_schema.tables where "
+)
+_TOGETHER = 100
+"""Questions in one statement."""
 _NO_SUCH = {1049, 1059, 1102, 1103, 1146, 1300, 1366, 3988}
 """No such database or table, and names that cannot be one."""
 _DENIED = {1044, 1142, 1143}
@@ -102,6 +109,11 @@ def literal(text: str) -> str:
 
 def listed(link: Link, database: str, like: str, after: str | None, limit: int) -> Sequence[TableInfo]:
     """A page of the catalog: the tables of `database`, or without one those of all that are not the server's own."""
+    return about(link, database, names(link, database, like, after, limit))
+
+
+def names(link: Link, database: str, like: str, after: str | None, limit: int) -> Sequence[TableRef]:
+    """Their names alone, for which MariaDB opens no table: ten times as quick as what more there is to know."""
     name = "table_name" if database else "concat(table_schema, '.', table_name)"
     where = [f"table_schema = {literal(database)}" if database else f"table_schema not in {_SYSTEM}"]
     where.append(f"table_name <> '{POSITIONS}'")
@@ -111,20 +123,39 @@ def listed(link: Link, database: str, like: str, after: str | None, limit: int) 
     if after is not None:
         where.append(f"cast(convert({name} using utf8mb4) as binary) > cast({literal(after)} as binary)")
     rows = link.run(
-        "select table_schema, table_name, table_type, table_rows, data_length + index_length, table_comment"
-        f" from information_schema.tables where {' and '.join(where)}"
+        f"select table_schema, table_name from information_schema.tables where {' and '.join(where)}"
         f" order by cast(convert({name} using utf8mb4) as binary) limit {max(0, limit)}"
     )
+    schemas: dict[str, str] = {}  # one text for all of its tables
     return [
-        TableInfo(
-            TableRef(_text(row[1]), None if database else _text(row[0])),
-            _KINDS.get(_text(row[2]), _text(row[2]).lower()),
-            _count(row[3]),
-            _count(row[4]),
-            "" if _text(row[2]) == "VIEW" else _text(row[5]),
-        )
-        for row in rows
+        TableRef(_text(row[1]), None if database else schemas.setdefault(_text(row[0]), _text(row[0]))) for row in rows
     ]
+
+
+def about(link: Link, database: str, tables: Sequence[TableRef]) -> Sequence[TableInfo]:
+    """What `listed` says of these. MariaDB opens each table for it, and all of a database unless one is named."""
+    asked: list[str] = []
+    if link.mariadb or link.version < (8,):
+        asked += [
+            f"table_schema = {literal(ref.schema or database)} and table_name = {literal(ref.name)}" for ref in tables
+        ]
+    else:
+        for schema, refs in itertools.groupby(tables, lambda ref: ref.schema or database):
+            inside = ", ".join(literal(ref.name) for ref in refs)
+            asked.append(f"table_schema = {literal(schema)} and table_name in ({inside})")
+    found: dict[tuple[str, str], TableInfo] = {}
+    for first in range(0, len(asked), _TOGETHER):
+        for row in link.run(" union all ".join(_ABOUT + where for where in asked[first : first + _TOGETHER])):
+            schema, name = _text(row[0]), _text(row[1])
+            found[schema, name] = TableInfo(
+                TableRef(name, None if database else schema),
+                _KINDS.get(_text(row[2]), _text(row[2]).lower()),
+                _count(row[3]),
+                _count(row[4]),
+                "" if _text(row[2]) == "VIEW" else _text(row[5]),
+            )
+    wanted = ((ref.schema or database, ref.name) for ref in tables)
+    return [found[key] for key in wanted if key in found]
 
 
 def find(link: Link, ref: TableRef, default: str, policy: Policy, faults: Faults) -> Known:
@@ -185,7 +216,7 @@ def _definitions(link: Link, ref: TableRef, database: str, faults: Faults) -> wi
         hint = "Or this user may not see it." if error.code in _DENIED else ""
         if hint and _kind(link, database, ref.name)[1] is not None:
             raise
-    here = [info.table.name for info in listed(link, database, "", None, 10_000)]
+    here = [one.name for one in names(link, database, "", None, 10_000)]
     raise UnknownTable(str(ref), here if ref.schema is None else [f"{ref.schema}.{name}" for name in here], hint)
 
 

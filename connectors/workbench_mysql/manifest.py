@@ -52,6 +52,14 @@ _PARAMETERS = {
     },
 }
 
+_ICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24">'
+    '<path fill="#3b8ac4" d="M12 2c5 0 8.5 1.5 8.5 3.5S17 9 12 9 3.5 7.5 3.5 5.5 7 2 12 2z"/>'
+    '<path fill="#3b8ac4" d="M3.5 8.2C5 9.8 8.3 10.5 12 10.5s7-.7 8.5-2.3V12c0 2-3.5 3.5-8.5 3.5S3.5 14 3.5 12z"/>'
+    '<path fill="#e8892b" d="M3.5 14.7C5 16.3 8.3 17 12 17s7-.7 8.5-2.3v3.8c0 2-3.5 3.5-8.5 3.5s-8.5-1.5-8.5-3.5z"/>'
+    "</svg>"
+)
+
 MANIFEST = Manifest(
     name="mysql",
     label="MySQL and MariaDB",
@@ -67,9 +75,11 @@ MANIFEST = Manifest(
         writes=frozenset({"insert", "upsert"}),
         transactional=True,
         lossless=False,
+        listing=True,
     ),
     implementation="workbench_mysql.connector:MySQLConnector",
     parameters=_PARAMETERS,
     schemes=("mysql", "mariadb"),
+    icon=_ICON,
     documentation="connectors/mysql.md",
 )

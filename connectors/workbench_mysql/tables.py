@@ -11,7 +11,7 @@ from workbench.contract.predicate import Applied, Column, Compare, Predicate, co
 from workbench.contract.scan import Control, ScanPlan, ScanRequest, Split, TableInfo, TableRef
 from workbench.kit.levels import Fragment
 from workbench_mysql import splits, statement, wire
-from workbench_mysql.catalog import Known, find, listed
+from workbench_mysql.catalog import Known, about, find, listed, names
 from workbench_mysql.link import Link
 from workbench_mysql.predicates import fragment, quoted
 from workbench_mysql.reader import MySQLReader
@@ -39,6 +39,12 @@ class MySQLTables:
 
     def list(self, like: str = "", after: str | None = None, limit: int = 1000) -> Sequence[TableInfo]:
         return self._connector.ask(lambda link: listed(link, self._connector.database, like, after, limit))
+
+    def names(self, limit: int) -> Sequence[TableRef]:
+        return self._connector.ask(lambda link: names(link, self._connector.database, "", None, limit))
+
+    def about(self, tables: Sequence[TableRef]) -> Sequence[TableInfo]:
+        return self._connector.ask(lambda link: about(link, self._connector.database, tables))
 
     def schema(self, table: TableRef) -> pa.Schema:
         return self._connector.ask(lambda link: self._find(link, table)).schema

@@ -140,7 +140,7 @@ class SlowCatalog:
     def names(self) -> list[str]:
         return ["far"]
 
-    def tables(self, connection: str, limit: int = 0) -> list[Any]:
+    def names_like(self, connection: str, limit: int = 0) -> list[Any]:
         self.asked += 1
         self.let.wait()
         raise Unreachable("far", "nobody answers")

@@ -118,6 +118,7 @@ async def test_a_refresh_shows_what_is_new(ask: Ask, lake: str, tmp_path: Path) 
         ("catalog/nope/tables", {}, 404),
         ("catalog/lake/table", {}, 400),
         ("catalog/lake/table", {"name": "t00"}, 404),
+        ("catalog/lake/tables", {"limt": "3"}, 400),
         ("catalog/lake/tables", {"limit": "0"}, 400),
         ("catalog/lake/tables", {"limit": "1001"}, 400),
         ("catalog/lake/tables", {"limit": "-1"}, 400),

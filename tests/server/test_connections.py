@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from pathlib import Path
@@ -40,6 +41,7 @@ async def test_what_there_is_to_connect_to(ask: Ask) -> None:
         conforms(one, "Connector")
     by_name = {one["name"]: one for one in answer["connectors"]}
     assert by_name["mysql"]["secrets"] == ["password"]
+    assert all(by_name[name]["icon"].startswith("<svg ") for name in ("mysql", "duckdb", "files"))
     assert by_name["files"]["parameters"]["properties"]["path"]
 
 
@@ -120,6 +122,42 @@ async def test_a_kept_secret_is_used_for_the_same_server_and_no_other(ask: Ask, 
     edited["parameters"]["user"] = "admin"
     with pytest.raises(HTTPClientError):
         await ask("POST", "connections/test", {**edited, "name": "store"})
+
+
+async def test_an_edit_that_renames_is_tried_with_the_kept_secret_and_shows_it_to_no_other_place(
+    ask: Ask, mariadb: Server
+) -> None:
+    await ask("POST", "connections", _mysql(mariadb))
+    renamed = _mysql(mariadb, name="store", secrets={})
+    with pytest.raises(HTTPClientError) as caught:
+        await ask("POST", "connections/test", renamed)  # another connection than that one, for all that is said
+    assert problem(caught)["type"] == "AuthenticationFailed"
+    assert await ask("POST", "connections/test", {**renamed, "before": "shop"})
+    assert await ask("POST", "connections/test", {**renamed, "name": "Shop", "before": "shop"})
+    elsewhere = {**renamed, "before": "shop", "parameters": {**renamed["parameters"], "user": "admin"}}
+    with pytest.raises(HTTPClientError) as caught:
+        await ask("POST", "connections/test", elsewhere)
+    assert problem(caught)["type"] == "AuthenticationFailed"
+    with pytest.raises(HTTPClientError) as caught:
+        await ask("POST", "connections/test", {**renamed, "before": "shop", "secrets": {"password": CANARY}})
+    assert problem(caught)["type"] == "AuthenticationFailed"
+    assert [one["name"] for one in (await ask("GET", "connections"))["connections"]] == ["shop"]
+
+
+async def test_of_two_that_are_made_at_once_under_one_name_one_is(
+    ask: Ask, lake: dict[str, Any], tmp_path: Path
+) -> None:
+    for turn in range(5):
+        bodies = []
+        for number in range(6):
+            folder = tmp_path / f"{turn}-{number}"
+            folder.mkdir()
+            bodies.append({**lake, "name": f"c{turn}", "parameters": {"path": str(folder)}})
+        answers = await asyncio.gather(*(ask("POST", "connections", one) for one in bodies), return_exceptions=True)
+        made = [one for one in answers if isinstance(one, dict)]
+        refused = [one.code for one in answers if isinstance(one, HTTPClientError)]
+        assert (len(made), refused) == (1, [409] * 5)
+        assert (await ask("GET", f"connections/c{turn}"))["parameters"] == made[0]["parameters"]
 
 
 async def test_a_secret_is_in_no_answer_and_no_document(

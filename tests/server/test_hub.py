@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.server.test_interface import conforms
 from workbench.contract.errors import UnknownRun
 from workbench.runs import Register
 from workbench.runs.publisher import Publisher
@@ -92,6 +93,37 @@ def test_many_viewers_have_one_subscriber(register: Register) -> None:
 
     _run(act, register)
     publisher.close()
+
+
+def test_what_runs_is_told_to_all_who_look_and_read_once(register: Register, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hubs, "LIST_SECONDS", 0.02)
+    first = register.begin("query", "select 1", connections=["shop"])
+    reads: list[bool] = []
+    listed = register.runs
+    monkeypatch.setattr(register, "runs", lambda: reads.append(True) or listed())
+
+    def ids(state: dict[str, Any]) -> list[str]:
+        return [one["id"] for one in state.get("runs", ())]
+
+    async def act(hub: Hub) -> None:
+        viewers = [await Viewer().watch(hub, hubs.ALL) for _ in range(10)]
+        for viewer in viewers:
+            await viewer.until(lambda state: ids(state) == [first.id])
+        conforms(viewers[0].state["runs"][0], "Run")
+        assert hub.topics == [hubs.ALL]
+        second = register.begin("query", "select 2")
+        second.progress(7, 0)
+        for viewer in viewers:
+            await viewer.until(lambda state: set(ids(state)) == {first.id, second.id})
+        before = len(reads)
+        await asyncio.sleep(0.2)
+        assert len(reads) - before <= 11  # however many look
+        first.finish("done")
+        second.finish("done")
+        for viewer in viewers:
+            await viewer.until(lambda state: state["runs"] == [] and state["last"] == second.id)
+
+    _run(act, register)
 
 
 def test_a_run_that_does_not_publish_is_watched_in_the_register(

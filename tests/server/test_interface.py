@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
+from tornado.httpclient import HTTPClientError
 
+from tests.server.conftest import Ask, problem
 from workbench.server.app import routes
 from workbench.server.bodies import description
 from workbench.server.handlers import Handler
@@ -47,6 +49,22 @@ def test_every_schema_is_used_and_none_is_missing() -> None:
 def test_every_schema_is_one() -> None:
     for schema in description()["components"]["schemas"].values():
         Draft202012Validator.check_schema(schema)
+
+
+async def test_a_parameter_that_is_not_described_is_refused_by_name(ask: Ask) -> None:
+    for query, said in (
+        ({"serch": "x"}, "`serch` at this address: known are search, limit"),
+        ({"limit": "1", "%s\u00e9": ""}, "`%s\u00e9`"),
+        ({"1764376000000": "1"}, "`1764376000000`"),
+    ):
+        with pytest.raises(HTTPClientError) as caught:
+            await ask("GET", "history", **query)
+        assert caught.value.code == 400
+        assert said in problem(caught)["message"]
+    with pytest.raises(HTTPClientError) as caught:
+        await ask("GET", "connectors", limit=1)
+    assert "none is taken" in problem(caught)["message"]
+    assert (await ask("GET", "history", limit=1, **{"1764376000000": ""}))["history"] == []
 
 
 def test_parameters_of_paths_are_described() -> None:

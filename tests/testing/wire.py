@@ -59,7 +59,7 @@ MANIFEST = Manifest(
     name="wire",
     label="Wire (for tests)",
     capabilities=replace(
-        MEMORY.capabilities, sinks=False, feeds=False, writes=frozenset(), transactional=False
+        MEMORY.capabilities, sinks=False, feeds=False, writes=frozenset(), transactional=False, listing=False
     ),
     implementation="tests.testing.wire:WireConnector",
     parameters=PARAMETERS,

@@ -20,10 +20,12 @@ _LAST = "\U0010ffff"
 
 @dataclass(frozen=True)
 class Page:
-    """`next` is what to ask for the page after it with; None at the end."""
+    """`next` is what to ask for the page after it with; None at the end. `total` is how many there are in all of what
+    was asked for; None where the source was not asked for all."""
 
     tables: Sequence[TableInfo]
     next: str | None
+    total: int | None = None
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,10 @@ class Column:
 
 
 def schemas(catalog: Catalog, connection: str) -> list[str]:
-    """The schemas that hold tables, in order; none where tables are named without one. One small question a schema,
-    so that no table is listed for it."""
+    """The schemas that hold tables, in order; none where tables are named without one. Where the source cannot list
+    all names at once, one small question a schema, so that no table is listed for it."""
+    if (listing := catalog.listing(connection)) is not None:
+        return listing.schemas[:MOST_SCHEMAS]
     found: list[str] = []
     after: str | None = None
     while len(found) < MOST_SCHEMAS:
@@ -57,6 +61,9 @@ def page(
     limit: int = 200,
 ) -> Page:  # fmt: skip
     """Tables in the order of their names, those of one schema or all; `search` is a part of the name, in any case."""
+    if (listing := catalog.listing(connection)) is not None:
+        found, more, total = listing.search(schema, search, after, limit)
+        return Page(catalog.about(connection, found) if found else (), str(found[-1]) if more else None, total)
     if after is None and schema is not None:
         after = f"{schema}."
     listed = catalog.listed(connection, f"%{search}%" if search else "", after, limit)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.catalog import connectors, places
 from workbench.catalog.cache import Cache
+from workbench.catalog.listing import MOST_NAMES, Listing, Listings
 from workbench.catalog.making import Wish, make
 from workbench.catalog.parameters import validate, with_defaults
 from workbench.catalog.resolving import resolve
@@ -86,6 +87,7 @@ class Catalog:
         self._documents: dict[str, _Held] = {}
         self._pid = os.getpid()
         self._cache = Cache(_TTL, _CACHED, clock)
+        self._listings = Listings(clock)
         self._secrets: Secrets | None = None
 
     @property
@@ -145,6 +147,12 @@ class Catalog:
             self._forget(old - new)
             self._drop(name)
         return saved
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody else in this process saves or removes a connection meanwhile."""
+        with self._writing:
+            yield
 
     def names(self) -> list[str]:
         """Names of the saved connections, sorted."""
@@ -258,6 +266,8 @@ class Catalog:
 
     def listed(self, connection: str, like: str, after: str | None, limit: int) -> Sequence[TableInfo]:
         """A page of tables, from the first after `after`; see `Tables.list`. At most a minute old."""
+        if (listing := self.listing(connection)) is not None:
+            return self.about(connection, listing.like(like, after, limit))
         connector = self.open(connection)
         with self.naming(connection):
             facet = self._tables(connection, connector)
@@ -266,9 +276,41 @@ class Catalog:
                 lambda: tuple(facet.list(like, after, limit)),
             )
 
+    def names_like(self, connection: str, like: str = "", limit: int = 1000) -> Sequence[TableRef]:
+        """Of what `tables` gives, the names alone: no more is asked of the source."""
+        if (listing := self.listing(connection)) is not None:
+            return listing.like(like, None, limit)
+        return [one.table for one in self.listed(connection, like, None, limit)]
+
+    def listing(self, connection: str) -> Listing | None:
+        """The names of all tables, where the connector can list so many at once; None where it cannot, or where there
+        are more than are held. At most a minute old; where listing them takes long, ten, while it is done again."""
+        name = self.saved(connection).name
+        if not self.manifest(name).capabilities.listing:
+            return None
+        connector = self.open(name)
+        facet: Any = self._tables(name, connector)
+
+        def fetch() -> Sequence[TableRef]:
+            with self.naming(name):
+                found: Sequence[TableRef] = facet.names(MOST_NAMES + 1)
+                return found
+
+        return self._listings.get((name, id(connector)), fetch)
+
+    def about(self, connection: str, tables: Sequence[TableRef]) -> Sequence[TableInfo]:
+        """What the source says of tables of its `listing`; at most a minute old."""
+        connector = self.open(connection)
+        with self.naming(connection):
+            facet: Any = self._tables(connection, connector)
+            return self._cache.get(
+                (connection, id(connector), "about", tuple(tables)), lambda: tuple(facet.about(tables))
+            )
+
     def refresh(self, connection: str | None = None) -> None:
         """Forgets what was cached of the sources: tables and schemas are asked for again."""
         self._cache.drop(connection)
+        self._listings.drop(connection)
 
     def close(self) -> None:
         """Closes what was opened. Idempotent; the catalog can be used again."""
@@ -332,6 +374,7 @@ class Catalog:
 
     def _drop(self, name: str) -> None:
         self._cache.drop(name)
+        self._listings.drop(name)
         with self._lock:
             held = self._opened.pop(name, None)
         if held:

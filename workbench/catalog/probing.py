@@ -22,12 +22,18 @@ __all__ = ["probe"]
 
 
 def probe(
-    catalog: Catalog, name: str, connector: str, parameters: Mapping[str, Any], secrets: Mapping[str, Secret]
+    catalog: Catalog,
+    name: str,
+    connector: str,
+    parameters: Mapping[str, Any],
+    secrets: Mapping[str, Secret],
+    before: str | None = None,
 ) -> ServerInfo:
     """Connects as a connection of these settings would, and saves nothing. A secret that is not given is the one that
-    the connection `name` has, where that goes to the same place as the same user: to no other place. Raises
-    InvalidParameter, UrlRefused, UnknownConnector, SecretMissing, and what the source raises."""
-    check_name(name, catalog.names())
+    the connection `before` has (default: that of the same name), where that goes to the same place as the same user: to
+    no other place. Raises InvalidParameter, UrlRefused, UnknownConnector, SecretMissing, and what the source raises."""
+    old = name if before is None else before
+    check_name(name, [one for one in catalog.names() if one != old])
     manifest = connectors.manifest(connector)
     given = dict(parameters)
     names = secret_names(manifest)
@@ -40,9 +46,10 @@ def probe(
     if set(secrets) - set(names):  # not shown: it may be the secret itself, in the wrong place
         raise InvalidParameter("secrets", f"has no part of that name for {manifest.label}: {known(names)}.")
     found = {key: _found(catalog, value) for key, value in secrets.items()}
-    before = _same(catalog, name, Saved(name, connector, given))
-    if before is not None:
-        found = {key: catalog.secrets.find(reference) for key, reference in before.secrets.items()} | found
+    same = _same(catalog, old, Saved(name, connector, given))
+    if same is not None:
+        kept = {key: reference for key, reference in same.secrets.items() if key not in found}
+        found |= {key: catalog.secrets.find(reference) for key, reference in kept.items()}
     opened = manifest.open(ConnectionConfig(name, with_defaults(given, manifest.parameters), found))
     try:
         with catalog.naming(name):

@@ -50,7 +50,7 @@ def resolve(catalog: Catalog, parts: tuple[str, ...]) -> tuple[str, TableRef]:
 def _listed(catalog: Catalog, connection: str) -> Sequence[TableRef]:
     """The first tables of the source; none when it does not say so in time, for they only make an error nicer."""
     try:
-        return [one.table for one in within(_PATIENCE, lambda: catalog.tables(connection))]
+        return within(_PATIENCE, lambda: catalog.names_like(connection))
     except (TookTooLong, WorkbenchError):
         return []
 

@@ -24,6 +24,7 @@ __all__ = [
     "Connector",
     "Feed",
     "Feeds",
+    "Listing",
     "Manifest",
     "ServerInfo",
     "Sinks",
@@ -44,6 +45,7 @@ class Capabilities:
     read-only text. cancel: `Connector.cancel` ends work at the source, from any process. guard: the source enforces
     a statement time limit. writes: modes of `WriteSpec`. transactional: a writer keeps its position with the rows.
     lossless: every value of the source has an Arrow value (nothing is ever counted in `Reader.lost`).
+    listing: `tables` is a `Listing`, too.
     """
 
     tables: bool = False
@@ -58,6 +60,7 @@ class Capabilities:
     writes: frozenset[str] = frozenset()
     transactional: bool = False
     lossless: bool = True
+    listing: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,8 @@ class Manifest:
     property with `"secret": true` is never stored with the others. `schemes` are for `connect(name, url)`,
     `suffixes` and `folders` for `connect(name, path=…)`. `table_parameters` is the schema of one table's own
     settings (a mapping, a log format). `implementation` is `module:Class`, called with one `ConnectionConfig`.
-    `requires`: the extra that brings the driver.
+    `requires`: the extra that brings the driver. `icon`: a small SVG picture, of shapes and colours alone (no script,
+    style, link or comment), that is seen on dark and on light; without one a usual one is shown.
     """
 
     name: str
@@ -84,6 +88,7 @@ class Manifest:
     table_parameters: JSONSchema = field(default_factory=lambda: {"type": "object", "additionalProperties": False})
     requires: str = ""
     documentation: str = ""
+    icon: str = ""
 
     def open(self, config: ConnectionConfig) -> Connector:
         """Loads the implementation and makes a connector; connects to nothing yet."""
@@ -169,6 +174,19 @@ class Tables(Protocol):
 
     def read(self, split: Split, control: Control) -> Reader:
         """Starts reading. May block while it connects. Works in any process that opened the same connection."""
+        ...
+
+
+class Listing(Tables, Protocol):
+    """Tables of a source that may have a hundred thousand: the names of all at once, and more about few of them."""
+
+    def names(self, limit: int) -> Sequence[TableRef]:
+        """The first `limit` tables in the order of `str(table)`: those of `list`, without what makes it dear. It is
+        asked for at most once a minute."""
+        ...
+
+    def about(self, tables: Sequence[TableRef]) -> Sequence[TableInfo]:
+        """What `list` says of these, in their order; those that are not there any more are left out."""
         ...
 
 

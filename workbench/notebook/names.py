@@ -80,8 +80,8 @@ class Names:
         return self._get(("columns", *parts), lambda: self._columns(parts), deadline)
 
     def _tables(self, connection: str) -> list[str]:
-        found = self._catalog().tables(connection, limit=2000)
-        return [f"{info.table.schema}\n{info.table.name}" if info.table.schema else info.table.name for info in found]
+        found = self._catalog().names_like(connection, limit=2000)
+        return [f"{table.schema}\n{table.name}" if table.schema else table.name for table in found]
 
     def _columns(self, parts: tuple[str, ...]) -> list[str]:
         connection, table = self._catalog().resolve(parts)

@@ -39,7 +39,8 @@ class WorkbenchApp(ExtensionApp):
 
     def initialize_handlers(self) -> None:
         for path, handler in routes():
-            self.handlers.append((BASE + _PART.sub("([^/]+)", path), handler))
+            own = {"path": path} if issubclass(handler, Handler) else {}
+            self.handlers.append((BASE + _PART.sub("([^/]+)", path), handler, own))
         self.handlers.append((BASE + ".*", NothingHere))
 
     async def stop_extension(self) -> None:

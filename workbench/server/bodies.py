@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-__all__ = ["LARGEST", "BodyRefused", "description", "parsed", "validated"]
+__all__ = ["LARGEST", "BodyRefused", "description", "parsed", "query_names", "validated"]
 
 LARGEST = 256 << 10
 """Bytes of the largest body."""
@@ -25,6 +25,13 @@ def description() -> dict[str, Any]:
     """The interface: `openapi.json`."""
     loaded: dict[str, Any] = json.loads(_FILE.read_text(encoding="utf-8"))
     return loaded
+
+
+@functools.cache
+def query_names(path: str, verb: str) -> tuple[str, ...]:
+    """What may be asked in the query string of a path, as the description writes both."""
+    asked = description()["paths"].get(f"/{path}", {}).get(verb.lower(), {}).get("parameters", ())
+    return tuple(one["name"] for one in asked if one["in"] == "query")
 
 
 def parsed(body: bytes) -> Any:

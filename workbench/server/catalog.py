@@ -40,7 +40,7 @@ class TablesHandler(_Catalog):
         catalog, schema, search = self.services.catalog, self.text("schema") or None, self.text("search", 200) or ""
         after, limit = self.text("after"), self.number("limit", 200, MOST_TABLES, 1)
         page = await self.blocking(lambda: browsing.page(catalog, connection, schema, search, after, limit), connection)
-        self.answer({"tables": [_table(one) for one in page.tables], "next": page.next})
+        self.answer({"tables": [_table(one) for one in page.tables], "next": page.next, "total": page.total})
 
 
 class TableHandler(_Catalog):

@@ -11,6 +11,7 @@ from jupyter_server.auth.decorator import authorized
 from tornado import web
 
 from workbench.catalog import Catalog, connectors
+from workbench.catalog.icons import checked
 from workbench.catalog.making import identity
 from workbench.catalog.parameters import secret_names
 from workbench.catalog.probing import probe
@@ -47,9 +48,7 @@ class ConnectionsHandler(_Connections):
     @authorized
     async def post(self) -> None:
         body, catalog = self.body("ConnectionBody"), self.services.catalog
-        if body["name"] in await self.blocking(catalog.names):
-            raise web.HTTPError(409, "There is a connection of this name already: edit that one, or choose another")
-        self.answer(await self.blocking(lambda: _saved(catalog, body)), 201)
+        self.answer(await self.blocking(lambda: _made(catalog, body)), 201)
 
 
 class ConnectionHandler(_Connections):
@@ -90,7 +89,7 @@ class TestUnsavedHandler(_Connections):
         secrets = _secrets(body)
 
         def tried() -> ServerInfo:
-            return probe(catalog, body["name"], body["connector"], body["parameters"], secrets)
+            return probe(catalog, body["name"], body["connector"], body["parameters"], secrets, body.get("before"))
 
         self.answer(_server(await self.blocking(tried, body["name"])))
 
@@ -102,6 +101,13 @@ HANDLERS = [
     ("connections/{name}", ConnectionHandler),
     ("connections/{name}/test", TestHandler),
 ]
+
+
+def _made(catalog: Catalog, body: Mapping[str, Any]) -> dict[str, Any]:
+    with catalog.alone():  # of two that come at once, one finds the other there
+        if body["name"] in catalog.names():
+            raise web.HTTPError(409, "There is a connection of this name already: edit that one, or choose another")
+        return _saved(catalog, body)
 
 
 def _saved(catalog: Catalog, body: Mapping[str, Any], secrets: Mapping[str, Secret] | None = None) -> dict[str, Any]:
@@ -121,12 +127,17 @@ def _saved(catalog: Catalog, body: Mapping[str, Any], secrets: Mapping[str, Secr
 
 def _changed(catalog: Catalog, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
     """Under another name it is another connection, which takes what is not said from this one, and then its place."""
+    with catalog.alone():
+        return _exchanged(catalog, name, body)
+
+
+def _exchanged(catalog: Catalog, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
     before = catalog.saved(name)
     body = {"writable": before.writable, "tables": dict(before.tables), **body}
     if body["name"] == before.name:
         return _saved(catalog, body)
     if body["name"] in catalog.names():
-        raise web.HTTPError(409, "There is a connection of this name already")
+        raise web.HTTPError(409, "There is a connection of this name already: choose another")
     secrets: dict[str, Secret] = {}
     if identity(before) == identity(replace(before, parameters=body["parameters"])):
         secrets |= catalog.config(before.name).secrets
@@ -177,6 +188,7 @@ def _connector(manifest: Manifest) -> dict[str, Any]:
     return {
         "name": manifest.name,
         "label": manifest.label,
+        "icon": checked(manifest.icon),
         "schemes": list(manifest.schemes),
         "suffixes": list(manifest.suffixes),
         "folders": manifest.folders,

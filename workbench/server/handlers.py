@@ -23,7 +23,7 @@ from workbench.contract.errors import (
     UsageError,
     WorkbenchError,
 )
-from workbench.server.bodies import LARGEST, BodyRefused, parsed, validated
+from workbench.server.bodies import LARGEST, BodyRefused, parsed, query_names, validated
 from workbench.server.pool import Busy
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ __all__ = ["Handler", "NothingHere", "own_origin", "status_of"]
 
 Made = TypeVar("Made")
 ARROW = "application/vnd.apache.arrow.stream"
+JUPYTERS = ("token", "_xsrf")
+"""Parameters that Jupyter reads, at any address."""
 SECONDS = 120.0
 """So long a request waits for its source."""
 
@@ -50,8 +52,9 @@ class Handler(APIHandler):
         found: Services = self.settings["workbench_services"]
         return found
 
-    def initialize(self) -> None:
-        self._chunks: list[bytes] = []
+    def initialize(self, path: str = "") -> None:
+        """`path` is the handler's own, as the description writes it."""
+        self._path, self._chunks = path, list[bytes]()
 
     async def prepare(self, **options: Any) -> None:
         connection: Any = self.request.connection
@@ -63,10 +66,21 @@ class Handler(APIHandler):
             return
         if self.current_user is None:
             raise web.HTTPError(403, "Log in first")  # also for a verb that there is not
+        self._check_query()
         length = self.request.headers.get("Content-Length", "0")
         if not (length.isascii() and length.isdecimal() and len(length) < 12 and int(length) <= LARGEST):
             self.set_header("Connection", "close")
             raise web.HTTPError(413, f"A body has {LARGEST:,} bytes at most")
+
+    def _check_query(self) -> None:
+        """Nothing is asked for in vain: a name that is not described is an error, not ignored."""
+        known = query_names(self._path, str(self.request.method))
+        for name, values in self.request.query_arguments.items():
+            clock = name.isdecimal() and values == [b""]  # JupyterLab's, so that no cache answers
+            if name not in known and name not in JUPYTERS and not clock:
+                there = f"known are {', '.join(known)}" if known else "none is taken"
+                shown = name.encode("latin-1", "replace").decode("utf-8", "replace")[:100]  # as tornado hands it on
+                raise web.HTTPError(400, f"There is no parameter `{shown}` at this address: {there}")
 
     def data_received(self, chunk: bytes) -> None:
         self._chunks.append(chunk)  # the connection ends one that is too large
@@ -95,7 +109,7 @@ class Handler(APIHandler):
         try:
             return validated(parsed(b"".join(self._chunks)), schema)
         except BodyRefused as why:
-            raise web.HTTPError(400, str(why).replace("%", "%%")) from None
+            raise web.HTTPError(400, str(why)) from None
 
     def text(self, name: str, most: int = 1_000) -> str | None:
         """A text of the query string; None where it is not given."""

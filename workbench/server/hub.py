@@ -1,7 +1,7 @@
 """The hub: however many viewers watch a topic, its engine has one subscriber, this one.
 
 A run is watched at its engine where that publishes, and in the register where it does not (any more), so that every
-run can be watched, whoever started it.
+run can be watched, whoever started it. What runs at all is read from the register, once for all who look.
 """
 
 from __future__ import annotations
@@ -16,12 +16,16 @@ from workbench.contract.errors import SourceError, UnknownRun
 from workbench.runs import Register, RunInfo
 from workbench.runs.subscriber import frames
 from workbench.runs.topics import Mailbox, Topic
+from workbench.server.described import described
 
-__all__ = ["Hub", "run_of"]
+__all__ = ["ALL", "Hub", "run_of"]
 
 _log = logging.getLogger(__name__)
 Made = TypeVar("Made")
+ALL = "runs"
+"""The topic of what runs: `runs`, as `GET /runs` lists them, and `last`, the newest run that is over."""
 POLL_SECONDS = 1.0
+LIST_SECONDS = 0.5
 LINGER_SECONDS = 2.0
 """So long a topic without viewers is kept: a page that is loaded again comes back within it."""
 _TOPIC = re.compile(r"runs/([a-z0-9]{12})/progress")
@@ -43,15 +47,15 @@ class Hub:
 
     async def subscribe(self, name: str, wake: Callable[[], object]) -> Mailbox:
         """A viewer's mailbox for the topic. Raises UnknownRun."""
-        run_id = run_of(name)
-        if run_id is None:
+        run_id = run_of(name) or ""
+        if not run_id and name != ALL:
             raise UnknownRun(name, ())
         topic = self._topics.get(name)
         if topic is None:
-            info = await self._blocking(lambda: self._register.get(run_id))
+            state = _state(await self._blocking(lambda: self._register.get(run_id))) if run_id else await self._all()
             topic = self._topics.get(name)  # another viewer may have been quicker
             if topic is None:
-                topic = self._topics[name] = Topic(name, _state(info))
+                topic = self._topics[name] = Topic(name, state)
                 self._tasks[name] = asyncio.ensure_future(self._follow(topic, run_id))
         return topic.subscribe(wake)
 
@@ -70,7 +74,7 @@ class Hub:
     # --- a task a topic
 
     async def _follow(self, topic: Topic, run_id: str) -> None:
-        following = asyncio.ensure_future(self._to_the_end(topic, run_id))
+        following = asyncio.ensure_future(self._to_the_end(topic, run_id) if run_id else self._listing(topic))
         try:
             while not following.done():
                 await asyncio.wait((following,), timeout=LINGER_SECONDS)
@@ -84,6 +88,19 @@ class Hub:
             following.cancel()
             del self._topics[topic.name], self._tasks[topic.name]
             topic.end()
+
+    async def _all(self) -> dict[str, Any]:
+        def read() -> dict[str, Any]:
+            over = self._register.history(1)
+            return {"runs": [described(one) for one in self._register.runs()], "last": over[0].id if over else ""}
+
+        state: dict[str, Any] = await self._blocking(read)
+        return state
+
+    async def _listing(self, topic: Topic) -> None:
+        while True:
+            topic.change(**await self._all())
+            await asyncio.sleep(LIST_SECONDS)
 
     async def _to_the_end(self, topic: Topic, run_id: str) -> None:
         while True:

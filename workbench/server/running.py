@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from jupyter_server.auth.decorator import authorized
@@ -10,6 +9,7 @@ from tornado import web
 
 from workbench.execution.stop import Stopped, stop
 from workbench.runs import RunInfo
+from workbench.server.described import described
 from workbench.server.handlers import Handler
 
 __all__ = ["HANDLERS"]
@@ -28,7 +28,7 @@ class RunsHandler(_Runs):
         register, active = self.services.register, self.text("active") != "false"
         limit = self.number("limit", 200, MOST, 1)
         runs = await self.blocking(lambda: register.runs(active=active, limit=limit))
-        self.answer({"runs": [_run(one) for one in runs]})
+        self.answer({"runs": [described(one) for one in runs]})
 
 
 class RunHandler(_Runs):
@@ -36,7 +36,7 @@ class RunHandler(_Runs):
     @authorized
     async def get(self, run: str) -> None:
         register = self.services.register
-        self.answer(_run(await self.blocking(lambda: register.get(run))))
+        self.answer(described(await self.blocking(lambda: register.get(run))))
 
     @web.authenticated
     @authorized
@@ -60,27 +60,6 @@ class HistoryHandler(_Runs):
 HANDLERS = [("runs", RunsHandler), ("runs/{run}", RunHandler), ("history", HistoryHandler)]
 
 
-def _run(info: RunInfo) -> dict[str, Any]:
-    return {
-        "id": info.id,
-        "kind": info.kind,
-        "title": info.title,
-        "statement": info.statement,
-        "state": info.state,
-        "started": info.started,
-        "seconds": max(0.0, (info.ended or time.time()) - info.started),
-        "rows": info.rows,
-        "bytes": info.bytes,
-        "fraction": info.fraction,
-        "connections": list(info.connections),
-        "natives": [
-            {"connection": one.connection, "native_id": one.native_id, "since": one.since} for one in info.natives
-        ],
-        "error": info.error,
-        "pid": info.pid,
-    }
-
-
 def _past(info: RunInfo) -> dict[str, Any]:
     return {
         "id": info.id,
@@ -97,4 +76,4 @@ def _past(info: RunInfo) -> dict[str, Any]:
 
 
 def _stopped(stopped: Stopped) -> dict[str, Any]:
-    return {"run": _run(stopped.run), "by": stopped.by, "failures": list(stopped.failures)}
+    return {"run": described(stopped.run), "by": stopped.by, "failures": list(stopped.failures)}

@@ -10,7 +10,6 @@ What a table does besides is said in `ConnectionConfig.tables` (see `TABLE_PARAM
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -34,6 +33,7 @@ from workbench.contract import (
 )
 from workbench.contract.errors import AuthenticationFailed, SnapshotChanged, UnknownColumn, Unsupported
 from workbench.contract.predicate import columns_of
+from workbench.kit.like import like as matching
 from workbench.testing.memory_changes import MemoryFeeds, MemorySinks
 from workbench.testing.memory_reader import MemoryReader
 from workbench.testing.memory_source import MemorySource, source_of
@@ -69,6 +69,7 @@ MANIFEST = Manifest(
         splits=True,
         cancel=True,
         schemas=True,
+        listing=True,
         writes=frozenset({"insert", "upsert"}),
         transactional=True,
     ),
@@ -137,11 +138,17 @@ class MemoryTables:
         self._connector = connector
 
     def list(self, like: str = "", after: str | None = None, limit: int = 1000) -> Sequence[TableInfo]:
-        pattern = "".join(".*" if c == "%" else "." if c == "_" else re.escape(c) for c in like or "%")
-        matches = re.compile(pattern, re.IGNORECASE | re.DOTALL).fullmatch
+        matches = matching(like)
         source = self._connector.source()
         found = [ref for ref in source.refs() if matches(ref.name) and (after is None or str(ref) > after)]
         return [TableInfo(ref, rows=source.table(ref).rows.num_rows) for ref in found[:limit]]
+
+    def names(self, limit: int) -> Sequence[TableRef]:
+        return self._connector.source().refs()[:limit]
+
+    def about(self, tables: Sequence[TableRef]) -> Sequence[TableInfo]:
+        there = {info.table: info for info in self.list(limit=1_000_000)}
+        return [there[table] for table in tables if table in there]
 
     def schema(self, table: TableRef) -> pa.Schema:
         found = self._connector.source().table(table)

@@ -12,6 +12,7 @@ import jsonschema
 import pyarrow as pa
 import pytest
 
+from workbench.catalog.icons import fault
 from workbench.contract import Capabilities, Connector, ScanRequest, ServerInfo, TableRef
 from workbench.contract.errors import UnknownTable, Unsupported
 from workbench.testing.scanning import assert_no_secret, tables_of
@@ -63,6 +64,9 @@ class CatalogPromises(SuiteBase):
         secret = {name for name, about in properties.items() if about.get("secret")}
         assert set(config.secrets) <= secret
         assert not secret & set(config.parameters)
+
+    def test_its_picture_is_one_that_may_be_shown(self, store: Store) -> None:
+        assert not store.manifest.icon or not fault(store.manifest.icon), fault(store.manifest.icon)
 
     def test_it_declares_nothing_that_has_no_meaning(self, can: Capabilities) -> None:
         assert can.predicates <= _PREDICATES
@@ -133,6 +137,28 @@ class CatalogPromises(SuiteBase):
             seen += [info.table for info in page]
             after = str(page[-1].table)
         assert seen == sorted(listed, key=str)
+
+    def test_the_names_of_all_tables_are_those_of_the_list(
+        self, connector: Connector, listed: list[TableRef], can: Capabilities
+    ) -> None:
+        need(can.listing, "listing")
+        tables: Any = tables_of(connector)
+        names = list(tables.names(100_000))
+        assert names == [info.table for info in tables.list(limit=100_000)]
+        assert names == sorted(names, key=str)
+        assert {*listed} <= {*names}
+        assert list(tables.names(2)) == names[:2]
+
+    def test_more_is_said_of_the_tables_that_are_asked_for(
+        self, connector: Connector, listed: list[TableRef], can: Capabilities
+    ) -> None:
+        need(can.listing, "listing")
+        tables: Any = tables_of(connector)
+        gone = TableRef("wbt_not_there", listed[0].schema)
+        asked = [listed[2], gone, listed[0], listed[3]]
+        infos = {info.table: info for info in tables.list("wbt_list_%")}
+        assert list(tables.about(asked)) == [infos[ref] for ref in asked if ref != gone]
+        assert list(tables.about([])) == []
 
     def test_a_table_that_is_listed_can_be_planned(
         self, connector: Connector, listed: list[TableRef], can: Capabilities

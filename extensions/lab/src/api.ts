@@ -18,6 +18,8 @@ export type Connector = {
   parameters: Record<string, unknown>;
   secrets: Array<string>;
   capabilities: Record<string, boolean>;
+  /** A small SVG picture without script, style or link; empty where it declares none. */
+  icon: string;
 };
 
 /** A saved connection; `secrets` says where each is kept, never what it is. */
@@ -43,6 +45,8 @@ export type ConnectionBody = {
   tables?: Record<string, Record<string, unknown>>;
   /** `false`: replaces a connection although the new one does not answer. */
   test?: boolean;
+  /** For a test: the connection that is being edited, where its name was changed. Its secrets are tried, if these settings go to the same place as the same user. */
+  before?: string;
 };
 
 export type ServerInfo = {
@@ -64,6 +68,8 @@ export type Table = {
 export type TablePage = {
   tables: Array<Table>;
   next: string | null;
+  /** Of all that was asked for; null where the source was not asked for all. */
+  total: number | null;
 };
 
 export type Column = {
