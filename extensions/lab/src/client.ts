@@ -18,7 +18,7 @@ export class Refused extends Error {
 
 /** The workbench's REST interface, over Lab's own requests: so with its token, its XSRF header and its base address. */
 export class Client {
-  constructor(private readonly settings: ServerConnection.ISettings) {}
+  constructor(readonly settings: ServerConnection.ISettings) {}
 
   connectors = async (): Promise<Connector[]> => (await this.json<{ connectors: Connector[] }>('connectors')).connectors;
 

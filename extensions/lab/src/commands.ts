@@ -1,9 +1,11 @@
 import type { ICommandPalette } from '@jupyterlab/apputils';
 import { CommandRegistry } from '@lumino/commands';
+import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 
-import { dashboardIcon, workbenchIcon } from './icon';
+import { dashboardIcon, kindIcon, workbenchIcon } from './icon';
 import type { WorkbenchPanel } from './panel/panel';
 import { openDemo, publishNotebook } from './share';
+import type { Connector } from './wire';
 import type { Workbench } from './workbench';
 
 const CATEGORY = 'Workbench';
@@ -36,11 +38,16 @@ export function addCommands(
     icon: workbenchIcon,
     execute: () => shell.activateById(panel.id)
   });
+  const kindOf = (args: ReadonlyPartialJSONObject): Connector | undefined =>
+    workbench.connections.connectors.find(one => one.name === args['connector']);
   add(CommandIDs.addConnection, {
-    label: 'Add a Connection…',
-    execute: async () => {
+    label: args => kindOf(args)?.label ?? 'Add a Connection…',
+    caption: args => (kindOf(args) ? 'Add a connection of this kind' : ''),
+    icon: args => (kindOf(args) ? kindIcon(kindOf(args)!) : undefined),
+    describedBy: { args: { type: 'object', properties: { connector: { type: 'string', description: 'Its kind' } } } },
+    execute: async args => {
       shell.activateById(panel.id);
-      await workbench.connections.edit(null);
+      await workbench.connections.edit(null, kindOf(args)?.name);
     }
   });
   add(CommandIDs.newNotebook, {

@@ -1,4 +1,7 @@
-import { LabIcon } from '@jupyterlab/ui-components';
+import { folderIcon, LabIcon } from '@jupyterlab/ui-components';
+
+import { picture } from './dom';
+import type { Connector } from './wire';
 
 function icon(name: string, path: string): LabIcon {
   const picture = `<path class="jp-icon3" fill="#616161" fill-rule="evenodd" d="${path}"/>`;
@@ -21,3 +24,13 @@ export const viewIcon = icon('view', 'M3 4h18v16H3zM5 9v9h14V9z');
 export const schemaIcon = icon('schema', 'M4 3h10v4H4zM8 7h2v4h10v4H10v4h10v4H8zM12 13v0z');
 
 export const dashboardIcon = icon('dashboard', 'M3 3h8v6H3zM13 3h8v10h-8zM3 11h8v10H3zM13 15h8v6h-8z');
+/** A kind of source: its own picture, or the usual one. */
+export function iconOf(connector: Connector | undefined): HTMLElement {
+  return picture(connector?.icon ?? '', connector?.folders ? folderIcon : sourceIcon);
+}
+
+/** The same for Lab's own places. The server has let through shapes and colours alone. */
+export function kindIcon(connector: Connector): LabIcon {
+  const name = `analytics-workbench:kind-${connector.name}`;
+  return connector.icon ? new LabIcon({ name, svgstr: connector.icon }) : connector.folders ? folderIcon : sourceIcon;
+}

@@ -1,5 +1,6 @@
 import { ILayoutRestorer, JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
+import type { ILauncher } from '@jupyterlab/launcher';
 import { INotebookTracker } from '@jupyterlab/notebook';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { IStateDB } from '@jupyterlab/statedb';
@@ -63,6 +64,9 @@ async function addToLab(workbench: Workbench): Promise<void> {
     const launcher = await app.resolveOptionalService(launching.value.ILauncher);
     launcher?.add({ command: CommandIDs.newNotebook, category: 'Notebook', rank: 1, args: { isLauncher: true } });
     launcher?.add({ command: CommandIDs.demo, category: 'Other', rank: 0, args: { isLauncher: true } });
+    if (launcher) {
+      void app.restored.then(() => addKinds(workbench, launcher));
+    }
   }
   if (status.status === 'fulfilled') {
     const bar = await app.resolveOptionalService(status.value.IStatusBar);
@@ -70,4 +74,12 @@ async function addToLab(workbench: Workbench): Promise<void> {
       addStatus(workbench, bar);
     }
   }
+}
+
+/** A card for each kind of source that can be connected. */
+async function addKinds(workbench: Workbench, launcher: ILauncher): Promise<void> {
+  await workbench.connections.refresh();
+  workbench.connections.connectors.forEach(({ name }, rank) =>
+    launcher.add({ command: CommandIDs.addConnection, category: 'Connect', rank, args: { connector: name } })
+  );
 }

@@ -2,14 +2,15 @@ import { Poll } from '@lumino/polling';
 import { Signal } from '@lumino/signaling';
 
 import { Client, reason } from './client';
+import { Live } from './live';
 import type { Run } from './wire';
 
 const LIVELY = 1000;
 const CALM = 5000;
 
 /**
- * What of this user runs now, and word of each change. The one place that knows how it is learnt: by asking, each
- * second while somebody looks and something runs, else every five.
+ * What of this user runs now, and word of each change. The one place that knows how it is learnt: the server's hub tells
+ * it. While that is out of reach it is asked for, each second while somebody looks and something runs, else every five.
  */
 export class Runs {
   constructor(readonly client: Client) {
@@ -20,15 +21,22 @@ export class Runs {
       standby: 'when-hidden',
       auto: false
     });
+    this.live = new Live(
+      client.settings,
+      'runs',
+      state => this.heard(state['runs'] as Run[], String(state['last'])),
+      () => void this.poll.start()
+    );
   }
 
   begin(): void {
     void this.poll.start();
+    this.live.begin();
   }
 
   /** Something was learnt: new figures, a run that is new or gone. */
   readonly changed = new Signal<this, void>(this);
-  /** A run is not there any more, so the history has one more line. */
+  /** A run is over, so the history has one more line. */
   readonly ended = new Signal<this, void>(this);
   active: Run[] = [];
   problem = '';
@@ -43,13 +51,15 @@ export class Runs {
 
   /** Asks now, and goes on from there. */
   hurry(): void {
-    void this.poll.refresh();
+    if (!this.live.connected) {
+      void this.poll.refresh();
+    }
   }
 
   /** Asks now, and waits for the answer. */
   async now(): Promise<void> {
-    await this.poll.refresh();
-    await this.poll.tick;
+    this.take(await this.client.runs());
+    this.changed.emit();
   }
 
   async stop(id: string): Promise<void> {
@@ -69,21 +79,32 @@ export class Runs {
     return run.state === 'stopping' || this.stopping.has(run.id);
   }
 
+  private heard(now: Run[], last: string): void {
+    void this.poll.stop();
+    const more = this.last !== '' && this.last !== last;
+    this.last = last;
+    this.take(now, more);
+    this.changed.emit();
+  }
+
+  private take(now: Run[], more = false): void {
+    const ids = new Set(now.map(run => run.id));
+    const gone = this.active.some(run => !ids.has(run.id));
+    this.active = now;
+    this.problem = '';
+    for (const id of this.stopping) {
+      if (!ids.has(id)) {
+        this.stopping.delete(id);
+      }
+    }
+    if (gone || more) {
+      this.ended.emit();
+    }
+  }
+
   private async ask(): Promise<void> {
     try {
-      const now = await this.client.runs();
-      const ids = new Set(now.map(run => run.id));
-      const gone = this.active.some(run => !ids.has(run.id));
-      this.active = now;
-      this.problem = '';
-      for (const id of this.stopping) {
-        if (!ids.has(id)) {
-          this.stopping.delete(id);
-        }
-      }
-      if (gone) {
-        this.ended.emit();
-      }
+      this.take(await this.client.runs());
     } catch (error) {
       this.problem = reason(error);
       throw error; // the poll then asks less often
@@ -97,6 +118,8 @@ export class Runs {
   }
 
   private readonly poll: Poll;
+  private readonly live: Live;
+  private last = ''; // the run that was over last
   private readonly stopping = new Set<string>();
   private isWatched = false;
 }

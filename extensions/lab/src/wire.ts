@@ -6,7 +6,7 @@ export type { Column, Connection, ConnectionBody, Native, Published, Run, Server
 
 export type Answer<K extends keyof api.Interface> = api.Interface[K]['answer'];
 export type Problem = api.Problem & { hint?: string };
-export type Connector = Omit<api.Connector, 'parameters'> & { parameters: JSONSchema; icon?: string };
+export type Connector = Omit<api.Connector, 'parameters'> & { parameters: JSONSchema };
 export type TableRow = api.Table;
 export type Table = Answer<'GET /catalog/{connection}/table'>;
 export type History = api.Past;

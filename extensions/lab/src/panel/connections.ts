@@ -1,11 +1,11 @@
 import { Dialog, showDialog } from '@jupyterlab/apputils';
-import { deleteIcon, editIcon, folderIcon, LabIcon, runIcon } from '@jupyterlab/ui-components';
+import { deleteIcon, editIcon, runIcon } from '@jupyterlab/ui-components';
 import { Signal } from '@lumino/signaling';
 import { Widget } from '@lumino/widgets';
 
 import { Client, reason } from '../client';
-import { h, iconButton, picture, replace } from '../dom';
-import { sourceIcon } from '../icon';
+import { h, iconButton, replace } from '../dom';
+import { iconOf } from '../icon';
 import type { Connection, Connector } from '../wire';
 
 const STALE = 5_000;
@@ -54,17 +54,16 @@ export class Connections {
   }
 
   icon(connection: Connection): HTMLElement {
-    const connector = this.connectorOf(connection);
-    return picture(connector?.icon ?? '', fallback(connector));
+    return iconOf(this.connectorOf(connection));
   }
 
-  /** Opens the form; true when something was saved. */
-  async edit(before: Connection | null): Promise<boolean> {
+  /** Opens the form, for a new one with that kind chosen; true when something was saved. */
+  async edit(before: Connection | null, kind = ''): Promise<boolean> {
     if (this.connectors.length === 0) {
       await this.refresh();
     }
     const { ConnectionDialog } = await import('./dialog');
-    const answer = await new ConnectionDialog(this.client, this.connectors, before).launch();
+    const answer = await new ConnectionDialog(this.client, this.connectors, before, kind).launch();
     if (answer.button.accept) {
       await this.refresh();
       this.replaced.emit(before?.name ?? '');
@@ -87,10 +86,6 @@ export class Connections {
   }
 
   private asked = 0;
-}
-
-function fallback(connector: Connector | undefined): LabIcon {
-  return connector?.folders ? folderIcon : sourceIcon;
 }
 
 /** The list of connections: what each is, whether it answers, and what can be done with it. */

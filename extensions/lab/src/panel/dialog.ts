@@ -1,7 +1,7 @@
 import { Dialog } from '@jupyterlab/apputils';
 import { PanelLayout, Widget } from '@lumino/widgets';
 
-import { Client, reason } from '../client';
+import { Client, reason, Refused } from '../client';
 import { h, replace } from '../dom';
 import type { Connection, Connector } from '../wire';
 import { ConnectionForm } from './form';
@@ -10,8 +10,8 @@ const [CANCEL, TEST, SAVE] = [0, 1, 2];
 
 /** Asks for a connection. It stays open until the connection is saved, so a refusal loses nothing that was typed. */
 export class ConnectionDialog extends Dialog<void> {
-  constructor(client: Client, connectors: Connector[], before: Connection | null) {
-    const form = new ConnectionForm(connectors, before);
+  constructor(client: Client, connectors: Connector[], before: Connection | null, kind = '') {
+    const form = new ConnectionForm(connectors, before, kind);
     const said = h('div', { class: 'wb-Form-said', role: 'status', 'aria-live': 'polite' });
     super({
       title: before ? `Connection ${before.name}` : 'Add a connection',
@@ -40,21 +40,25 @@ export class ConnectionDialog extends Dialog<void> {
     }
   }
 
-  private async work(button: number): Promise<void> {
+  private async work(button: number, untested = false): Promise<void> {
     this.busy = true;
     this.say('wait', button === TEST ? 'Connecting…' : 'Saving…');
     try {
       if (button === TEST) {
-        // An unsaved body has no secret unless one was typed; the name tells the server whose kept one to take.
-        const found = await this.client.testUnsaved(this.form.body());
+        // An unsaved body has no secret unless one was typed; `before` tells the server whose kept one to take.
+        const found = await this.client.testUnsaved({ ...this.form.body(), ...(this.before && { before: this.before.name }) });
         this.say('good', `Connected: ${found.product} ${found.version}`);
       } else {
-        await this.client.save(this.form.body(), this.before?.name);
+        await this.client.save({ ...this.form.body(), ...(untested && { test: false }) }, this.before?.name);
         this.done = true;
         super.resolve(button);
       }
     } catch (error) {
       this.say('bad', reason(error));
+      if (error instanceof Refused && error.problem.type === 'NotReplaced') {
+        const anyway = (): void => void (!this.busy && this.valid() && this.work(SAVE, true));
+        this.said.append(' ', h('button', { type: 'button', class: 'jp-mod-styled wb-Form-anyway', click: anyway }, 'Save anyway'));
+      }
     } finally {
       this.busy = false;
     }

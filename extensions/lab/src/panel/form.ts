@@ -1,6 +1,7 @@
 import { Widget } from '@lumino/widgets';
 
 import { h, replace } from '../dom';
+import { iconOf } from '../icon';
 import type { Connection, ConnectionBody, Connector } from '../wire';
 import type { Property } from './schema';
 
@@ -18,7 +19,8 @@ interface Field {
 export class ConnectionForm extends Widget {
   constructor(
     private readonly connectors: Connector[],
-    private readonly before: Connection | null
+    private readonly before: Connection | null,
+    kind = ''
   ) {
     super();
     this.addClass('wb-Form');
@@ -31,13 +33,13 @@ export class ConnectionForm extends Widget {
     for (const connector of connectors) {
       this.kind.append(h('option', { value: connector.name }, connector.label));
     }
-    this.kind.value = before?.connector ?? connectors[0]?.name ?? '';
+    this.kind.value = before?.connector ?? (kind || (connectors[0]?.name ?? ''));
     this.kind.disabled = before !== null;
     this.writable = h('input', { type: 'checkbox', id: 'wb-form-writable' });
     this.writable.checked = before?.writable ?? false;
     this.node.append(
       row('Name', this.name, 'Tables are then written name.table'),
-      row('Kind', this.kind),
+      row('Kind', h('div', { class: 'wb-Form-kind' }, this.icon, this.kind), '', this.kind.id),
       this.fields,
       this.more,
       this.writes
@@ -69,6 +71,7 @@ export class ConnectionForm extends Widget {
 
   private fill(): void {
     const connector = this.connector;
+    replace(this.icon, iconOf(connector));
     const known = this.before?.connector === connector?.name ? this.before : null;
     const first: HTMLElement[] = [];
     const rest: HTMLElement[] = [];
@@ -90,6 +93,7 @@ export class ConnectionForm extends Widget {
   private readonly name: HTMLInputElement;
   private readonly kind: HTMLSelectElement;
   private readonly writable: HTMLInputElement;
+  private readonly icon = h('span', { class: 'wb-Form-icon' });
   private readonly fields = h('div');
   private readonly more = h('details', { class: 'wb-Form-more' });
   private readonly writes = h('div', { class: 'wb-Form-check' });
@@ -141,8 +145,8 @@ function chosen(property: Property, place: string): unknown {
   return value === property.default ? undefined : value;
 }
 
-function row(label: string, input: HTMLElement, about = ''): HTMLElement {
-  const node = h('div', { class: 'wb-Form-row' }, h('label', { for: input.id }, label), input);
+function row(label: string, input: HTMLElement, about = '', id = input.id): HTMLElement {
+  const node = h('div', { class: 'wb-Form-row' }, h('label', { for: id }, label), input);
   if (about) {
     node.append(h('div', { class: 'wb-Form-about', id: `${input.id}-about` }, ...coded(about)));
     input.setAttribute('aria-describedby', `${input.id}-about`);

@@ -9,7 +9,7 @@ import type { History } from '../wire';
 import { oneLine } from './running';
 
 const SHOWN = 100;
-const EVERY = 4_000;
+const EVERY = 4_000; // where nobody says that something has run
 const WORDS: Record<string, string> = { done: 'done', failed: 'failed', stopped: 'stopped', lost: 'lost' };
 
 /** What has run: from each line a cell can be made again. */

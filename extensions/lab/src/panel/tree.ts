@@ -1,10 +1,11 @@
 import { Signal } from '@lumino/signaling';
 
 import { reason } from '../client';
+import { grouped } from '../dom';
 import type { Column, TableRow } from '../wire';
 import type { Connections } from './connections';
 
-const PAGE = 500;
+const PAGE = 200;
 const NUL = '\0'; // between the parts of a key, for no name has it
 
 /** One line of the tree. `note` is a word about what is missing below its parent; `more` stands for rows still to come. */
@@ -28,6 +29,8 @@ export interface Row {
 interface Pages<T> {
   items: T[];
   next?: string | null;
+  /** Of all; null where that is not known. */
+  total?: number | null;
   loading: boolean;
   problem: string;
 }
@@ -168,7 +171,7 @@ export class Tree {
   }
 
   private listed(rows: Row[], parent: string, connection: string, schema: string | null, tables: Pages<TableRow>, level: number): void {
-    const whole = tables.items.length + (tables.next ? 1 : 0);
+    const whole = tables.total ?? tables.items.length + (tables.next ? 1 : 0);
     tables.items.forEach((table, place) => {
       const key = `t${NUL}${connection}${NUL}${table.schema ?? ''}${NUL}${table.name}`;
       const open = this.open.has(key);
@@ -181,7 +184,7 @@ export class Tree {
     if (tables.problem) {
       rows.push(note(parent, connection, level, tables.problem, true));
     } else if (tables.next) {
-      rows.push({ kind: 'more', key: `m${NUL}${parent}`, level, connection, schema, text: 'Loading…', at: whole, of: whole });
+      rows.push({ kind: 'more', key: `m${NUL}${parent}`, level, connection, schema, text: `Loading…${soFar(tables)}`, at: tables.items.length + 1, of: whole });
     } else if (tables.items.length === 0) {
       rows.push(note(parent, connection, level, tables.loading ? 'Loading…' : this.searched ? 'Nothing found' : 'No tables'));
     }
@@ -218,7 +221,7 @@ export class Tree {
     const after = this.tables.get(key)?.next;
     return this.fetched(this.tables, key, async () => {
       const page = await this.connections.client.tables(connection, { schema, after, limit: PAGE });
-      return { items: page.tables, next: page.next };
+      return { items: page.tables, next: page.next, total: page.total };
     });
   }
 
@@ -227,7 +230,7 @@ export class Tree {
     return this.fetched(this.found, key, async () => {
       const query = { search: this.searched, after, limit: PAGE };
       const page = await this.connections.client.tables(connection, query, this.abort?.signal);
-      return { items: page.tables, next: page.next };
+      return { items: page.tables, next: page.next, total: page.total };
     });
   }
 
@@ -240,14 +243,15 @@ export class Tree {
 
   /** Appends what `ask` gives, unless it was refreshed or searched for something else meanwhile. */
   private async fetched<T>(
-    held: Map<string, Pages<T>>, key: string, ask: () => Promise<{ items: T[]; next: string | null }>
+    held: Map<string, Pages<T>>, key: string, ask: () => Promise<{ items: T[]; next: string | null; total?: number | null }>
   ): Promise<void> {
     const pages = held.get(key)!;
     pages.loading = true;
     try {
-      const { items, next } = await ask();
+      const { items, next, total } = await ask();
       pages.items.push(...items);
       pages.next = next;
+      pages.total = total;
     } catch (error) {
       pages.problem = reason(error);
     }
@@ -268,6 +272,10 @@ export class Tree {
   private readonly tables = new Map<string, Pages<TableRow>>();
   private readonly columns = new Map<string, Pages<Column>>();
   private readonly found = new Map<string, Pages<TableRow>>();
+}
+
+function soFar(pages: Pages<TableRow>): string {
+  return pages.total ? ` ${grouped(pages.items.length)} of ${grouped(pages.total)}` : '';
 }
 
 function note(parent: string, connection: string, level: number, text: string, bad = false): Row {
