@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from workbench.query.jsonlines import lines
 
@@ -89,6 +89,7 @@ ROWS = st.lists(
 
 
 @given(ROWS, st.integers(0, 8))
+@settings(suppress_health_check=[HealthCheck.too_slow])  # pyarrow loads what it needs with the first array
 def test_what_is_written_is_read_again(rows: list[dict[str, Any]], start: int) -> None:
     kinds = pa.schema([("s", pa.string()), ("f", pa.float64()), ("i", pa.int64()), ("l", pa.list_(pa.string()))])
     assert written(pa.RecordBatch.from_pylist(rows, kinds).slice(start)) == rows[start:]

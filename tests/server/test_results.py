@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from tornado.httpclient import HTTPClientError
@@ -47,7 +48,7 @@ def share(home: Path) -> Iterator[Share]:
 
     def shared(table: pa.Table) -> str:
         spool = Spool(home / "spool", 1 << 20, schema=table.schema)
-        for batch in table.to_batches(2):
+        for batch in table.to_batches(max(2, len(table) // 100)):
             spool.append(batch)
         spool.finish()
         held.append((spool, Shared(home / "results", spool)))
@@ -72,6 +73,16 @@ def fetch(jp_fetch: Any) -> Callable[..., Any]:
         return await jp_fetch("workbench", "api", "results", result, what, params=params)
 
     return fetched
+
+
+async def found(ask: Ask, result: str, body: object) -> dict[str, Any]:
+    """The view of these conditions, once all of its rows are known."""
+    view: dict[str, Any] = await ask("POST", f"results/{result}/views", body)
+    while True:
+        conforms(view, "View")
+        if view["state"] != "working":
+            return view
+        view = await ask("GET", f"results/{result}/views/{view['view']}")
 
 
 def table(answer: Any) -> pa.Table:
@@ -112,9 +123,8 @@ async def test_a_page_of_some_rows_and_columns_in_any_order(fetch: Callable[...,
 
 async def test_a_page_of_a_view(ask: Ask, fetch: Callable[..., Any], result: str) -> None:
     body = {"sort": [{"column": "n", "descending": True}], "filters": [{"column": "n", "op": "gt", "value": "1"}]}
-    view = await ask("POST", f"results/{result}/views", body)
-    conforms(view, "View")
-    assert (view["rows"], view["seen"]) == (3, 5)
+    view = await found(ask, result, body)
+    assert view == {"view": view["view"], "state": "done", "rows": 3, "seen": 5, "of": 5, "total": 3}
     page = table(await fetch(result, "page", view=view["view"], count=2))
     assert page["n"].to_pylist() == [5, 4]
     assert table(await fetch(result, "page", view=view["view"], start=2))["n"].to_pylist() == [2]
@@ -122,6 +132,28 @@ async def test_a_page_of_a_view(ask: Ask, fetch: Callable[..., Any], result: str
     assert cell.body.decode() == "ä" * 1001
     download = await fetch(result, "export", view=view["view"], format="parquet")
     assert pq.read_table(io.BytesIO(download.body))["n"].to_pylist() == [5, 4, 2]
+
+
+async def test_a_view_without_conditions_has_all_rows(ask: Ask, fetch: Callable[..., Any], result: str) -> None:
+    view = await found(ask, result, {})
+    assert table(await fetch(result, "page", view=view["view"]))["n"].to_pylist() == [1, 2, None, 4, 5]
+
+
+async def test_a_view_is_stopped(ask: Ask, fetch: Callable[..., Any], share: Share) -> None:
+    rows = 3_000_000
+    result = share(pa.table({"x": pc.divide(pa.arange(0, rows), 7.0)}))
+    view = await ask("POST", f"results/{result}/views", {"search": "142"})
+    view = await ask("DELETE", f"results/{result}/views/{view['view']}")
+    conforms(view, "View")
+    assert view["state"] == "stopped"
+    assert view["seen"] < rows
+    with pytest.raises(HTTPClientError) as error:
+        await fetch(result, "export", view=view["view"])
+    assert error.value.code == 409
+    assert (await ask("GET", f"results/{result}/views/{view['view']}")) == view
+    with pytest.raises(HTTPClientError) as error:
+        await ask("DELETE", f"results/{result}/views/nosuch")
+    assert error.value.code == 400
 
 
 @pytest.mark.parametrize(
@@ -254,5 +286,5 @@ async def test_b12_ten_thousand_columns(ask: Ask, fetch: Callable[..., Any], sha
     assert page.to_pydict() == {"c0": [0, 1], "c9999": [9999, 10_000]}
     assert table(await fetch(wide, "page", count=10)).num_columns == 500
     body = {"filters": [{"column": "c9999", "op": "eq", "value": 10_000}], "sort": [{"column": "c0"}]}
-    assert (await ask("POST", f"results/{wide}/views", body))["rows"] == 1
+    assert (await found(ask, wide, body))["rows"] == 1
     tried[-1] = True

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
+from workbench.query.arrays import none, text, texts
 from workbench.query.pylist import pylist
 
 __all__ = ["as_json", "lines"]
@@ -39,7 +40,7 @@ def lines(batch: pa.RecordBatch) -> pa.Buffer:
 
 def as_json(column: pa.Array) -> pa.Array:
     """Each value as JSON in a text; NULL stays NULL."""
-    return pc.if_else(column.is_valid(), _values(column), pa.scalar(None, _TEXT))
+    return pc.if_else(column.is_valid(), _values(column), none(_TEXT))
 
 
 def _values(column: pa.Array) -> pa.Array:
@@ -49,9 +50,8 @@ def _values(column: pa.Array) -> pa.Array:
         return _values(column.dictionary_decode())
     for is_kind, form in _FORMS:
         if is_kind(kind):
-            return pc.fill_null(form(column), "null")
-    return pa.array([json.dumps(_plain(value), ensure_ascii=False, allow_nan=False) for value in pylist(column)],
-                    _TEXT)  # fmt: skip
+            return pc.fill_null(form(column), _text("null"))
+    return texts([json.dumps(_plain(value), ensure_ascii=False, allow_nan=False) for value in pylist(column)])
 
 
 def _number(column: pa.Array) -> pa.Array:
@@ -107,8 +107,8 @@ _FORMS: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.Array], pa.Array
 """The types of which every value is formatted by Arrow; the others go through Python."""
 
 
-def _text(text: str) -> pa.Scalar:
-    return pa.scalar(text, _TEXT)
+def _text(value: str) -> pa.Scalar:
+    return text(value)
 
 
 def _joined(text: pa.Array, end: str) -> pa.Array:

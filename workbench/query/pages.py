@@ -17,6 +17,7 @@ import pyarrow.types as pt
 
 from workbench.contract.errors import InvalidParameter, LimitExceeded
 from workbench.execution.shared_reading import SharedReader
+from workbench.query.arrays import none, texts, whole
 from workbench.query.jsonlines import as_json
 from workbench.query.pylist import pylist
 
@@ -72,9 +73,7 @@ def page(reader: SharedReader, rows: Rows, columns: Sequence[int]) -> bytes:
         done += piece.num_rows
     fields = [_field(reader.schema.field(column)) for column in columns]
     schema = pa.schema(fields, {"workbench.cut": json.dumps(cut)})
-    arrays = [
-        pa.concat_arrays(one) if one else pa.array([], kind.type) for one, kind in zip(parts, fields, strict=True)
-    ]
+    arrays = [pa.concat_arrays(one) if one else pa.nulls(0, kind.type) for one, kind in zip(parts, fields, strict=True)]
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, schema) as writer:
         writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema) if arrays else _bare(schema, done))
@@ -138,7 +137,7 @@ def _scattered(
             number = reader.at(row)
             yield laid(batches[number].slice(row - reader.span(number)[0], 1))
         return
-    taken = [batch.take(pa.array(locals_of[number], pa.int64())) for number, batch in batches.items()]
+    taken = [batch.take(whole(locals_of[number])) for number, batch in batches.items()]
     yield laid(pa.concat_batches(taken).take(pc.sort_indices(order)))
 
 
@@ -162,16 +161,19 @@ def _shown(column: pa.Array) -> tuple[pa.Array, list[int]]:
         return _short(column)
     if _is_binary(kind):
         values = [(one.as_buffer() if one.is_valid else None) for one in column]
-        texts = [None if one is None else _hex(one) for one in values]
-        return pa.array(texts, pa.string()), [at for at, one in enumerate(values) if one is not None and one.size > HEX]
+        shown = [None if one is None else _hex(one) for one in values]
+        return texts(shown).cast(pa.string()), [
+            at for at, one in enumerate(values) if one is not None and one.size > HEX
+        ]
     if pt.is_nested(kind):
         if _bytes(column) > _HUGE:
             said = [f"({kind.__class__.__name__}, {_bytes(column.slice(at, 1)):,} bytes)" for at in range(len(column))]
-            shown = pc.if_else(column.is_valid(), pa.array(said, pa.string()), pa.scalar(None, pa.string()))
-            return shown, list(range(len(column)))
+            return pc.if_else(column.is_valid(), texts(said), none(pa.large_string())).cast(pa.string()), list(
+                range(len(column))
+            )
         return _short(as_json(column))
     if _is_odd(kind):
-        return pa.array([None if one is None else str(one) for one in pylist(column)], pa.string()), []
+        return texts([None if one is None else str(one) for one in pylist(column)]).cast(pa.string()), []
     return column, []
 
 
@@ -180,19 +182,19 @@ def _short(column: pa.Array) -> tuple[pa.Array, list[int]]:
     longest = pc.max(pc.binary_length(column)).as_py() if len(column) else None
     if longest is None or longest <= LONG:  # of bytes, of which there are at least as many as characters
         return column.cast(pa.string()), []
-    texts: list[str | None] = []
+    shown: list[str | None] = []
     short: list[int] = []
     for at, one in enumerate(column):
         if not one.is_valid:
-            texts.append(None)
+            shown.append(None)
             continue
         data = one.as_buffer()
         text = data.slice(0, min(data.size, 4 * LONG + 4)).to_pybytes().decode("utf-8", "ignore")
         if data.size > LONG and (data.size > 4 * LONG or len(text) > LONG):
             text = text[:LONG]
             short.append(at)
-        texts.append(text)
-    return pa.array(texts, pa.string()), short
+        shown.append(text)
+    return texts(shown).cast(pa.string()), short
 
 
 def _hex(data: pa.Buffer) -> str:

@@ -1,26 +1,20 @@
-"""Sorted, filtered and searched views of shared results. A child process (`views_child.py`) finds the rows; what is
-kept of a view is the numbers of its rows, in a file without a name that is mapped into memory."""
+"""Sorted, filtered and searched views of shared results. A child process (`views_child.py`) finds the rows and tells
+them as it does; what is kept of a view is the numbers of its rows, in a file without a name that is mapped into memory.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
-import mmap
 import os
 import secrets
-import select
-import shutil
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -34,9 +28,9 @@ from workbench.contract.errors import (
 )
 from workbench.execution.shared_reading import SharedReader
 from workbench.query.conditions import Conditions
-from workbench.query.views_child import FRAME, LARGEST
+from workbench.query.views_process import GRACE, Broken, Child, Numbers
 
-__all__ = ["SECONDS", "View", "Views"]
+__all__ = ["SECONDS", "Standing", "View", "Views"]
 
 SECONDS = 60.0
 """The longest that a view may take to be found."""
@@ -48,18 +42,76 @@ MOST_VIEWS = 1_000
 MOST_BYTES = 1 << 30
 """Row numbers of all views together."""
 CHILDREN = 2
-_TICK = 0.05
+ABANDONED_SECONDS = 30.0
+"""A view that nobody has asked about for so long is not looked for any more."""
 
 
 @dataclass(frozen=True)
-class View:
-    """The rows of a result that fit `conditions`, of the first `seen` that there were."""
+class Standing:
+    """How far a view is: `rows` of it can be read now, `seen` of the result's rows were looked at, `total` of them fit,
+    once that is known. `stopped`: somebody did; of a view without an order, what was found is good."""
 
-    id: str
-    result: str
-    conditions: Conditions
-    seen: int
+    state: Literal["working", "done", "stopped", "failed"]
     rows: int
+    seen: int
+    total: int | None
+
+
+class View:
+    """The rows of a result that fit `conditions`, of the first `of` that there were. Thread-safe."""
+
+    def __init__(self, result: str, conditions: Conditions, of: int) -> None:
+        self.id, self.result, self.conditions, self.of = secrets.token_hex(8), result, conditions, of
+        self.error: WorkbenchError | None = None
+        self.held: Numbers | None = None
+        self.touched = time.monotonic()
+        self._changed = threading.Condition()
+        self._standing = Standing("working", 0, 0, None)
+        self._stopped = False
+
+    @property
+    def rows(self) -> int:
+        return self._standing.rows
+
+    @property
+    def seen(self) -> int:
+        return self._standing.seen
+
+    @property
+    def standing(self) -> Standing:
+        self.touched = time.monotonic()
+        return self._standing
+
+    def stop(self) -> None:
+        """Ends the search for it, soon."""
+        self._stopped = True
+
+    @property
+    def stopping(self) -> bool:
+        return self._stopped or time.monotonic() - self.touched > ABANDONED_SECONDS
+
+    def wait(self, timeout: float | None, enough: int | None = None, left: Callable[[], bool] = lambda: False) -> None:
+        """Until it is over, or `enough` rows can be read. Raises its error."""
+        until = None if timeout is None else time.monotonic() + timeout
+        with self._changed:
+            while (standing := self.standing).state == "working":
+                rest = 0.05 if until is None else min(0.05, until - time.monotonic())
+                if rest <= 0 or left() or (enough is not None and standing.rows >= enough):
+                    break
+                self._changed.wait(rest)
+        if self.error is not None:
+            raise self.error
+
+    def now(self, standing: Standing, error: WorkbenchError | None = None) -> None:
+        with self._changed:
+            self.error = error
+            self._standing = standing
+            self._changed.notify_all()
+
+    def again(self) -> None:
+        """It will be looked for anew."""
+        self._stopped, self.held = False, None
+        self.now(Standing("working", 0, 0, None))
 
 
 class Views:
@@ -70,9 +122,8 @@ class Views:
         self._lock = threading.Lock()
         self._readers: OrderedDict[str, SharedReader] = OrderedDict()
         self._views: OrderedDict[str, View] = OrderedDict()
-        self._numbers: OrderedDict[str, pa.UInt32Array] = OrderedDict()
         self._free = threading.BoundedSemaphore(CHILDREN)
-        self._idle: list[_Child] = []
+        self._idle: list[Child] = []
         self._closed = False
 
     def reader(self, result_id: str) -> SharedReader:
@@ -96,25 +147,36 @@ class Views:
             raise
         return reader
 
-    def find(self, result_id: str, conditions: Conditions, stopped: Callable[[], bool] = lambda: False) -> View:
-        """The view of the rows that are there now. Raises LimitExceeded after `seconds`, Cancelled when `stopped`."""
+    def warm(self) -> None:
+        """Starts a child that the first view will not have to wait for."""
+        with self._lock:
+            if not self._idle and not self._closed and self._free.acquire(blocking=False):
+                self._idle.append(Child())
+                self._free.release()
+
+    def begin(self, result_id: str, conditions: Conditions) -> View:
+        """The view of the rows that are there now, which is being found."""
         seen = self.reader(result_id).rows
         with self._lock:
             for view in self._views.values():
-                if (view.result, view.conditions, view.seen) == (result_id, conditions, seen):
+                same = (view.result, view.conditions, view.of) == (result_id, conditions, seen)
+                if same and not view.stopping and view.standing.state in ("working", "done"):
                     return view
-        numbers = self._found(result_id, conditions, seen, stopped)
-        view = View(secrets.token_hex(8), result_id, conditions, seen, len(numbers))
-        with self._lock:
+            view = View(result_id, conditions, seen)
             self._views[view.id] = view
             while len(self._views) > MOST_VIEWS:
-                old, _ = self._views.popitem(last=False)
-                self._numbers.pop(old, None)
-        self._keep(view, numbers)
+                self._views.popitem(last=False)[1].stop()
+        self._start(view)
+        return view
+
+    def find(self, result_id: str, conditions: Conditions, left: Callable[[], bool] = lambda: False) -> View:
+        """The same, found. Raises LimitExceeded after `seconds`, Cancelled when `left`."""
+        view = self.begin(result_id, conditions)
+        self._wait(view, left)
         return view
 
     def get(self, result_id: str, view_id: str) -> View:
-        """A view that was found before. Raises InvalidParameter."""
+        """A view that was begun before. Raises InvalidParameter."""
         with self._lock:
             view = self._views.get(view_id)
             if view is None or view.result != result_id:
@@ -122,81 +184,154 @@ class Views:
             self._views.move_to_end(view_id)
             return view
 
-    def numbers(self, view: View, stopped: Callable[[], bool] = lambda: False) -> pa.UInt32Array:
-        """The numbers of the view's rows in the result, in its order."""
-        with self._lock:
-            numbers = self._numbers.get(view.id)
-            if numbers is not None:
-                self._numbers.move_to_end(view.id)
-                return numbers
-        numbers = self._found(view.result, view.conditions, view.seen, stopped)
-        self._keep(view, numbers)
-        return numbers
+    def numbers(self, view: View, left: Callable[[], bool] = lambda: False, whole: bool = False) -> pa.UInt32Array:
+        """The numbers of the view's rows in the result, in its order: those that are known, or with `whole` all of
+        them. Raises Cancelled when `left` meanwhile, or when it was stopped and the whole is asked for."""
+        view.touched = time.monotonic()
+        held = view.held
+        if view.standing.state == "done" and held is None:  # they were let go
+            with self._lock:
+                again = view.standing.state == "done"
+                if again:
+                    view.again()
+            if again:
+                self._start(view)
+            whole = True
+        if whole:
+            self._wait(view, left)
+        held = view.held
+        return pa.nulls(0, pa.uint32()) if held is None else held.read()
 
     def close(self) -> None:
         with self._lock:
             self._closed = True
-            idle, self._idle = self._idle, []
+            views = list(self._views.values())
             self._readers.clear()
-            self._numbers.clear()
+        for view in views:
+            view.stop()
+        for _ in range(CHILDREN):  # until those that work have ended
+            self._free.acquire(timeout=2 * GRACE)
+        with self._lock:
+            idle, self._idle = self._idle, []
         for child in idle:
             child.end()
 
     # --- inside
 
-    def _keep(self, view: View, numbers: pa.UInt32Array) -> None:
-        with self._lock:
-            self._numbers[view.id] = numbers
-            while len(self._numbers) > 1 and sum(one.nbytes for one in self._numbers.values()) > MOST_BYTES:
-                self._numbers.popitem(last=False)
+    def _wait(self, view: View, left: Callable[[], bool]) -> None:
+        view.wait(None, left=left)
+        if view.standing.state == "working":
+            view.stop()
+        if view.standing.state != "done":
+            raise Cancelled("The view")
 
-    def _found(self, result_id: str, conditions: Conditions, seen: int, stopped: Callable[[], bool]) -> pa.UInt32Array:
+    def _start(self, view: View) -> None:
+        threading.Thread(target=self._make, args=(view,), name="workbench-view", daemon=True).start()
+
+    def _make(self, view: View) -> None:
+        try:
+            self._found(view)
+        except _Stopped:
+            view.now(dataclasses.replace(view._standing, state="stopped"))
+        except WorkbenchError as error:
+            view.now(dataclasses.replace(view._standing, state="failed"), error)
+        except BaseException as error:  # noqa: BLE001  # whoever waits is told
+            why = DocumentError(f"results/{view.result}", f"cannot be sorted or filtered: {error!r}.")
+            view.now(dataclasses.replace(view._standing, state="failed"), why)
+
+    def _found(self, view: View) -> None:
         asked = {
             "folder": os.path.abspath(self._folder),
-            "result": result_id,
-            "seen": seen,
+            "result": view.result,
+            "seen": view.of,
             "seconds": self._seconds,
             "memory": self._memory,
-            **dataclasses.asdict(conditions),
+            **dataclasses.asdict(view.conditions),
         }
         until = time.monotonic() + self._seconds
-        with self._child(until) as child:
-            answer, numbers = child.ask(asked, seen, until, stopped, self._folder)
-            if answer.get("error") == "memory":
+        with self._child(until, view) as child:
+            try:
+                child.ask(asked)
+                error = self._heard(child, view, until)
+            except (Broken, KeyError, TypeError):
+                why = f"It could not be made: {child.fate}. Ask for less."
+                raise LimitExceeded("memory of a view", _sized(self._memory), why) from None
+            if error.get("error") == "memory":
                 child.end()  # who knows what else could not be made in it
+        if error:
+            raise self._error(view, error)
+        assert view.held is not None
+        self._keep(view)
+        view.now(Standing("done", view.held.count, view.of, view.held.count))
+
+    def _heard(self, child: Child, view: View, until: float) -> dict[str, Any]:
+        """Takes what is told until it is over; what went wrong, if something did."""
+        numbers = Numbers(self._folder)
+        total: int | None = None
+        while True:
+            answer = child.answer(until, lambda: view.stopping)
+            if answer is None and view.stopping:
+                raise _Stopped
+            rows = int(answer["rows"]) if answer is not None else 0
+            if answer is not None and "error" in answer:
+                return answer
+            if answer is not None and answer.get("again"):
+                numbers = Numbers(self._folder)
+            if not 0 <= numbers.count + rows <= view.of:
+                raise Broken
+            if answer is None or not child.numbers(rows, numbers.write, until):
+                hint = "It was ended. Filter by other columns first, or ask by SQL."
+                raise LimitExceeded("seconds of a view", f"{self._seconds:g}", hint)
+            numbers.told(rows)
+            total = answer.get("total", total)
+            if answer.get("over"):
+                view.held = numbers
+                return {}
+            view.held = numbers
+            view.now(Standing("working", numbers.count, int(answer.get("seen", view.of)), total))
+
+    def _keep(self, kept: View) -> None:
+        with self._lock:
+            held = [view for view in self._views.values() if view.held is not None and view is not kept]
+            total = sum(view.held.size for view in held if view.held is not None)
+            for view in held:
+                if total <= MOST_BYTES:
+                    break
+                if view.standing.state == "done" and view.held is not None:
+                    total -= view.held.size
+                    view.held = None
+
+    def _error(self, view: View, answer: dict[str, Any]) -> Exception:
         why = str(answer.get("why", ""))
-        match answer.get("error"):
-            case None:
-                assert numbers is not None
-                return numbers
+        match answer["error"]:
+            case "stopped":
+                return _Stopped()
             case "UnknownResult":
-                raise UnknownResult(result_id)
+                return UnknownResult(view.result)
             case "DocumentError":
-                raise DocumentError(str(answer.get("name", "")), why)
+                return DocumentError(str(answer.get("name", "")), why)
             case "memory":
-                raise LimitExceeded(
-                    "memory of a view", _sized(self._memory), "Filter first, or sort by fewer columns; or ask by SQL."
-                )
+                hint = "Filter first, or sort by fewer columns; or ask by SQL."
+                return LimitExceeded("memory of a view", _sized(self._memory), hint)
             case "value":
-                raise InvalidParameter("value", f"does not fit its column: {why}")
+                return InvalidParameter("value", f"does not fit its column: {why}")
             case _:
-                raise DocumentError(f"results/{result_id}", f"cannot be sorted or filtered: {why}.")
+                return DocumentError(f"results/{view.result}", f"cannot be sorted or filtered: {why}.")
 
     @contextlib.contextmanager
-    def _child(self, until: float) -> Iterator[_Child]:
-        if not self._free.acquire(timeout=max(0.0, until - time.monotonic())):
-            raise LimitExceeded("seconds of a view", f"{self._seconds:g}", "Other views are being made. Try again.")
+    def _child(self, until: float, view: View | None = None) -> Iterator[Child]:
+        while not self._free.acquire(timeout=0.05):
+            if view is not None and view.stopping:
+                raise _Stopped
+            if time.monotonic() > until:
+                raise LimitExceeded("seconds of a view", f"{self._seconds:g}", "Other views are being made. Try again.")
         try:
-            with self._lock:
-                child = self._idle.pop() if self._idle else None
-            if child is not None and not child.alive:
-                child.end()
-                child = None
-            child = child or _Child(self._seconds)
+            child = self._taken(view.result if view is not None else "")
             try:
                 yield child
             except BaseException:
                 child.end()
+                self._renew()
                 raise
             with self._lock:
                 if not self._closed:
@@ -206,104 +341,27 @@ class Views:
         finally:
             self._free.release()
 
+    def _taken(self, result_id: str) -> Child:
+        """One that has the result open, if there is one."""
+        with self._lock:
+            fits = [one for one in self._idle if one.result == result_id] or self._idle[-1:]
+            child = fits[0] if fits else None
+            if child is not None:
+                self._idle.remove(child)
+        if child is not None and not child.alive:
+            child.end()
+            child = None
+        return child or Child()
 
-class _Child:
-    """The other process. Whatever goes wrong with it, it is ended, and the next one asked is new."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._folder = Path(tempfile.mkdtemp(prefix="workbench-view-"))
-        kept = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "TZDIR")
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-m", "workbench.query.views_child", os.fspath(self._folder)],
-            bufsize=0,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            env={name: os.environ[name] for name in kept if name in os.environ},
-        )
-
-    @property
-    def alive(self) -> bool:
-        return self._process.poll() is None
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def ask(
-        self, asked: dict[str, Any], seen: int, until: float, stopped: Callable[[], bool], folder: Path
-    ) -> tuple[dict[str, object], pa.UInt32Array | None]:
-        data = json.dumps(asked).encode()
-        if len(data) > LARGEST:
-            raise LimitExceeded("bytes of a view's conditions", f"{LARGEST:,}")
-        try:
-            rest = memoryview(FRAME.pack(len(data)) + data)
-            while rest:
-                assert self._process.stdin is not None
-                rest = rest[self._process.stdin.write(rest) or 0 :]
-            said = bytearray()
-            self._take(FRAME.size, said.extend, until, stopped)
-            (size,) = FRAME.unpack(said)
-            if size > LARGEST:
-                raise _Broken
-            said.clear()
-            self._take(size, said.extend, until, stopped)
-            answer = json.loads(said)
-            if "error" in answer:
-                return answer, None
-            rows = int(answer["rows"])
-            if not 0 <= rows <= seen:
-                raise _Broken
-            return answer, self._numbers(rows, until, stopped, folder)
-        except (_Broken, OSError, ValueError, KeyError):
-            code = self._process.poll()
-            why = "its process ended" if code is None else f"its process ended by itself ({code})"
-            raise LimitExceeded(
-                "memory of a view", _sized(asked["memory"]), f"It could not be made: {why}. Ask for less."
-            ) from None
-
-    def _numbers(self, rows: int, until: float, stopped: Callable[[], bool], folder: Path) -> pa.UInt32Array:
-        """Straight into a file, so that they cost this process no memory of its own."""
-        if rows == 0:
-            return pa.array([], pa.uint32())
-        with tempfile.TemporaryFile(dir=folder, prefix="view-") as file:
-            self._take(rows * 4, file.write, until, stopped)
-            file.flush()
-            mapped = mmap.mmap(file.fileno(), rows * 4, prot=mmap.PROT_READ)
-        return pa.Array.from_buffers(pa.uint32(), rows, [None, pa.py_buffer(mapped)])
-
-    def _take(self, size: int, put: Callable[[bytes], object], until: float, stopped: Callable[[], bool]) -> None:
-        assert self._process.stdout is not None
-        descriptor = self._process.stdout.fileno()
-        poll = select.poll()
-        poll.register(descriptor, select.POLLIN)
-        while size:
-            if time.monotonic() > until:
-                hint = "It was ended. Filter by other columns first, or ask by SQL."
-                raise LimitExceeded("seconds of a view", f"{self._seconds:g}", hint)
-            if stopped():
-                raise Cancelled("The view")
-            if not poll.poll(_TICK * 1000):
-                continue
-            data = os.read(descriptor, min(size, 1 << 20))
-            if not data:
-                raise _Broken
-            put(data)
-            size -= len(data)
-
-    def end(self) -> None:
-        self._process.kill()
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None
-            pipe.close()
-        self._process.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
+    def _renew(self) -> None:
+        """In the place of one that was ended, so that the next view finds one that is ready."""
+        with self._lock:
+            if not self._idle and not self._closed:
+                self._idle.append(Child())
 
 
-class _Broken(Exception):
-    """The child is not there any more, or says nonsense."""
+class _Stopped(Exception):
+    """Nobody wants it any more."""
 
 
 def _sized(memory: int) -> str:

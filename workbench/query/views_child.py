@@ -1,40 +1,50 @@
 """The process that sorts, filters and searches results: it is asked over its stdin and answers with row numbers.
 
 It is fenced: DuckDB without files, network and extensions, its configuration locked; a limit on the memory that the
-process may have; an alarm. What it is asked is structure (`conditions.py`), read as JSON; the SQL is made here, with
-names and values of ours alone. A frame is its length in four bytes and JSON; row numbers follow an answer as they are.
+process may have; an alarm. What it is asked is structure (`conditions.py`), read as JSON; the SQL is made in
+`views_statement.py`. A frame is its length in four bytes and JSON. An answer is several frames, the last with `over`;
+after each come `rows` numbers as they are. They go on where the last ones ended, or with `again` take their place.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import queue
 import resource
 import shutil
 import signal
 import struct
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 from workbench.contract.errors import DocumentError, UnknownResult
+from workbench.query.views_statement import Part, Statement
 
 if TYPE_CHECKING:
     import duckdb
 
     from workbench.execution.shared_reading import SharedReader
 
-__all__ = ["FRAME", "LARGEST", "main"]
+__all__ = ["FIRST", "FRAME", "LARGEST", "main"]
 
 FRAME = struct.Struct(">I")
 LARGEST = 8 << 20
 """Bytes of the largest frame: conditions with a thousand long values fit."""
+FIRST = 1_000
+"""Rows of a sorted view that are told before the others are in order."""
+_AT_FIRST, _AT_ONCE = 65_536, 1 << 20
+"""Rows that are looked at before something is told: first, and at most."""
+_IDLE_SECONDS = 60.0
+"""So long a result is kept open that nobody asks of: the disk gets back what was removed."""
 _ENGINE_MEMORY = "1GB"
-_SAMPLE, _REPEATING = 100_000, 0.9
 _ENGINE_DISK = "20GB"
-_COMPARISONS = {"eq": "=", "ne": "<>", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
-_TEXTUAL = {"contains": "contains", "starts_with": "starts_with", "ends_with": "suffix"}
+_SAMPLE, _REPEATING = 100_000, 0.9
+
+_Said: TypeAlias = "tuple[dict[str, Any], Any]"
 
 
 def main() -> None:
@@ -42,15 +52,21 @@ def main() -> None:
     incoming, outgoing = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever else prints must not get between the answers
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    sys.meta_path.insert(0, _WithoutPandas())
+    worker = _Worker(folder)
+    frames: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(incoming, frames, worker), daemon=True).start()
     try:
-        engine = _engine(folder)
-        while (asked := _frame(incoming)) is not None:
-            answer, numbers = _answer(engine, asked)
-            data = json.dumps(answer).encode()
-            outgoing.write(FRAME.pack(len(data)) + data)
-            for part in numbers:
-                outgoing.write(part)
-            outgoing.flush()
+        while True:
+            try:
+                asked = frames.get(timeout=_IDLE_SECONDS)
+            except queue.Empty:
+                worker.let_go()
+                continue
+            if asked is None:
+                return
+            for answer, numbers in worker.answers(asked):
+                _tell(outgoing, answer, numbers)
             signal.alarm(0)
     except BrokenPipeError:
         os._exit(0)
@@ -58,8 +74,18 @@ def main() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _listen(incoming: BinaryIO, frames: queue.SimpleQueue[dict[str, Any] | None], worker: _Worker) -> None:
+    while (asked := _frame(incoming)) is not None:
+        if "stop" in asked:
+            worker.stop(int(asked["stop"]))
+        else:
+            frames.put(asked)
+    worker.stop(None)  # whoever asked is gone
+    frames.put(None)
+
+
 def _frame(incoming: BinaryIO) -> dict[str, Any] | None:
-    """None at the end: whoever asked is gone."""
+    """None at the end."""
     head = incoming.read(FRAME.size)
     if len(head) < FRAME.size:
         return None
@@ -67,6 +93,15 @@ def _frame(incoming: BinaryIO) -> dict[str, Any] | None:
     data = incoming.read(size) if size <= LARGEST else b""
     found: dict[str, Any] | None = json.loads(data) if len(data) == size else None
     return found
+
+
+def _tell(outgoing: BinaryIO, answer: dict[str, Any], numbers: Any) -> None:
+    data = json.dumps({**answer, "rows": 0 if numbers is None else len(numbers)}).encode()
+    outgoing.write(FRAME.pack(len(data)) + data)
+    for chunk in [] if numbers is None else numbers.chunks:
+        if len(chunk):
+            outgoing.write(memoryview(chunk.buffers()[1])[chunk.offset * 4 : (chunk.offset + len(chunk)) * 4])
+    outgoing.flush()
 
 
 def _engine(folder: Path) -> duckdb.DuckDBPyConnection:
@@ -91,56 +126,192 @@ def _engine(folder: Path) -> duckdb.DuckDBPyConnection:
     return engine
 
 
-def _answer(engine: duckdb.DuckDBPyConnection, asked: dict[str, Any]) -> tuple[dict[str, Any], list[memoryview]]:
-    """What is sent back: how many rows, or an error's class and facts."""
-    import duckdb
-    import pyarrow as pa
+class _WithoutPandas:
+    """pyarrow would load pandas with its first scalar, which takes seconds, and nothing here is for it."""
 
-    from workbench.execution.shared_reading import SharedReader
+    def find_spec(self, name: str, *_: object) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError(name, name=name)
 
-    signal.alarm(int(asked["seconds"]) + 2)  # should nobody be there to end this process
-    try:
-        reader = SharedReader(Path(asked["folder"]), asked["result"])
+
+class _Worker:
+    def __init__(self, folder: Path) -> None:
+        import pyarrow as pa
+
+        self._engine = _engine(folder)
+        self._reader: SharedReader | None = None
+        self._numbers = pa.arange(0, _AT_FIRST).cast(pa.uint32())
+        self._stopped = False
+        self._asked = -1
+        self._gone = False
+        self._cursor: duckdb.DuckDBPyConnection | None = None
+        # What is loaded or made with the first question should not be waited for.
+        self._ask("select n from result where n = cast($1 as integer)", ["1"], pa.table({"n": self._numbers}))
+
+    def stop(self, asked: int | None) -> None:
+        """Ends the question of that number, from any thread."""
+        if asked is None or asked == self._asked:
+            self._gone = self._gone or asked is None
+            self._stopped = True
+            if (cursor := self._cursor) is not None:
+                cursor.interrupt()
+
+    def let_go(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def answers(self, asked: dict[str, Any]) -> Iterator[_Said]:
+        """What is sent back: rows as they are found, at last that it is over, or an error's class and facts."""
+        import duckdb
+        import pyarrow as pa
+
+        self._stopped, self._asked = self._gone, int(asked["number"])
+        signal.alarm(int(asked["seconds"]) + 2)  # should nobody be there to end this process
         try:
-            found = _rows(engine, reader, asked)
+            yield from self._rows(asked)
+        except UnknownResult:
+            self.let_go()
+            yield {"over": True, "error": "UnknownResult"}, None
+        except DocumentError as error:
+            self.let_go()
+            yield {"over": True, "error": "DocumentError", "name": error.document, "why": error.why}, None
+        except (_Stopped, duckdb.InterruptException):
+            yield {"over": True, "error": "stopped"}, None
+        except (MemoryError, duckdb.OutOfMemoryException):
+            yield {"over": True, "error": "memory"}, None
+        except (duckdb.ConversionException, duckdb.OutOfRangeException) as error:
+            yield {"over": True, "error": "value", "why": str(error)[:500]}, None
+        except (duckdb.Error, pa.ArrowException) as error:
+            why = f"{type(error).__name__}: {str(error)[:500]}"
+            kind = "memory" if "MemoryError" in why else "failed"  # DuckDB says what pyarrow has raised below it
+            yield {"over": True, "error": kind, "why": why}, None
+
+    def _opened(self, asked: dict[str, Any]) -> SharedReader:
+        from workbench.execution.shared_reading import SharedReader
+
+        if self._reader is None or self._reader.id != asked["result"]:
+            self.let_go()
+            self._reader = SharedReader(Path(asked["folder"]), asked["result"])
+        else:
+            self._reader.refresh()
+        return self._reader
+
+    def _rows(self, asked: dict[str, Any]) -> Iterator[_Said]:
+        import pyarrow as pa
+
+        reader, seen = self._opened(asked), int(asked["seen"])
+        statement = Statement(reader.schema, asked)
+        most = int(asked["memory"]) + 2 * reader.bytes
+        resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))
+        sorting = bool(statement.sorted_by)
+        kept: list[Any] = []
+        for group in _groups(reader, seen):
+            self._check()
+            table = self._table(reader, group, Part("", frozenset(statement.sorted_by), frozenset()), seen)
+            end = reader.span(group[-1])[0] + reader.span(group[-1])[1]
+            if statement.parts:
+                numbers = self._fitting(reader, group, statement, seen)
+                if not sorting:
+                    yield {"seen": min(end, seen)}, numbers
+                    continue
+                first, last = reader.span(group[0])[0], min(end, seen) - 1
+                table = table if len(numbers) == last - first + 1 else table.take(_less(numbers, first))
+                yield {"seen": min(end, seen)}, None
+            kept.append(table)
+        if sorting or not statement.parts:
+            yield from self._sorted(pa.concat_tables(kept), statement) if kept else ()
+        yield {"over": True}, None
+
+    def _check(self) -> None:
+        if self._stopped:
+            raise _Stopped
+
+    def _fitting(self, reader: SharedReader, group: list[int], statement: Statement, seen: int) -> Any:
+        """The numbers of the rows that fit, ascending."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        found = []
+        for part in statement.parts:
+            table = self._table(reader, group, part, seen)
+            found.append(self._ask(f"select n from result where {part.where}", statement.values, table))
+        if len(found) == 1:
+            return found[0]
+        all_of = pc.unique(pa.chunked_array([chunk for one in found for chunk in one.chunks], pa.uint32()))
+        return pa.chunked_array([all_of.take(pc.sort_indices(all_of))])
+
+    def _sorted(self, table: Any, statement: Statement) -> Iterator[_Said]:
+        total = len(table)
+        order = f"select n from result order by {statement.order}"
+        if total > 20 * FIRST:
+            yield {"total": total}, self._ask(f"{order} limit {FIRST}", [], table)
+            self._check()
+            table = _ranked(table, [f"c{column}" for column in statement.sorted_by])
+        yield {"total": total, "again": True}, self._ask(order, [], table)
+
+    def _ask(self, text: str, values: list[str], table: Any) -> Any:
+        self._cursor = cursor = self._engine.cursor()
+        try:
+            self._check()
+            cursor.register("result", table)
+            found = cursor.sql(text, params=values) if values else cursor.sql(text)
+            return found.to_arrow_table().column(0)
         finally:
-            reader.close()
-    except UnknownResult:
-        return {"error": "UnknownResult"}, []
-    except DocumentError as error:
-        return {"error": "DocumentError", "name": error.document, "why": error.why}, []
-    except (MemoryError, duckdb.OutOfMemoryException):
-        return {"error": "memory"}, []
-    except (duckdb.ConversionException, duckdb.OutOfRangeException) as error:
-        return {"error": "value", "why": str(error)[:500]}, []
-    except (duckdb.Error, pa.ArrowException) as error:
-        return {"error": "failed", "why": f"{type(error).__name__}: {str(error)[:500]}"}, []
-    return {"rows": len(found)}, [memoryview(chunk).cast("B") for chunk in _plain(found)]
+            self._cursor = None
+            cursor.close()
+
+    def _table(self, reader: SharedReader, group: list[int], part: Part, seen: int) -> Any:
+        """The columns that are asked of, with each row's number: as they are where their values count, else whether
+        they have one."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        wanted = sorted(part.values_of | part.nulls_of)
+        at = {column: place for place, column in enumerate(wanted)}
+        schema = part.schema(reader.schema)
+        batches = []
+        for number in group:
+            first, rows = reader.span(number)
+            batch = reader.batch(number, wanted) if wanted else None
+            if rows <= len(self._numbers):
+                numbers = pc.add(self._numbers.slice(0, rows), pa.scalar(first, pa.uint32()))
+            else:
+                numbers = pa.arange(first, first + rows).cast(pa.uint32())
+            columns = [numbers]
+            if batch is not None:
+                columns += [batch.column(at[column]) for column in sorted(part.values_of)]
+                columns += [batch.column(at[column]).is_valid() for column in sorted(part.nulls_of)]
+            batches.append(pa.RecordBatch.from_arrays(columns, schema=schema).slice(0, seen - first))
+        return pa.Table.from_batches(batches, schema)
 
 
-def _plain(found: Any) -> Iterator[memoryview]:
-    for chunk in found.chunks:
-        if len(chunk):
-            yield memoryview(chunk.buffers()[1])[chunk.offset * 4 : (chunk.offset + len(chunk)) * 4]
+class _Stopped(Exception):
+    """Nobody wants the answer any more."""
 
 
-def _rows(engine: duckdb.DuckDBPyConnection, reader: SharedReader, asked: dict[str, Any]) -> Any:
+def _groups(reader: SharedReader, seen: int) -> Iterator[list[int]]:
+    """Batches that are looked at together: few at first, so that something can be told soon."""
+    group: list[int] = []
+    rows, wanted = 0, _AT_FIRST
+    for number in range(reader.batches):
+        first, count = reader.span(number)
+        if first >= seen:
+            break
+        group.append(number)
+        rows += count
+        if rows >= wanted:
+            yield group
+            group, rows, wanted = [], 0, min(4 * wanted, _AT_ONCE)
+    if group:
+        yield group
+
+
+def _less(numbers: Any, first: int) -> Any:
     import pyarrow as pa
+    import pyarrow.compute as pc
 
-    statement = Statement(reader.schema, asked)
-    size = reader.bytes
-    resource.setrlimit(resource.RLIMIT_AS, (int(asked["memory"]) + 2 * size, resource.getrlimit(resource.RLIMIT_AS)[1]))
-    table = pa.Table.from_batches(list(_batches(reader, statement, asked["seen"])), statement.schema(reader.schema))
-    if not statement.narrows:
-        table = _ranked(table, statement.sorted_by)
-    cursor = engine.cursor()
-    try:
-        cursor.register("result", table)
-        found = cursor.sql(statement.text, params=statement.values).to_arrow_table()
-    finally:
-        cursor.close()
-    assert found is not None
-    return found.column(0)
+    return pc.subtract(numbers, pa.scalar(first, pa.uint32()))
 
 
 def _ranked(table: Any, names: list[str]) -> Any:
@@ -160,118 +331,6 @@ def _ranked(table: Any, names: list[str]) -> Any:
         ranks = pc.rank(coded.dictionary).cast(pa.uint32())
         table = table.set_column(table.schema.get_field_index(name), name, ranks.take(coded.indices))
     return table
-
-
-def _batches(reader: SharedReader, statement: Statement, seen: int) -> Iterator[Any]:
-    """The columns that are asked of, with each row's number: as they are where their values count, else whether they
-    have one."""
-    import pyarrow as pa
-
-    wanted = sorted(statement.values_of | statement.nulls_of)
-    at = {column: place for place, column in enumerate(wanted)}
-    schema = statement.schema(reader.schema)
-    for number in range(reader.batches):
-        first, rows = reader.span(number)
-        if first >= seen:
-            return
-        batch = reader.batch(number, wanted)
-        columns = [pa.arange(first, first + rows).cast(pa.uint32())]
-        columns += [batch.column(at[column]) for column in sorted(statement.values_of)]
-        columns += [batch.column(at[column]).is_valid() for column in sorted(statement.nulls_of)]
-        yield pa.RecordBatch.from_arrays(columns, schema=schema).slice(0, seen - first)
-
-
-class Statement:
-    """The SQL of conditions. Names of columns are `c` or `v` and their number; values are parameters."""
-
-    def __init__(self, schema: Any, asked: dict[str, Any]) -> None:
-        self.values: list[str] = []
-        self.values_of: set[int] = set()
-        self.nulls_of: set[int] = set()
-        terms = [self._condition(one) for one in asked["filters"]]
-        if asked["search"]:
-            terms.append(self._search(schema, asked["search"]))
-        self.narrows = bool(terms)
-        self.sorted_by = list(dict.fromkeys(f"c{one['column']}" for one in asked["sort"]))
-        order = [
-            f"{self._value(one['column'])} {'desc' if one['descending'] else 'asc'} nulls last" for one in asked["sort"]
-        ]
-        where = f" where {' and '.join(terms)}" if terms else ""
-        self.text = f"select n from result{where} order by {', '.join([*order, 'n'])}"
-
-    def schema(self, schema: Any) -> Any:
-        import pyarrow as pa
-
-        values = [(f"c{column}", schema.field(column).type) for column in sorted(self.values_of)]
-        return pa.schema(
-            [("n", pa.uint32()), *values, *[(f"v{column}", pa.bool_()) for column in sorted(self.nulls_of)]]
-        )
-
-    def _condition(self, one: dict[str, Any]) -> str:
-        column, op, kind = int(one["column"]), one["op"], one["kind"]
-        if op in ("is_null", "not_null"):
-            self.nulls_of.add(column)
-            return f"v{column}" if op == "not_null" else f"not v{column}"
-        name = self._value(column)
-        places = [self._parameter(value, kind) for value in one["values"]]
-        if op == "between":
-            return f"{name} between {places[0]} and {places[1]}"
-        if op == "in":
-            return f"{name} in ({', '.join(places)})"
-        if op in _TEXTUAL:
-            return f"{_TEXTUAL[op]}({name}, {places[0]})"
-        return f"{name} {_COMPARISONS[op]} {places[0]}"
-
-    def _search(self, schema: Any, search: str) -> str:
-        texts: list[str] = []
-        others: list[str] = []
-        place = f"lower({self._parameter(search, 'varchar')})"
-        for column, one in enumerate(schema):
-            shown, letters = _as_text(one.type, f"c{column}")
-            if shown and (not letters or set(search.lower()) <= letters):
-                self.values_of.add(column)
-                (others if letters else texts).append(f"contains({shown}, {place})")
-        return _any(texts + others) if texts or others else "false"
-
-    def _value(self, column: int) -> str:
-        self.values_of.add(int(column))
-        return f"c{int(column)}"
-
-    def _parameter(self, value: str, kind: str) -> str:
-        self.values.append(value)
-        return f"cast(${len(self.values)} as {_known(kind)})"
-
-
-def _known(kind: str) -> str:
-    """The name of a type: words and numbers only."""
-    if not all(sign.isalnum() or sign in "_ (),+" for sign in kind):
-        raise ValueError(kind)
-    return kind
-
-
-def _any(terms: list[str]) -> str:
-    """One of many, as a tree that is not deep: there may be ten thousand."""
-    if len(terms) == 1:
-        return terms[0]
-    half = len(terms) // 2
-    return f"({_any(terms[:half])} or {_any(terms[half:])})"
-
-
-def _as_text(kind: Any, name: str) -> tuple[str, frozenset[str]]:
-    """What is searched of a column, in lower case, and the letters that it is made of, where these are few: making
-    text of numbers costs most. Empty where it has no text of its own."""
-    import pyarrow.types as pt
-
-    if pt.is_string(kind) or pt.is_large_string(kind):
-        return f"lower({name})", frozenset()
-    shown = f"lower(cast({name} as varchar))"
-    if pt.is_integer(kind) or pt.is_decimal128(kind):
-        return shown, frozenset("0123456789-.")
-    if pt.is_float32(kind) or pt.is_float64(kind):
-        return shown, frozenset("0123456789-+.einfa")
-    if pt.is_date32(kind) or (pt.is_timestamp(kind) and kind.tz is None):
-        return shown, frozenset("0123456789-+.: infty(bc)")
-    return "", frozenset()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +15,7 @@ from workbench.server.handlers import ARROW, Handler
 if TYPE_CHECKING:
     from workbench.execution.shared_reading import SharedReader
     from workbench.query.pages import Cell, Rows
+    from workbench.query.views import View
 
 __all__ = ["HANDLERS"]
 
@@ -25,6 +27,8 @@ MOST_CELLS = 50_000
 """Of one page."""
 _VIEWS = "(views)"
 """Views wait for each other, as calls to one source do."""
+_SOON, _SCREEN, _STOPPED = 0.2, 200, 2.0
+"""A view that is asked for is answered when it has so many rows, or after so many seconds; one that is stopped soon."""
 _TYPES = {"null": "text/plain", "binary": "application/octet-stream"}
 _DOWNLOADS = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
 
@@ -44,12 +48,15 @@ class _Results(Handler):
     def reader(self, result: str) -> SharedReader:
         return self.services.views.reader(result)
 
-    def rows(self, result: str, reader: SharedReader, view: str | None) -> Rows:
-        """Of that view, or of the whole result."""
+    def rows(self, result: str, reader: SharedReader, view: str | None, whole: bool = False) -> Rows:
+        """Of that view, as far as they are known or the `whole` of it; or of the whole result."""
         if not view:
             return range(reader.rows)
         views = self.services.views
-        return views.numbers(views.get(result, view), lambda: self.left)
+        return views.numbers(views.get(result, view), lambda: self.left, whole)
+
+    def stands(self, view: View) -> dict[str, Any]:
+        return {"view": view.id, "of": view.of, **dataclasses.asdict(view.standing)}
 
 
 class ResultHandler(_Results):
@@ -58,6 +65,7 @@ class ResultHandler(_Results):
     async def get(self, result: str) -> None:
         def said() -> dict[str, Any]:
             reader = self.reader(result)
+            self.services.views.warm()
             head = reader.refresh()
             return {
                 "id": result,
@@ -80,15 +88,38 @@ class ViewsHandler(_Results):
         def found() -> dict[str, Any]:
             from workbench.query import conditions
 
-            views = self.services.views
             schema = self.reader(result).schema
             asked = conditions.checked(
                 schema, body.get("sort", []), body.get("filters", []), str(body.get("search", ""))
             )
-            view = views.find(result, asked, lambda: self.left)
-            return {"view": view.id, "rows": view.rows, "seen": view.seen}
+            view = self.services.views.begin(result, asked)
+            view.wait(_SOON, _SCREEN, lambda: self.left)
+            return self.stands(view)
 
         self.answer(await self.blocking(found, _VIEWS))
+
+
+class ViewHandler(_Results):
+    @web.authenticated
+    @authorized
+    async def get(self, result: str, view: str) -> None:
+        def stands() -> dict[str, Any]:
+            found = self.services.views.get(result, view)
+            found.wait(0)
+            return self.stands(found)
+
+        self.answer(await self.services.blocking(stands))
+
+    @web.authenticated
+    @authorized
+    async def delete(self, result: str, view: str) -> None:
+        def stopped() -> dict[str, Any]:
+            found = self.services.views.get(result, view)
+            found.stop()
+            found.wait(_STOPPED)
+            return self.stands(found)
+
+        self.answer(await self.services.blocking(stopped))
 
 
 class PageHandler(_Results):
@@ -154,7 +185,7 @@ class ExportHandler(_Results):
             from workbench.query import exporting
 
             reader = self.reader(result)
-            encoded = exporting.encoded(reader, self.rows(result, reader, view), f".{kind}")
+            encoded = exporting.encoded(reader, self.rows(result, reader, view, whole=True), f".{kind}")
             # What cannot be written is said before anything is sent.
             return next(encoded), encoded, exporting.disposition(name, f".{kind}")
 
@@ -177,6 +208,7 @@ class ExportHandler(_Results):
 HANDLERS = [
     ("results/{result}", ResultHandler),
     ("results/{result}/views", ViewsHandler),
+    ("results/{result}/views/{view}", ViewHandler),
     ("results/{result}/page", PageHandler),
     ("results/{result}/cell", CellHandler),
     ("results/{result}/export", ExportHandler),

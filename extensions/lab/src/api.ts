@@ -153,8 +153,15 @@ export type ViewBody = {
 
 export type View = {
   view: string;
+  state: "working" | "done" | "stopped" | "failed";
+  /** Rows of the view that can be read now */
   rows: number;
+  /** Rows of the result that were looked at */
   seen: number;
+  /** Rows that the result had when it was asked */
+  of: number;
+  /** Rows that fit, once that is known */
+  total: number | null;
 };
 
 export type PublishBody = {
@@ -290,10 +297,22 @@ export interface Interface {
     body: undefined;
     answer: ResultHead;
   };
-  /** Finds the rows that fit conditions, in an order */
+  /** Begins to find the rows that fit conditions, in an order */
   "POST /results/{result}/views": {
     query: Record<string, never>;
     body: ViewBody;
+    answer: View;
+  };
+  /** How far a view is */
+  "GET /results/{result}/views/{view}": {
+    query: Record<string, never>;
+    body: undefined;
+    answer: View;
+  };
+  /** Ends the search for a view's rows */
+  "DELETE /results/{result}/views/{view}": {
+    query: Record<string, never>;
+    body: undefined;
     answer: View;
   };
   /** Rows for the screen */

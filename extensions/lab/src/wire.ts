@@ -2,7 +2,9 @@
 import type * as api from './api';
 import type { JSONSchema } from './panel/schema';
 
-export type { Column, Connection, ConnectionBody, Native, Published, Run, ServerInfo, TablePage } from './api';
+export type {
+  Column, Connection, ConnectionBody, Native, Published, Run, ServerInfo, TablePage, View
+} from './api';
 
 export type Answer<K extends keyof api.Interface> = api.Interface[K]['answer'];
 export type Problem = api.Problem & { hint?: string };

@@ -2,6 +2,7 @@ import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
 import { problemOf, Refused } from '../client';
+import type * as wire from '../wire';
 
 /** What a cell's output holds of a result: enough to show its frame, never its rows. */
 export interface Shown {
@@ -41,12 +42,8 @@ export interface Conditions {
   search: string;
 }
 
-/** Rows that fit conditions, of the first `seen` that there were. */
-export interface View {
-  view: string;
-  rows: number;
-  seen: number;
-}
+/** Rows that fit conditions, of the first `of` that there were: `rows` can be read, `seen` were looked at, `total` fit. */
+export type View = wire.View;
 
 /** One whole value as the server has it. */
 export interface CellValue {
@@ -75,6 +72,16 @@ export class ResultApi {
   async view(conditions: Conditions, signal?: AbortSignal): Promise<View> {
     const answer = await this.fetch('/views', {}, { method: 'POST', body: JSON.stringify(conditions), signal });
     return answer.json();
+  }
+
+  /** How far a view is. */
+  async standing(view: string): Promise<View> {
+    return (await this.fetch(`/views/${view}`)).json();
+  }
+
+  /** Ends the search for a view's rows. */
+  async stop(view: string): Promise<void> {
+    await this.fetch(`/views/${view}`, {}, { method: 'DELETE' });
   }
 
   /** An Arrow stream of `count` rows from `start` and of the columns with these numbers. */

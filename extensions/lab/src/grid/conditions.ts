@@ -1,4 +1,4 @@
-import { ColumnInfo, Conditions, Filter, Sort, State } from './api';
+import { ColumnInfo, Conditions, Filter, Sort, State, View } from './api';
 
 /** What a column's values are, as far as asking for them goes. */
 export type Family = 'number' | 'text' | 'bool' | 'time' | 'other';
@@ -102,4 +102,13 @@ export function counted(state: State, rows: number, found: number | null): strin
     default:
       return `${of}${rowsOf(rows)}`;
   }
+}
+
+/** How far the search for rows is, in words. */
+export function sought(view: View, narrowing: boolean): string {
+  if (view.total !== null) {
+    return `${rowsOf(view.total)}, sorting; the first ${grouped(view.rows)} are here`;
+  }
+  const part = view.of ? Math.floor((100 * view.seen) / view.of) : 0;
+  return narrowing ? `${grouped(view.rows)} so far; ${part}% of ${rowsOf(view.of)} looked at` : `sorting ${rowsOf(view.of)}`;
 }

@@ -13,6 +13,8 @@ export interface BarActions {
   tab?: () => void;
   /** Back from the search to the rows. */
   rows(): void;
+  /** Ends the search for rows that is under way. */
+  stop(): void;
 }
 
 const SEARCH_DELAY = 300;
@@ -48,8 +50,15 @@ export class Bar extends Widget {
       button(downloadIcon, 'Parquet', 'Export these rows as Parquet', () => actions.export('parquet')),
       tab && button(launchIcon, 'Tab', 'Open this result in a tab of its own', tab)
     );
+    this.halt = h('button', {
+      type: 'button',
+      class: 'wb-Bar-stop',
+      title: 'Stop looking for rows',
+      hidden: true,
+      click: () => actions.stop()
+    }, 'Stop');
     this.tools = [...tools.querySelectorAll('button')];
-    this.node.append(h('div', { class: 'wb-Bar-row' }, this.search, this.count, tools), this.chips, this.spoken);
+    this.node.append(h('div', { class: 'wb-Bar-row' }, this.search, this.count, this.halt, tools), this.chips, this.spoken);
   }
 
   focusSearch(): void {
@@ -64,6 +73,14 @@ export class Bar extends Widget {
     if (spoken && this.spoken.textContent !== text) {
       this.spoken.textContent = text;
     }
+  }
+
+  /** Whether Stop is there. */
+  showStop(shown: boolean): void {
+    if (!shown && document.activeElement === this.halt) {
+      this.actions.rows(); // the keyboard stays in the grid
+    }
+    this.halt.hidden = !shown;
   }
 
   say(text: string): void {
@@ -122,6 +139,7 @@ export class Bar extends Widget {
   private readonly chips = h('div', { class: 'wb-Bar-chips' });
   private readonly count = h('span', { class: 'wb-Bar-count' });
   private readonly spoken = h('span', { class: 'wb-Spoken', role: 'status', 'aria-live': 'polite' });
+  private readonly halt: HTMLButtonElement;
   private readonly tools: HTMLButtonElement[];
   private conditions: Conditions = { sort: [], filters: [], search: '' };
   private delay = 0;

@@ -6,9 +6,10 @@ import { Panel, Widget } from '@lumino/widgets';
 
 import { reason, Refused } from '../client';
 import { h, replace } from '../dom';
-import { Conditions, Head, isGone, ResultApi, Shown } from './api';
+import { Conditions, Head, isGone, ResultApi, Shown, View } from './api';
+import { Asking } from './asking';
 import { ResultGrid } from './canvas';
-import { counted, narrows, none, sorted } from './conditions';
+import { counted, narrows, none, sorted, sought } from './conditions';
 import { copy, download } from './copying';
 import { askFilter } from './filterbox';
 import { Actions } from './handlers';
@@ -54,6 +55,7 @@ export class GridView extends Panel {
       export: format => void this.export(format),
       copy: () => void this.copy(),
       rows: () => this.grid.viewport.node.focus(),
+      stop: () => this.asking?.stop(),
       tab: place.tab && (() => place.tab!(this.asked))
     });
     this.notice = new Widget({ node: h('div', { class: 'wb-Notice', role: 'alert', hidden: true }) });
@@ -73,7 +75,7 @@ export class GridView extends Panel {
   dispose(): void {
     if (!this.isDisposed) {
       clearTimeout(this.timer);
-      this.asking?.abort();
+      this.asking?.drop();
       this.model.tiles.clear();
       this.themes.disconnect();
       super.dispose();
@@ -153,7 +155,13 @@ export class GridView extends Panel {
   private showCount(): void {
     const { state, rows, note } = this.head;
     const found = narrows(this.model.conditions) ? this.model.rowCount('body') : null;
-    this.bar.showCount(counted(state, this.partial ?? rows, found), note, state !== 'running' || found !== null);
+    if (this.sought) {
+      this.bar.showCount(sought(this.sought, narrows(this.asked)), '', false);
+    } else if (this.looked !== null && found !== null) {
+      this.bar.showCount(counted('stopped', this.looked, found), 'The search was stopped: other rows may fit, too', true);
+    } else {
+      this.bar.showCount(counted(state, this.partial ?? rows, found), note, state !== 'running' || found !== null);
+    }
     if (state === 'failed' && note && !this.gone) {
       this.say(note);
     }
@@ -165,42 +173,86 @@ export class GridView extends Panel {
     if (this.gone) {
       return;
     }
-    this.asking?.abort();
-    const asking = (this.asking = new AbortController());
+    this.asking?.drop();
+    let shown = false;
+    const before = this.model.conditions;
+    const asking = (this.asking = new Asking(this.api, conditions, view => {
+      if (shown) {
+        this.model.grow(view.rows);
+      } else if (view.rows > 0 || view.state === 'done') {
+        shown = true;
+        this.showRows(view, conditions);
+      }
+      this.sought = view.state === 'working' ? view : null;
+      this.looked = view.state === 'stopped' ? view.seen : null;
+      this.showCount();
+    }));
     this.asked = conditions;
     this.bar.showConditions(conditions);
     this.grid.node.setAttribute('aria-busy', 'true');
-    const slow = window.setTimeout(() => this.line.addClass('wb-mod-busy'), SLOW);
+    const slow = window.setTimeout(() => this.busy(true), SLOW);
     try {
-      const all = { view: '', rows: this.head.rows, seen: this.head.rows };
-      const view = none(conditions) ? all : await this.api.view(conditions, asking.signal);
-      if (asking.signal.aborted || this.isDisposed) {
+      if (none(conditions)) {
+        this.sought = this.looked = null;
+        this.showRows({ view: '', rows: this.head.rows, of: this.head.rows, seen: 0, total: null, state: 'done' }, conditions);
         return;
       }
-      this.view = view.view;
-      this.partial = !none(conditions) && this.head.state === 'running' ? view.seen : null;
-      this.say('');
-      this.grid.selectionModel?.clear();
-      this.model.reset(this.tiles(view.view, view.rows), conditions);
-      this.connect();
-      this.columns.apply();
-      MessageLoop.flush(); // what is still to be resized would undo the scrolling
-      this.grid.scrollTo(this.grid.scrollX, 0);
-      this.showCount();
-      this.resize();
+      const view = await asking.run();
+      if (view?.state === 'stopped' && (!shown || conditions.sort.length > 0)) {
+        this.looked = null;
+        await this.back(before, shown); // a part of an order is none
+      }
     } catch (error) {
-      if (!asking.signal.aborted) {
-        this.asked = this.model.conditions;
-        this.bar.showConditions(this.asked);
+      if (!asking.isDropped) {
+        this.sought = null;
+        await this.back(before, shown);
         this.failed(error);
       }
     } finally {
       clearTimeout(slow);
       if (this.asking === asking) {
-        this.line.removeClass('wb-mod-busy');
+        this.sought = null;
+        this.busy(false);
         this.grid.node.setAttribute('aria-busy', 'false');
+        if (!this.isDisposed) {
+          this.showCount();
+          this.resize();
+        }
       }
     }
+  }
+
+  /** Other rows than before, from the first. */
+  private showRows(view: View, conditions: Conditions): void {
+    if (this.isDisposed) {
+      return;
+    }
+    this.view = view.view;
+    this.partial = !none(conditions) && this.head.state === 'running' ? view.of : null;
+    this.say('');
+    this.grid.selectionModel?.clear();
+    this.model.reset(this.tiles(view.view, view.rows), conditions);
+    this.connect();
+    this.columns.apply();
+    MessageLoop.flush(); // what is still to be resized would undo the scrolling
+    this.grid.scrollTo(this.grid.scrollX, 0);
+    this.showCount();
+    this.resize();
+  }
+
+  /** To the conditions before, whose rows are still here or are had anew. */
+  private async back(before: Conditions, shown: boolean): Promise<void> {
+    if (shown) {
+      await this.ask(before);
+    } else {
+      this.asked = before;
+      this.bar.showConditions(before);
+    }
+  }
+
+  private busy(busy: boolean): void {
+    this.line.toggleClass('wb-mod-busy', busy);
+    this.bar.showStop(busy);
   }
 
   private actions(): Actions {
@@ -302,7 +354,9 @@ export class GridView extends Panel {
   private fitted = false;
   private gone = false;
   private renewed = false;
-  private asking: AbortController | null = null;
+  private asking: Asking | null = null;
+  private sought: View | null = null; // while rows are looked for: how far that is
+  private looked: number | null = null; // rows that were looked at when the search was stopped
   private timer = 0;
   private pause = 300;
 }
