@@ -1,4 +1,4 @@
-"""JupyterLab servers a session, a headless Chromium a module, a page a test.
+"""JupyterLab servers a session, a headless Chromium a module, a page a test or a module.
 
 The browser is not kept for the whole session: Playwright's event loop would stay in the main thread, in the way of
 tests that run one of their own.
@@ -6,6 +6,7 @@ tests that run one of their own.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,13 +71,31 @@ def chromium(playwright: Playwright) -> Iterator[Browser]:
     browser.close()
 
 
-@pytest.fixture
-def lab(jupyter: JupyterServer, chromium: Browser, tmp_path: Path) -> Iterator[LabPage]:
-    """Lab in a page of its own; what the page looked like at the end is in `tmp_path/last.png`."""
-    context = chromium.new_context(viewport={"width": 1200, "height": 800})
+@contextlib.contextmanager
+def lab_page(chromium: Browser, server: JupyterServer, folder: Path, height: int = 800) -> Iterator[LabPage]:
+    """Lab in a page of its own; what it looked like at the end is in `last.png`. It ends with no error left."""
+    context = chromium.new_context(viewport={"width": 1200, "height": height})
     context.set_default_timeout(60_000)
-    shown = LabPage(context.new_page(), jupyter)
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    shown = LabPage(context.new_page(), server)
     yield shown
-    shown.page.screenshot(path=tmp_path / "last.png")
+    shown.page.screenshot(path=folder / "last.png")
     context.close()
     assert not shown.errors
+
+
+@pytest.fixture
+def lab(jupyter: JupyterServer, chromium: Browser, tmp_path: Path) -> Iterator[LabPage]:
+    """A page for one test. Opening one takes Lab seconds: tests that leave no traces share `module_lab`."""
+    with lab_page(chromium, jupyter, tmp_path) as shown:
+        yield shown
+
+
+@pytest.fixture(scope="module")
+def module_lab(
+    jupyter: JupyterServer, chromium: Browser, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[LabPage]:
+    """A page for all tests of a module, which may say how high it is: `HEIGHT`."""
+    height = getattr(request.module, "HEIGHT", 800)
+    with lab_page(chromium, jupyter, tmp_path_factory.mktemp("module"), height) as shown:
+        yield shown

@@ -27,6 +27,15 @@ class Grid:
         expect(self.canvas).not_to_have_attribute("aria-busy", "true", timeout=60_000)
         return self
 
+    def reset(self) -> Grid:
+        """As it was at first, but for what was done to its columns."""
+        self.page.keyboard.press("Escape")
+        while self.chips:
+            self.remove(self.chips[0])
+        self.click()
+        self.press("Control+Home")
+        return self
+
     @property
     def count(self) -> str:
         return self.root.locator(".wb-Bar-count").inner_text()

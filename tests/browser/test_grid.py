@@ -4,54 +4,54 @@ from __future__ import annotations
 
 import csv
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from tests.browser.grid import Grid
-from tests.browser.jupyter import JupyterServer, LabPage
+from tests.browser.jupyter import LabPage
 from workbench import demo
 from workbench.catalog import Catalog
 from workbench.demo.shape import Shape
 
-pytestmark = pytest.mark.deep  # a browser for minutes
-
-MANY = """select i as id, 'Order ' || (i * 7919) % 1000003 as name, ((i * 37 % 100000) / 100)::decimal(10, 2) as total,
+HEIGHT = 1900  # of the page: all grids of the notebook are in sight
+ROWS = 200_000
+MANY = f"""select i as id, 'Order ' || (i * 7919) % 1000003 as name, ((i * 37 % 100000) / 100)::decimal(10, 2) as total,
   ['DE', 'FR', 'US'][1 + i % 3] as country,
   case when i % 7 = 0 then null when i % 7 = 1 then '' else 'note ' || i end as note,
-  timestamp '2026-01-01' + to_seconds(i) as at from range(1000000) t(i)"""
+  timestamp '2026-01-01' + to_seconds(i) as at from range({ROWS}) t(i)"""
 COLUMNS = ["id", "name", "total", "country", "note", "at"]
+CELLS = (
+    "%load_ext workbench",
+    f"%%sql\n{MANY}",
+    "%%sql\nselect * from (values (1, 'a'), (2, 'b')) t(x, y)",
+    "%%sql\nselect * from shop.orders order by order_id",
+    "import time\nwhile True: time.sleep(1)",
+)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def shop(jupyter: JupyterServer) -> None:
-    """The connection `shop`, a small demo."""
-    catalog = Catalog(jupyter.folder / "workbench")
+@pytest.fixture(scope="module")
+def book(module_lab: LabPage) -> LabPage:
+    """The notebook, its cells run but for the last, which never ends."""
+    catalog = Catalog(module_lab.server.folder / "workbench")
     demo.ensure(catalog, Shape(scale=0.02))
     catalog.close()
+    module_lab.open("grid.ipynb", *CELLS)
+    for number in range(4):
+        module_lab.run(number)
+    return module_lab
 
 
 @pytest.fixture
-def page(lab: LabPage) -> Page:
-    lab.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    return lab.page
-
-
-def opened(lab: LabPage, name: str, statement: str) -> Grid:
-    lab.open(name, "%load_ext workbench", f"%%sql\n{statement}")
-    lab.run_all()
-    assert not lab.failures()
-    return Grid(lab.output(1)).wait()
-
-
-@pytest.fixture
-def many(lab: LabPage, page: Page) -> Grid:
-    grid = opened(lab, "many.ipynb", MANY)
-    grid.expect_count("1,000,000 rows")
-    return grid
+def many(book: LabPage) -> Iterator[Grid]:
+    grid = Grid(book.output(1)).wait().reset()
+    grid.expect_count(f"{ROWS:,} rows")
+    yield grid
+    assert not book.errors
 
 
 def asked(tail: str) -> list[tuple[Any, ...]]:
@@ -65,9 +65,9 @@ def shown(row: tuple[Any, ...]) -> list[str]:
     return ["NULL" if value is None else str(value) for value in row]
 
 
-def test_a_cell_of_the_demo_shows_all_its_rows(lab: LabPage, page: Page) -> None:
-    grid = opened(lab, "demo.ipynb", "select * from shop.orders order by order_id")
-    folder = Catalog(lab.server.folder / "workbench").saved("shop").parameters["path"]
+def test_a_cell_of_the_demo_shows_all_its_rows(book: LabPage) -> None:
+    grid = Grid(book.output(3)).wait()
+    folder = Catalog(book.server.folder / "workbench").saved("shop").parameters["path"]
     with duckdb.connect(str(folder), read_only=True) as engine:
         rows = engine.execute("select columns(*)::varchar from (from orders order by order_id)").fetchall()
         columns = [one[0] for one in engine.description or ()]
@@ -79,32 +79,29 @@ def test_a_cell_of_the_demo_shows_all_its_rows(lab: LabPage, page: Page) -> None
 
 
 def test_the_middle_is_scrolled_to_and_the_end_reached_by_keys(many: Grid) -> None:
-    many.wheel_to(500_000)
+    many.wheel_to(ROWS // 2)
     many.click(3)
-    assert many.row == 500_003
-    assert many.values(COLUMNS) == shown(asked("limit 1 offset 500003")[0])
+    assert many.row == ROWS // 2 + 3
+    assert many.values(COLUMNS) == shown(asked(f"limit 1 offset {ROWS // 2 + 3}")[0])
     many.press("PageDown", "PageUp")
-    assert many.row == 500_003
+    assert many.row == ROWS // 2 + 3
     many.press("Control+End")
-    assert many.row == 999_999
-    assert many.values(COLUMNS) == shown(asked("limit 1 offset 999999")[0])
+    assert many.row == ROWS - 1
+    assert many.values(COLUMNS) == shown(asked(f"limit 1 offset {ROWS - 1}")[0])
     many.press("Control+Home")
     assert (many.row, many.column, many.cell) == (0, "id", "0")
 
 
 def test_rows_are_sorted_by_the_header_and_by_keys(many: Grid) -> None:
-    left = many.viewport.bounding_box()
-    assert left is not None
-    many.click()
-    many.viewport.click(position={"x": 110, "y": 14})  # the first column's name
+    many.viewport.click(position={"x": 80, "y": 14})  # the first column's name
     many.wait()
     assert many.chips == ["id ▲"]
-    many.viewport.click(position={"x": 110, "y": 14})
+    many.viewport.click(position={"x": 80, "y": 14})
     many.wait()
     assert many.chips == ["id ▼"]
     many.click()
     many.to_column("id")
-    assert many.cell == "999999"
+    assert many.cell == str(ROWS - 1)
     many.sort("total")
     assert many.chips == ["total ▲"]
     assert many.values(COLUMNS) == shown(asked("order by total, id limit 1")[0])
@@ -112,7 +109,7 @@ def test_rows_are_sorted_by_the_header_and_by_keys(many: Grid) -> None:
     many.press("Shift+S")
     many.wait()
     assert many.chips == ["total ▲", "country ▲"]
-    assert many.count == "1,000,000 rows"
+    assert many.count == f"{ROWS:,} rows"
 
 
 def test_conditions_are_asked_of_all_rows_and_shown_as_chips(many: Grid) -> None:
@@ -129,13 +126,13 @@ def test_conditions_are_asked_of_all_rows_and_shown_as_chips(many: Grid) -> None
     assert many.count == found("total >= 999.5 and country = 'DE' and name ilike '%order 77%'")
     for chip in many.chips:
         many.remove(chip)
-    assert many.count == "1,000,000 rows"
+    assert many.count == f"{ROWS:,} rows"
 
 
 def found(condition: str) -> str:
     with duckdb.connect() as engine:
         [(count,)] = engine.execute(f"select count(*) from ({MANY}) where {condition}").fetchall()
-    return f"{count:,} of 1,000,000 rows"
+    return f"{count:,} of {ROWS:,} rows"
 
 
 def test_null_is_not_the_empty_text(many: Grid) -> None:
@@ -178,7 +175,7 @@ def test_what_is_selected_is_copied_and_a_cut_is_said(many: Grid) -> None:
     many.press("Control+a")
     copied = many.copied()
     assert len(copied) == 1 + 100_000 // len(COLUMNS)
-    expect(many.root.locator(".wb-Flash").last).to_contain_text("the first of 1,000,000")
+    expect(many.root.locator(".wb-Flash").last).to_contain_text(f"the first of {ROWS:,}")
 
 
 def test_rows_are_exported_as_they_are_shown(many: Grid, tmp_path: Path) -> None:
@@ -201,68 +198,83 @@ def test_rows_are_exported_as_they_are_shown(many: Grid, tmp_path: Path) -> None
     assert taken == expected
 
 
-def test_the_grid_works_while_the_kernel_is_busy(lab: LabPage, page: Page) -> None:
-    lab.open("busy.ipynb", "%load_ext workbench", f"%%sql\n{MANY}", "import time\nwhile True: time.sleep(1)")
-    lab.run(0)
-    lab.run(1)
-    grid = Grid(lab.output(1)).wait()
-    grid.expect_count("1,000,000 rows")
-    page.evaluate("() => void window.jupyterapp.commands.execute('notebook:run-all-below')")
-    page.locator(".jp-Notebook-ExecutionIndicator[data-status=busy]").wait_for()
-    grid.click()
-    grid.filter("country", "=", "FR")
-    grid.expect_count(found("country = 'FR'"))
-    page.evaluate("() => window.jupyterapp.commands.execute('notebook:interrupt-kernel')")
-
-
-def test_a_tab_is_there_again_after_a_reload_with_widths_and_order(lab: LabPage, many: Grid) -> None:
-    many.click()
-    many.press("Home", "Alt+ArrowRight")  # `id` behind `name`
-    many.press("Alt+Shift+ArrowRight")
-    many.root.get_by_role("button", name="Open this result in a tab of its own").click()
-    tab = Grid(lab.page.locator(".jp-MainAreaWidget:not(.jp-NotebookPanel)").filter(has=lab.page.locator(".wb-Grid")))
-    tab.wait()
-    tab.click()
-    assert tab.values(["name", "id", *COLUMNS[2:]])
-    lab.page.wait_for_timeout(1500)  # the workspace is saved a second after the last change
-    lab.page.goto(lab.page.url.partition("?")[0])
-    tab.wait()
-    tab.expect_count("1,000,000 rows")
-    tab.click(4)
-    assert tab.row == 4
-    assert tab.values(["name", "id", *COLUMNS[2:]])[1] == "4"
-
-
-def test_a_result_whose_kernel_is_gone_says_so_and_keeps_what_it_showed(lab: LabPage, many: Grid) -> None:
-    many.click()
-    first = many.values(COLUMNS)
-    lab.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
-    many.press("Control+End")
-    expect(many.notice).to_contain_text("This result is gone", timeout=30_000)
-    many.press("Control+Home")
-    assert many.values(COLUMNS) == first
-    assert many.search.is_disabled()
-
-
-def test_a_saved_notebook_shows_its_table_where_the_rows_are_gone(lab: LabPage, many: Grid) -> None:
-    page = lab.page
-    page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
-    saved = (lab.server.root / "many.ipynb").read_text()
-    assert '"text/html"' in saved
-    assert "Order 7919" in saved
-    page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
-    page.wait_for_timeout(3000)
-    page.goto(page.url.partition("?")[0])
-    output = lab.output(1)
-    expect(output.locator(".wb-ResultOutput-note")).to_contain_text("this is what was saved", timeout=60_000)
-    expect(output.locator("table").first).to_contain_text("Order 7919")
-
-
-def test_small_results_are_as_high_as_their_rows(lab: LabPage, page: Page) -> None:
-    grid = opened(lab, "small.ipynb", "select * from (values (1, 'a'), (2, 'b')) t(x, y)")
+def test_small_results_are_as_high_as_their_rows(book: LabPage) -> None:
+    grid = Grid(book.output(2)).wait()
     box = grid.canvas.bounding_box()
     assert box is not None
     assert 80 < box["height"] < 120
     assert grid.count == "2 rows"
     grid.click()
     assert grid.values(["x", "y"]) == ["1", "a"]
+
+
+# --- from here on the tests build on each other
+
+
+def test_the_grid_works_while_the_kernel_is_busy(book: LabPage, many: Grid) -> None:
+    book.page.evaluate(RUN_LAST)
+    book.page.locator(".jp-Notebook-ExecutionIndicator[data-status=busy]").wait_for()
+    many.click()
+    many.filter("country", "=", "FR")
+    many.expect_count(found("country = 'FR'"))
+    book.page.evaluate("() => window.jupyterapp.commands.execute('notebook:interrupt-kernel')")
+    book.page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
+
+
+def test_a_saved_notebook_shows_its_grid_again_after_a_reload_and_so_does_its_tab(book: LabPage, many: Grid) -> None:
+    page = book.page
+    many.press("Home", "Alt+ArrowRight")  # `id` behind `name`
+    many.press("Alt+Shift+ArrowRight")
+    width = "node => node.querySelector('.wb-Canvas').clientWidth"
+    moved = ["name", "id", *COLUMNS[2:]]
+    page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+    many.root.get_by_role("button", name="Open this result in a tab of its own").click()
+    tab = Grid(page.locator(".jp-MainAreaWidget:not(.jp-NotebookPanel)").filter(has=page.locator(".wb-Grid"))).wait()
+    tab.click()
+    assert tab.values(moved)
+    assert tab.root.evaluate(width) > 600
+    page.wait_for_timeout(1500)  # the workspace is saved a second after the last change
+    page.goto(page.url.partition("?")[0])
+    tab.wait()
+    tab.expect_count(f"{ROWS:,} rows")
+    tab.click(4)
+    assert tab.row == 4
+    assert tab.values(moved)[1] == "4"
+    page.locator(".lm-TabBar-tabLabel", has_text="grid.ipynb").first.click()
+    many.wait()  # from the saved notebook, of the kernel that is still there
+    many.expect_count(f"{ROWS:,} rows")
+    many.click(4)
+    assert many.values(moved) == shown_moved(asked("limit 1 offset 4")[0])
+    many.filter("country", "=", "FR")
+    many.expect_count(found("country = 'FR'"))
+
+
+def test_a_result_whose_kernel_is_gone_says_so_and_a_reload_shows_what_was_saved(book: LabPage, many: Grid) -> None:
+    page = book.page
+    first = many.cell
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+    many.press("Control+End")
+    expect(many.notice).to_contain_text("This result is gone", timeout=30_000)
+    many.press("Control+Home")
+    assert many.cell == first
+    assert many.search.is_disabled()
+    saved = (book.server.root / "grid.ipynb").read_text()
+    assert '"text/html"' in saved
+    assert "Order 7919" in saved
+    page.goto(page.url.partition("?")[0])
+    output = book.output(1)
+    expect(output.locator(".wb-ResultOutput-note")).to_contain_text("this is what was saved", timeout=60_000)
+    expect(output.locator("table").first).to_contain_text("Order 7919")
+
+
+RUN_LAST = """() => {
+  const panel = window.jupyterapp.shell.currentWidget;
+  panel.content.activeCellIndex = panel.content.widgets.length - 1;
+  void window.jupyterapp.commands.execute('notebook:run-cell');
+}"""
+
+
+def shown_moved(row: tuple[Any, ...]) -> list[str]:
+    """The row with `id` behind `name`."""
+    first, second, *rest = shown(row)
+    return [second, first, *rest]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,6 @@ from playwright.sync_api import expect
 from tests.browser.grid import Grid
 from tests.browser.jupyter import LabPage
 
-pytestmark = pytest.mark.deep  # a browser for minutes
-
 ODD = """select 1 as "<img src=x onerror=window.__hit=1>", '<script>window.__hit=1</script>' as html,
   '<button data-commandlinker-command="terminal:create-new">x</button>' as button, 'javascript:window.__hit=1' as url,
   repeat('long ', 1000) as long, '{"a": [1, 12345678901234567890]}' as json, '\\xDE\\xAD'::blob as bytes,
@@ -19,26 +18,28 @@ ODD = """select 1 as "<img src=x onerror=window.__hit=1>", '<script>window.__hit
   timestamptz '2026-03-29 01:30:00+00' as at, 12345678901234567890::hugeint::decimal(38, 0) as large"""
 
 
+@pytest.fixture(scope="module")
+def book(module_lab: LabPage) -> LabPage:
+    module_lab.open("odd.ipynb", "%load_ext workbench", f"%%sql\n{ODD}")
+    module_lab.run_all()
+    assert not module_lab.failures()
+    return module_lab
+
+
 @pytest.fixture
-def odd(lab: LabPage) -> Grid:
-    lab.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    lab.open("odd.ipynb", "%load_ext workbench", f"%%sql\n{ODD}")
-    lab.run_all()
-    assert not lab.failures()
-    grid = Grid(lab.output(1)).wait()
-    grid.click()
-    grid.press("Home")
-    return grid
+def odd(book: LabPage) -> Iterator[Grid]:
+    yield Grid(book.output(1)).wait().reset()
+    assert not book.errors
 
 
-def test_markup_in_names_and_values_is_text(odd: Grid, lab: LabPage) -> None:
+def test_markup_in_names_and_values_is_text(odd: Grid, book: LabPage) -> None:
     assert odd.column == "<img src=x onerror=window.__hit=1>"
     for column in ("html", "button", "url"):
         odd.to_column(column)
         cell = odd.cell
         assert odd.viewed() == cell
         odd.press("f")
-        lab.page.locator(".wb-Filter").get_by_label("Value").fill(cell)
+        book.page.locator(".wb-Filter").get_by_label("Value").fill(cell)
         odd.press("Enter")
         odd.wait()
         odd.expect_count("1 of 1 row")
@@ -49,7 +50,7 @@ def test_markup_in_names_and_values_is_text(odd: Grid, lab: LabPage) -> None:
     odd.wait()
     assert odd.chips == ["<img src=x onerror=window.__hit=1> ▲"]
     assert odd.root.locator("img, script, a, [data-commandlinker-command]").count() == 0
-    assert lab.page.evaluate("window.__hit") is None
+    assert book.page.evaluate("window.__hit") is None
 
 
 def test_the_viewer_shows_whole_values(odd: Grid) -> None:
@@ -82,12 +83,12 @@ def test_exact_values_are_copied(odd: Grid) -> None:
 
 @pytest.mark.parametrize("width", [1200, 760])
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_it_follows_the_theme_at_every_width(odd: Grid, lab: LabPage, dark: bool, width: int, tmp_path: Path) -> None:
-    lab.page.set_viewport_size({"width": width, "height": 800})
-    lab.theme(dark=dark)
+def test_it_follows_the_theme_at_every_width(odd: Grid, book: LabPage, dark: bool, width: int, tmp_path: Path) -> None:
+    book.page.set_viewport_size({"width": width, "height": 800})
+    book.theme(dark=dark)
     ground = "() => getComputedStyle(document.body).getPropertyValue('--jp-layout-color1').trim()"
-    assert lab.page.evaluate(ground) not in ("", None)
-    lab.page.wait_for_function(PAINTED, arg=dark)
+    assert book.page.evaluate(ground) not in ("", None)
+    book.page.wait_for_function(PAINTED, arg=dark)
     count = odd.root.locator(".wb-Bar-count")
     assert count.evaluate("node => node.scrollWidth <= node.clientWidth")  # never cut
     expect(odd.root.get_by_role("button", name="Export these rows as CSV")).to_be_in_viewport()
