@@ -36,7 +36,7 @@ test-deep: setup system  ## the tests that take minutes or download tool chains
 	$(BIN)/pytest -q -m deep --timeout 1800 $(ARGS)
 	WORKBENCH_DEEP=1 $(BIN)/pytest -q -k onformance --timeout 1800 tests/connectors $(ARGS)
 
-HOSTILE := tests/dashboards/test_hostile.py \
+HOSTILE := tests/dashboards/test_hostile.py tests/dashboards/test_hostile_frames.py \
   tests/query/test_hostile.py tests/query/test_parameters.py tests/catalog/test_hostile_urls.py \
   tests/server/test_hostile.py tests/server/test_results.py \
   $(addprefix tests/connectors/mysql/,test_link.py test_predicates.py test_statement.py test_wire_hostile.py)

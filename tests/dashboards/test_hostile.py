@@ -11,7 +11,7 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -77,11 +77,15 @@ class Fence:
         request.url = self.server.url + path  # as it is: `..` stays
         return self.mine.send(request, timeout=30, allow_redirects=False)
 
-    def channels(self, kernel: str, session: requests.Session | None = None) -> websocket.WebSocket:
+    def channels(
+        self, kernel: str, session: requests.Session | None = None, protocols: Sequence[str] | None = None
+    ) -> websocket.WebSocket:
         kept = (session or self.mine).cookies
         cookie = "; ".join(f"{name}={value}" for name, value in kept.items())
         address = f"{self.server.url.replace('http', 'ws')}/api/kernels/{kernel}/channels?session_id={uuid.uuid4().hex}"
-        return websocket.create_connection(address, cookie=cookie, timeout=20, origin=self.server.url)
+        return websocket.create_connection(
+            address, cookie=cookie, timeout=20, origin=self.server.url, subprotocols=protocols
+        )
 
 
 @pytest.fixture(scope="module")
