@@ -97,6 +97,8 @@ def _command(folder: Path, first: str | None, quiet: bool, passed: list[str]) ->
         "--ServerApp.jpserver_extensions=jupyter_lsp=False",
         # Nothing is installed from within Lab; asking the package index costs another second.
         "--LabApp.extension_manager=readonly",
+        # The first cell need not wait until a kernel has imported what it is made of.
+        "--ServerApp.kernel_manager_class=workbench.notebook.kernels.WarmKernels",
     ]  # fmt: skip
     if first:
         command.append(f"--LabApp.default_url=/lab/tree/{first}")

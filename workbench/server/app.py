@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from typing import Any
 
 from jupyter_server.extension.application import ExtensionApp
 
@@ -42,6 +43,12 @@ class WorkbenchApp(ExtensionApp):
             own = {"path": path} if issubclass(handler, Handler) else {}
             self.handlers.append((BASE + _PART.sub("([^/]+)", path), handler, own))
         self.handlers.append((BASE + ".*", NothingHere))
+
+    async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
+        """In the running loop: `workbench lab` has a kernel manager that starts one ahead."""
+        warm = getattr(serverapp.kernel_manager, "warm", None)
+        if warm is not None:
+            warm()
 
     async def stop_extension(self) -> None:
         await self.services.aclose()

@@ -1,0 +1,172 @@
+"""What does the workbench add to JupyterLab's start, and when can a first cell run, beside a stock JupyterLab?
+
+`lab_start`: the same Lab with the labextension and the server extension and without, interleaved: the server's start
+until it answers, and in a headless Chromium with an empty cache from asking for the page until Lab is restored; and
+the script that the extension has loaded by then. `lab_ready_vs_stock`: `workbench lab` beside `jupyter lab` of an
+environment in which there is JupyterLab alone, all files warm: from opening a notebook in a Lab that has been up for
+some seconds until its first cell has run. `lab_command_vs_stock`: from the command to the first cell's output.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from benchmarks.harness import arguments, environment, figure
+from tests.browser.jupyter import CHROMIUM_FLAGS, WORKBENCH_LAB, JupyterServer
+from tests.services.process import install
+
+NAME = "analytics-workbench"
+PLAIN = "-m workbench.notebook.server --allow-root --no-browser --ip=127.0.0.1 --port={port} " + (
+    "--ServerApp.port_retries=0 --IdentityProvider.token={token} --ServerApp.root_dir={root} "
+    "--LabApp.expose_app_in_browser=True --ServerApp.jpserver_extensions=jupyter_lsp=False "
+    "--LabApp.extension_manager=readonly"
+)
+STOCK = "jupyterlab==4.6.6"
+RESTORED = """async () => {
+  while (!window.jupyterapp) await new Promise(resolve => setTimeout(resolve, 2));
+  await window.jupyterapp.restored;
+  return performance.now();
+}"""
+SCRIPT = """name => {
+  const ours = performance.getEntriesByType('resource').filter(one => one.name.includes(`/extensions/${name}/`));
+  return [ours.reduce((sum, one) => sum + one.decodedBodySize, 0), ours.length];
+}"""
+# From the kernel's first answer the cell is run as by a press of Shift-Enter; what counts is its output in the page.
+FIRST_CELL = """async () => {
+  while (!window.jupyterapp?.shell?.currentWidget?.sessionContext) await new Promise(r => setTimeout(r, 5));
+  const panel = window.jupyterapp.shell.currentWidget;
+  await panel.context.ready;
+  await panel.sessionContext.ready;
+  await panel.sessionContext.session.kernel.info;
+  await window.jupyterapp.commands.execute('notebook:run-cell');
+  const cell = panel.content.model.cells.get(0);
+  if (!JSON.stringify(cell.outputs.toJSON()).includes('ready 42')) throw new Error('it did not run');
+}"""
+OPEN = "path => window.jupyterapp.commands.execute('docmanager:open', {path})"
+
+
+def without(folder: Path) -> JupyterServer:
+    command = f"{PLAIN} --ServerApp.jpserver_extensions=workbench.server=False"
+    config = folder / "data" / "labconfig"
+    config.mkdir(parents=True)
+    (config / "page_config.json").write_text(json.dumps({"disabledExtensions": {NAME: True}}))
+    return JupyterServer(folder, (sys.executable, *command.split()), {"JUPYTER_CONFIG_PATH": str(folder / "data")})
+
+
+def plain(folder: Path) -> JupyterServer:
+    return JupyterServer(folder, (sys.executable, *PLAIN.split()))
+
+
+def ours(folder: Path) -> JupyterServer:
+    return JupyterServer(folder, (sys.executable, *WORKBENCH_LAB.split()))
+
+
+def stock(folder: Path) -> JupyterServer:
+    return JupyterServer(folder, (str(environment(STOCK)), *JupyterServer.COMMAND.split()))
+
+
+def page_of(browser: Browser) -> Page:
+    context = browser.new_context(viewport={"width": 1200, "height": 800})
+    context.set_default_timeout(120_000)
+    return context.new_page()
+
+
+def started(browser: Browser, make: Callable[[Path], JupyterServer], loads: int = 2) -> dict[str, Any]:
+    """Seconds of the server's start, milliseconds of the page's (the first load warms the server), script."""
+    with tempfile.TemporaryDirectory(prefix="wb-bench-", ignore_cleanup_errors=True) as folder:
+        begun = time.monotonic()
+        server = make(Path(folder))
+        up = time.monotonic() - begun
+        try:
+            restored = []
+            for _ in range(loads + 1):
+                page = page_of(browser)
+                page.goto(f"{server.url}/lab?token={server.token}&reset", wait_until="commit")
+                restored.append(float(page.evaluate(RESTORED)))
+                page.wait_for_timeout(1_500)
+                script, files = page.evaluate(SCRIPT, NAME)
+                page.context.close()
+        finally:
+            server.close()
+    return {"server": up * 1e3, "page": statistics.median(restored[1:]), "script": script, "files": files}
+
+
+def ready(browser: Browser, make: Callable[[Path], JupyterServer]) -> tuple[float, float]:
+    """Seconds from the command to the first cell's output, and from opening the second notebook to its."""
+    with tempfile.TemporaryDirectory(prefix="wb-bench-", ignore_cleanup_errors=True) as folder:
+        page = page_of(browser)
+        begun = time.monotonic()
+        server = make(Path(folder))
+        try:
+            address = server.write("first.ipynb", "print('ready', 6 * 7)")
+            server.write("second.ipynb", "print('ready', 6 * 7)")
+            page.goto(address, wait_until="commit")
+            page.evaluate(FIRST_CELL)
+            first = time.monotonic() - begun
+            page.wait_for_timeout(6_000)
+            begun = time.monotonic()
+            page.evaluate(OPEN, "second.ipynb")
+            page.wait_for_function("() => window.jupyterapp.shell.currentWidget?.context?.path === 'second.ipynb'")
+            page.evaluate(FIRST_CELL)
+            second = time.monotonic() - begun
+        finally:
+            page.context.close()
+            server.close()
+    return first, second
+
+
+def interleaved(measure: Callable[[Any], Any], sides: Sequence[Any], count: int) -> list[list[Any]]:
+    """By side, its rounds; one round more, to warm up, is not counted."""
+    found: list[list[Any]] = [[] for _ in sides]
+    for number in range(count + 1):
+        for place in [*range(number % len(sides), len(sides)), *range(number % len(sides))]:
+            one = measure(sides[place])
+            if number:
+                found[place].append(one)
+    return found
+
+
+def added(with_it: list[dict[str, Any]], without_it: list[dict[str, Any]], what: str) -> float:
+    return statistics.median(a[what] - b[what] for a, b in zip(with_it, without_it, strict=True))
+
+
+def main() -> None:
+    options = arguments(__doc__).parse_args()
+    environment(STOCK)
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=install("chromium", "chromium"), args=CHROMIUM_FLAGS)
+        try:
+            a, b = interleaved(
+                lambda make: started(browser, make), (plain, without), options.rounds or (3 if options.quick else 9)
+            )
+            c, d = interleaved(
+                lambda make: ready(browser, make), (ours, stock), options.rounds or (2 if options.quick else 7)
+            )
+        finally:
+            browser.close()
+    print(f"{'':22s}{'server ms':>12s}{'page ms':>12s}")
+    for name, rounds in (("with the extension", a), ("without", b)):
+        middle = [statistics.median(one[what] for one in rounds) for what in ("server", "page")]
+        print(f"{name:22s}{middle[0]:12.0f}{middle[1]:12.0f}")
+    print(f"ready, s: ours {[round(one[0], 2) for one in c]} stock {[round(one[0], 2) for one in d]}")
+    print(f"next notebook, s: ours {[round(one[1], 2) for one in c]} stock {[round(one[1], 2) for one in d]}")
+    figure("lab_start", added(a, b, "page"), "ms_added_in_the_browser")
+    figure("lab_start_server", added(a, b, "server"), "ms_added_before_the_server_answers")
+    figure("lab_start_script", a[-1]["script"] / 1e3, f"kB_in_{a[-1]['files']}_files")
+    for name, part in (("lab_command_vs_stock", 0), ("lab_ready_vs_stock", 1)):
+        mine, theirs = [one[part] for one in c], [one[part] for one in d]
+        ratio = statistics.median(x / y for x, y in zip(mine, theirs, strict=True))
+        figure(name, statistics.median(mine), "s_until_a_cell_has_run", statistics.median(theirs), ratio)
+
+
+if __name__ == "__main__":
+    main()
