@@ -104,6 +104,15 @@ def test_it_ends_when_it_is_told_to_although_it_is_busy(
     eventually(lambda: answered.acquire(blocking=False), within=20)
 
 
+def test_what_is_not_used_there_is_not_loaded(lab: Start, tmp_path: Path) -> None:
+    address = lab(tmp_path / "work", "--no-demo")
+    for path in ("/voila/tree", "/lsp/status"):
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            fetch(address, path)
+        assert caught.value.code == 404
+        caught.value.close()
+
+
 def test_a_stranger_is_not_let_in(lab: Start, tmp_path: Path) -> None:
     address = lab(tmp_path / "work", "--no-demo")
     with pytest.raises(urllib.error.HTTPError) as caught:

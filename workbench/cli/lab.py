@@ -95,6 +95,8 @@ def _command(folder: Path, first: str | None, quiet: bool, passed: list[str]) ->
         sys.executable, "-m", "workbench.notebook.server", "--ip=127.0.0.1", f"--ServerApp.root_dir={folder}",
         # The language server is not used here, and costs a good part of the start.
         "--ServerApp.jpserver_extensions=jupyter_lsp=False",
+        # Dashboards have a server of their own; beside an author's files Voila would show any notebook to any page.
+        "--ServerApp.jpserver_extensions=voila.server_extension=False",
         # Nothing is installed from within Lab; asking the package index costs another second.
         "--LabApp.extension_manager=readonly",
         # The first cell need not wait until a kernel has imported what it is made of.
