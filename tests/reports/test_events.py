@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import os
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -108,10 +112,46 @@ def test_events_without_user_or_time(world: World) -> None:
     found = report.arrow().to_pylist()[0]
     assert (found["events"], found["page_views"], found["visitors"], found["sessions"]) == (3, 3, 1, 1)
     assert any("2 of 3 events have no user" in note for note in report.notes)
-    assert any("1 events have no time" in note for note in report.notes)
+    for period in ("all", DAY):
+        report = Overview(period=period).on(events, session=world.session)
+        assert any("1 event has no time" in note for note in report.notes), period
     world.put("others", visits([NOON, NOON + 1], [None, None]).cast(pa.schema([("user", "string"), ("at", "int64")])))
     nobody = numbers(world, Events("shop.others", user="user", time="at"), granularity="week")
     assert (nobody["events"], nobody["visitors"], nobody["sessions"], nobody["bounce_rate"]) == (2, 0, 0, None)
+
+
+def test_days_are_those_of_the_zone_that_is_given(world: World) -> None:
+    """A date begins at midnight there, which in New York is five hours into the day in UTC."""
+    day = pa.array([datetime.date(2026, 1, 15)])
+    for zone in ("America/New_York", "Asia/Tokyo", "UTC"):
+        there = Events(visits(day), user="user", time="at", zone=zone)
+        for period, events in (("2026-01-14", 0), ("2026-01-15", 1), ("2026-01-16", 0)):
+            assert numbers(world, there, period=period, zone=zone)["events"] == events, (zone, period)
+
+
+def test_the_machine_has_no_say_in_what_a_day_is() -> None:
+    """Text of a date alone ends like an offset; and a day of a time with a zone is UTC's."""
+    code = """if True:
+        import datetime, pyarrow as pa, workbench as wb
+        from workbench.reports import Events, Overview
+        rows = pa.table({"user": ["a"], "at": ["2026-01-15"]})
+        events = Events(rows, user="user", time="at", zone="Europe/Berlin")
+        report = Overview(period="2026-01-15", zone="Europe/Berlin", granularity="hour", compare=False).on(events)
+        print([row["value"] for row in report.arrow().to_pylist() if row["breakdown"] == "time" and row["events"]])
+        print(wb.sql("select cast(timestamptz '2026-01-15 23:30:00+00' as date) as d").arrow()["d"].to_pylist())
+    """
+    said = set()
+    for zone in ("America/New_York", "Asia/Tokyo"):
+        with tempfile.TemporaryDirectory() as home:
+            run = subprocess.run(
+                [sys.executable, "-c", code],
+                env={**os.environ, "TZ": zone, "WORKBENCH_HOME": home},
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+        said.add(run.stdout)
+    assert said == {"['2026-01-15 00:00 +0100']\n[datetime.date(2026, 1, 15)]\n"}
 
 
 def test_an_empty_period(world: World) -> None:

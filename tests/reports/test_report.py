@@ -78,7 +78,7 @@ def test_the_tidy_table_has_one_schema(world: World, report: Report) -> None:
 
 def test_it_runs_once_and_again_when_asked(world: World, report: Report) -> None:
     assert report.arrow() is report.arrow()
-    assert set(report.results) == {"current", "previous"}
+    assert set(report.results) == {"current", "previous", "timeless"}
     again = report.rerun(now=datetime.datetime(2026, 1, 5, tzinfo=datetime.UTC))
     assert again.arrow().equals(report.arrow())
     assert again.arrow() is not report.arrow()

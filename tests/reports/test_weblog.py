@@ -134,6 +134,11 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "half.gz").write_bytes(synthetic(tmp_path).read_bytes()[:2000])
     with pytest.raises(PathUnreachable, match="half"):
         Events.log(tmp_path / "half.gz")
+    whole = bytearray(synthetic(tmp_path).read_bytes())
+    whole[len(whole) // 2] ^= 0xFF
+    (tmp_path / "bad.gz").write_bytes(bytes(whole))
+    with pytest.raises(PathUnreachable, match=r"bad\.gz"):
+        Events.log(tmp_path / "bad.gz")
     with pytest.raises(InvalidParameter, match="`combined`"):
         Events.log(tmp_path / "access.log.gz", "iis")
     (tmp_path / "empty.log").write_bytes(b"")

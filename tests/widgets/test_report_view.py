@@ -104,6 +104,26 @@ def test_stop_ends_it_and_the_source_too(world: World) -> None:
     eventually(lambda: not world.register.runs(), 20)
 
 
+def test_stop_does_not_wait_for_a_silent_source(world: World) -> None:
+    world.catalog.add("silent", world.source, clicks={"pause": 600, "splits": 1})
+    events = Events("silent.clicks", user="who", time="at", page="page")
+    view = workbench.view(Overview(period="all").on(events, now=NOW, session=world.session))
+    eventually(lambda: bool(world.register.runs()), 20)
+    view._stop.click()
+    assert view.wait(20)
+    assert "Stopped" in _said(view)
+    eventually(lambda: not world.register.runs(), 20)
+
+
+def test_another_definition_asks_nothing_anew_about_the_table(world: World) -> None:
+    events = Events("shop.clicks", user="who", time="at", page="page")
+    first = Overview(period="all").on(events, now=NOW, session=world.session)
+    first.arrow()
+    asked = len(world.register.history())
+    first.with_definition(Overview(period="last 7 days", compare=False)).arrow()
+    assert len(world.register.history()) - asked == 2  # the period's events, and those without a time
+
+
 def test_what_has_no_view_is_said() -> None:
     with pytest.raises(UsageError, match=r"no view of a value of type `int`\. Views are of: `Report`"):
         workbench.view(7)

@@ -12,13 +12,14 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import contextvars
+import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["SPLIT_ROWS", "Fold", "fold_batches"]
+__all__ = ["SPLIT_ROWS", "Fold", "SumFold", "fold_batches"]
 
 SPLIT_ROWS = 1 << 20
 """Rows that one `each` gets at most where a stream is cut into splits; a single larger batch stays whole."""
@@ -37,6 +38,24 @@ class Fold(Protocol[Part, Answer]):
         ...
 
     def finish(self, whole: Part) -> Answer: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class SumFold:
+    """The sum of a column of whole numbers; 0 of no rows."""
+
+    column: str
+
+    def each(self, split: int, batches: Sequence[pa.RecordBatch]) -> int:
+        import pyarrow.compute as pc
+
+        return sum(int(pc.sum(batch[self.column]).as_py() or 0) for batch in batches)
+
+    def merge(self, parts: Sequence[int]) -> int:
+        return sum(parts)
+
+    def finish(self, whole: int) -> int:
+        return whole
 
 
 def fold_batches(fold: Fold[Part, Answer], batches: Iterable[pa.RecordBatch], threads: int = 2) -> Answer:

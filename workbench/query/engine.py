@@ -113,6 +113,8 @@ class Engine:
         if self._limits.threads is not None:
             settings["threads"] = str(self._limits.threads)
         connection = duckdb.connect(":memory:", config=settings)
+        # The same numbers on every machine: days of a time with a zone are UTC's, unless the statement says otherwise.
+        connection.execute("set global timezone = 'UTC'")
         connection.execute("set lock_configuration = true")
         weakref.finalize(self, _quietly_closed, connection).atexit = False
         return connection

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from workbench.contract.errors import InvalidParameter
+from workbench.execution.fold import SumFold
 from workbench.reports.buckets import GRANULARITIES, buckets, chosen
 from workbench.reports.overview_table import SCHEMA, rows
 from workbench.reports.periods import Window
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Overview"]
 
 ROLES = ("time", "user", "event", "page", "source", "referrer", "device", "country")
-CURRENT, PREVIOUS = "current", "previous"
+CURRENT, PREVIOUS, TIMELESS = "current", "previous", "timeless"
 MEASURES = (
     ("visitors", "Visitors"), ("sessions", "Sessions"), ("page_views", "Page views"),
     ("views_per_session", "Page views per session"), ("bounce_rate", "Bounce rate"),
@@ -94,12 +95,18 @@ class Overview(Definition):
                 source.events.sites,
             )
             made.append(Question(label, one, scan, fold))
+        if not self.everything:
+            made.append(Question(TIMELESS, window, source.timeless(dict(self.where)), SumFold("timeless")))
         return made
+
+    def periods(self, report: Report) -> list[Question]:
+        """The questions that are about a period."""
+        return [question for question in report.questions if question.label != TIMELESS]
 
     def table(self, report: Report) -> pa.Table:
         zone, found = Zone(self.zone), rules(self.definition)
         made = []
-        for question in report.questions:
+        for question in self.periods(report):
             traffic: Traffic = report.answers[question.label]
             granularity = chosen(self.granularity, report.questions[0].window)
             made.append(rows(question.label, traffic, buckets(question.window, granularity, zone), zone, found))
@@ -114,7 +121,7 @@ class Overview(Definition):
     def text(self, report: Report) -> list[list[str]]:
         found = self.totals(report)
         now, before = found[CURRENT], found.get(PREVIOUS)
-        made = [["", *(question.window.shown(Zone(self.zone)) for question in report.questions)]]
+        made = [["", *(question.window.shown(Zone(self.zone)) for question in self.periods(report))]]
         if before is not None:
             made[0].append("change")
         for name, label in MEASURES:

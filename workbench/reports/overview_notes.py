@@ -19,8 +19,10 @@ def notes(definition: Overview, report: Report) -> list[str]:
     events = int(traffic.bucket_events.sum())
     if not events:
         made.append("There are no events in this period.")
-    if traffic.timeless:
-        made.append(f"{traffic.timeless:,} events have no time and are left out.")
+    if timeless := max(traffic.timeless, report.answers.get("timeless", 0)):
+        made.append(
+            f"{timeless:,} {'event has' if timeless == 1 else 'events have'} no time, and no place in a period."
+        )
     if traffic.userless:
         made.append(
             f"{traffic.userless:,} of {events:,} events have no user: they are counted as events and page views, and "

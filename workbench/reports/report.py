@@ -125,6 +125,7 @@ class Report:
         *,
         now: datetime.datetime | None = None,
         session: Session | None = None,
+        source: Source | None = None,
     ) -> None:
         if now is not None and now.tzinfo is None:
             raise InvalidParameter("now", "has no zone: `datetime.datetime.now(datetime.UTC)` has one.")
@@ -132,12 +133,13 @@ class Report:
         self.now = now or datetime.datetime.now(datetime.UTC)
         self._session = session
         self._lock = threading.RLock()
-        self._source: Source | None = None
+        self._source = source.followed(self._follow) if source is not None else None
         self._questions: Sequence[Question] | None = None
         self._results: dict[str, Result] = {}
         self._answers: dict[str, Any] | None = None
         self._table: pa.Table | None = None
         self._cancelled = threading.Event()
+        self._under_way: Result | None = None
 
     # --- what it is
 
@@ -219,13 +221,16 @@ class Report:
         return self.definition.figure(self, theme)
 
     def cancel(self) -> None:
-        """Ends the computing, and with it the source's work: whoever waits for it gets Cancelled, at the next rows that
-        come. From any thread; a report that has its answers keeps them."""
+        """Ends the computing, and with it the source's work: whoever waits for it gets Cancelled at once, also where
+        the source is silent. From any thread; a report that has its answers keeps them."""
         self._cancelled.set()
+        under_way = self._under_way
+        if under_way is not None and self._answers is None:
+            under_way.cancel()
 
     def with_definition(self, definition: Definition) -> Report:
-        """Another definition on the same events, at the same moment."""
-        return Report(definition, self.events, now=self.now, session=self._session)
+        """Another definition on the same events, at the same moment: what was found out about their table holds."""
+        return Report(definition, self.events, now=self.now, session=self._session, source=self._source)
 
     def rerun(self, now: datetime.datetime | None = None) -> Report:
         """The same anew, at `now`."""
@@ -243,6 +248,12 @@ class Report:
 
     # --- inside
 
+    def _follow(self, result: Result) -> None:
+        self._under_way = result
+        if self._cancelled.is_set():
+            result.cancel()
+            raise Cancelled
+
     def _until_cancelled(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             if self._cancelled.is_set():
@@ -255,7 +266,7 @@ class Report:
                 from workbench.query.session import default
 
                 self._session = default()
-            self._source = Source(self.events, self._session)
+            self._source = Source(self.events, self._session, self._follow)
         return self._source
 
     def _window(self, source: Source) -> Window:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,17 +39,26 @@ class Scan:
 
 
 class Source:
-    """The table of `Events` in a session: its columns are known, its times are understood."""
+    """The table of `Events` in a session: its columns are known, its times are understood. `follow` is told each
+    statement that has started, and may raise."""
 
-    def __init__(self, events: Events, session: Session) -> None:
-        self.events, self.session = events, session
+    def __init__(self, events: Events, session: Session, follow: Callable[[Result], None]) -> None:
+        self.events, self.session, self._follow = events, session, follow
         self.table, self._value = _table(events.table)
         self.schema = self.run(f"select * from {self.table} limit 0").schema
         self._sql = {role: self._column(role, column) for role, column in events.columns.items()}
         self.clock: Clock = clock_of(self)
 
+    def followed(self, follow: Callable[[Result], None]) -> Source:
+        """The same as it was found, for another who follows."""
+        other = copy.copy(self)
+        other._follow = follow
+        return other
+
     def run(self, text: str) -> Result:
-        return self.session.sql(text, variables=self._variables)
+        result = self.session.sql(text, variables=self._variables).start()
+        self._follow(result)
+        return result
 
     def sql(self, role: str) -> str:
         """A role's column as SQL."""
@@ -80,6 +90,11 @@ class Source:
         parts = [*(self.clock.within(*span) if span else ()), *(self._filter(*one) for one in where.items())]
         text = f"select {', '.join(items.values())}\nfrom {self.table}"
         return Scan(text + (f"\nwhere {' and '.join(parts)}" if parts else ""), names)
+
+    def timeless(self, where: Mapping[str, Any]) -> Scan:
+        """How many events have no time, as `timeless`: those of a period come without them."""
+        parts = [f"{self._sql['time']} is null", *(self._filter(*one) for one in where.items())]
+        return Scan(f"select count(*) as timeless\nfrom {self.table}\nwhere {' and '.join(parts)}", {})
 
     def span(self, zone: Zone) -> Window:
         """The whole local days from the first event to the last; today's where there is none."""

@@ -20,7 +20,8 @@ __all__ = ["Clock", "clock_of"]
 _PER_SECOND = {"s": 1, "ms": 1000, "us": 1_000_000, "ns": 1_000_000_000}
 # Below the first, a number of that unit would be before 1973 or so, and of the one before after the year 5000.
 _SIZES = {"s": (10**8, 10**11), "ms": (10**11, 10**14), "us": (10**14, 10**17), "ns": (10**17, 2**63)}
-_OFFSET = r"([+-]\d\d(:?\d\d)?|Z|UTC)\s*$"
+_OFFSET = r":\d\d([.,]\d+)?\s*([+-]\d\d(:?\d\d)?|Z|UTC)\s*$"
+"""After a time of day: the end of `2026-01-15` is none."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ def clock_of(source: Source) -> Clock:
         # Local times are up to a day away from UTC; what is too much is dropped later.
         return Clock(value, None, lambda low, high: _between(sql, "timestamp", low - DAY, high + DAY, ""))
     if pa.types.is_date(kind):
-        return Clock(sql, None, lambda low, high: _dates(sql, low, high))
+        value = sql if zone == "UTC" else f"timezone('{zone}', cast({sql} as timestamp))"
+        return Clock(value, None, lambda low, high: _dates(sql, low, high))
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         unit = source.events.unit or _unit(source, sql)
         return Clock(sql, unit, lambda low, high: _numbers(sql, unit, low, high))
