@@ -30,9 +30,9 @@ async def test_places(verb: str, path: str, jp_fetch: Any, services: Services, m
     taken: list[str] = []
     run = services.pool.run
 
-    async def noted(work: Callable[[], Any], source: str = "") -> Any:
+    async def noted(work: Callable[[], Any], source: str = "", begun: bool = False) -> Any:
         taken.append(source)
-        return await run(work, source)
+        return await run(work, source, begun)
 
     monkeypatch.setattr(services.pool, "run", noted)
     path, _, query = path.partition("?")

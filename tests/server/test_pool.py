@@ -70,8 +70,12 @@ def test_more_than_may_wait_is_refused() -> None:
         await until(lambda: hanging.inside == 1)
         with pytest.raises(Busy):
             await pool.run(hanging, "shop")
+        others = [asyncio.ensure_future(pool.run(lambda: "done", "lake")) for _ in range(2)]  # is not full
+        begun = asyncio.ensure_future(pool.run(lambda: "done", "shop", begun=True))
+        await asyncio.sleep(0)
         hanging.go.set()
-        await asyncio.gather(*stuck)
+        assert await asyncio.gather(*stuck, *others, begun) == ["done"] * 6
+        assert not pool._waiting
 
     asyncio.run(main())
 

@@ -74,6 +74,8 @@ class ConnectionHandler(_Connections):
 
 
 class TestHandler(_Connections):
+    asking = ("POST",)
+
     @web.authenticated
     @authorized
     async def post(self, name: str) -> None:
@@ -82,6 +84,8 @@ class TestHandler(_Connections):
 
 
 class TestUnsavedHandler(_Connections):
+    asking = ("POST",)
+
     @web.authenticated
     @authorized
     async def post(self) -> None:

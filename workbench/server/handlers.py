@@ -92,14 +92,32 @@ class Handler(APIHandler):
         self.set_header("Referrer-Policy", "no-referrer")
         self.set_header("Cross-Origin-Resource-Policy", "same-origin")
 
-    async def blocking(self, work: Callable[[], Made], source: str = "") -> Made:
-        """Runs what may wait for a disk, or for the connection `source`, in a thread, and gives what it gives. Raises
-        SourceTimeout after two minutes; the work itself goes on, and keeps its place among those of its source."""
+    asking: tuple[str, ...] = ("GET",)
+    """Verbs that change nothing: when whoever asked leaves, nobody waits for the answer any more."""
+    left = False
+    """Whether whoever asked has gone away."""
+    _waits: asyncio.Future[Any] | None = None
+
+    def on_connection_close(self) -> None:
+        super().on_connection_close()
+        self.left = True
+        if self._waits is not None and self.request.method in self.asking:
+            self._waits.cancel()
+
+    async def blocking(self, work: Callable[[], Made], source: str = "", begun: bool = False) -> Made:
+        """Runs what may wait for a disk, or for the connection `source`, in a thread, and gives what it gives; see
+        `Pool.run`. Raises SourceTimeout after two minutes; the work itself goes on, and keeps its place among those of
+        its source."""
+        self._waits = waits = asyncio.ensure_future(self.services.blocking(work, source, begun))
         try:
             async with asyncio.timeout(SECONDS):
-                return await self.services.blocking(work, source)
+                return await waits
         except TimeoutError:
             raise SourceTimeout("The answer", SECONDS, source) from None
+        except asyncio.CancelledError:
+            if self.left:
+                raise web.Finish from None  # nobody reads an answer
+            raise
 
     def body(self, schema: str) -> dict[str, Any]:
         """The request's body, which is what the description calls `schema`."""
@@ -153,12 +171,21 @@ class Handler(APIHandler):
             status_code = status_of(error)
         elif isinstance(error, Busy):
             status_code = 503
-        super().send_error(status_code, **kwargs)
+        if not self._headers_written:
+            super().send_error(status_code, **kwargs)
+        elif not self._finished:  # an end that is no end: half an answer must not pass for a whole one
+            self.set_status(status_code)
+            connection: Any = self.request.connection
+            connection.close()
+            self.finish()
 
     def log_exception(self, kind: Any, error: Any, traceback: Any) -> None:
         """Without the query string, which may hold the token. What a person is told about their own request is no
         news."""
-        if isinstance(error, web.HTTPError):
+        if self._headers_written and isinstance(error, (WorkbenchError, Busy)):
+            why = error if isinstance(error, WorkbenchError) else "too many requests wait"
+            self.log.warning("workbench: %s has failed midway: %s", self._request_summary(), why)
+        elif isinstance(error, web.HTTPError):
             self.log.debug("workbench: %d for %s", error.status_code, self._request_summary())
         elif not isinstance(error, (WorkbenchError, Busy)):
             self.log.error("workbench: %s has failed", self._request_summary(), exc_info=(kind, error, traceback))

@@ -15,11 +15,11 @@ T = TypeVar("T")
 SOURCES, PER_SOURCE, OWN = 24, 4, 8
 """Calls that are under way at once: to sources, to any one of them, and to what lies on this machine."""
 WAITING = 64
-"""Calls that wait for their turn, of either kind."""
+"""Calls that wait for their turn at one source, and as many for what lies on this machine."""
 
 
 class Busy(Exception):  # it never leaves the room: the handler answers 503
-    """More calls wait than will be served."""
+    """More calls wait for the same than will be served."""
 
 
 class Pool:
@@ -33,16 +33,17 @@ class Pool:
     def __init__(self, sources: int = SOURCES, per_source: int = PER_SOURCE, own: int = OWN, waiting: int = WAITING):
         self._per_source, self._most = per_source, waiting
         self._places = {True: asyncio.Semaphore(sources), False: asyncio.Semaphore(own)}
-        self._waiting = {True: 0, False: 0}
+        self._waiting: dict[str, int] = {}
         self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._threads = self._running = 0
         self._sources: dict[str, asyncio.Semaphore] = {}
         self._users: dict[str, int] = {}
 
-    async def run(self, call: Callable[[], T], source: str = "") -> T:
-        """What the call returns or raises; `source` is the connection that it may wait for. Raises Busy. When the
-        caller is cancelled, the call goes on, and keeps its place until it ends."""
-        if self._waiting[bool(source)] >= self._most:
+    async def run(self, call: Callable[[], T], source: str = "", begun: bool = False) -> T:
+        """What the call returns or raises; `source` is the connection that it may wait for. Raises Busy, unless the
+        call goes on with something that has `begun`. When the caller is cancelled, a call that waits is not made; one
+        that is under way goes on, and keeps its place until it ends."""
+        if not begun and self._waiting.get(source, 0) >= self._most:
             raise Busy
         leave = await self._place(source)
         loop = asyncio.get_running_loop()
@@ -69,7 +70,7 @@ class Pool:
     async def _place(self, source: str) -> Callable[[], None]:
         """Waits for a place; what gives it back."""
         taken: list[Callable[[], None]] = []
-        self._waiting[bool(source)] += 1
+        self._waiting[source] = self._waiting.get(source, 0) + 1
         try:
             if source:
                 one = self._sources.setdefault(source, asyncio.Semaphore(self._per_source))
@@ -84,7 +85,9 @@ class Pool:
                 give()
             raise
         finally:
-            self._waiting[bool(source)] -= 1
+            self._waiting[source] -= 1
+            if not self._waiting[source]:
+                del self._waiting[source]
 
         def leave() -> None:
             for give in reversed(taken):

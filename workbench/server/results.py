@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -36,14 +37,9 @@ _DOWNLOADS = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apac
 class _Results(Handler):
     auth_resource = "workbench:results"
 
-    def on_connection_close(self) -> None:
-        self.left = True
-
-    left = False
-
-    async def blocking(self, work: Callable[[], Made], source: str = "") -> Made:
+    async def blocking(self, work: Callable[[], Made], source: str = "", begun: bool = False) -> Made:
         """In the place of a source of its own: results that are slow to read take none from a Stop."""
-        return await super().blocking(work, source or f"result {self.path_args[0]}")
+        return await super().blocking(work, source or f"result {self.path_args[0]}", begun)
 
     def reader(self, result: str) -> SharedReader:
         return self.services.views.reader(result)
@@ -181,15 +177,15 @@ class ExportHandler(_Results):
         if kind not in _DOWNLOADS:
             raise web.HTTPError(400, f"`format` is one of {', '.join(_DOWNLOADS)}")
 
-        def begin() -> tuple[bytes, Generator[bytes, None, None], str]:
+        def begin() -> tuple[bytes, _Pieces, str]:
             from workbench.query import exporting
 
             reader = self.reader(result)
             encoded = exporting.encoded(reader, self.rows(result, reader, view, whole=True), f".{kind}")
             # What cannot be written is said before anything is sent.
-            return next(encoded), encoded, exporting.disposition(name, f".{kind}")
+            return next(encoded), _Pieces(encoded), exporting.disposition(name, f".{kind}")
 
-        first, encoded, named = await self.blocking(begin)
+        first, pieces, named = await self.blocking(begin)
         piece: bytes | None = first
         self.set_header("Content-Type", _DOWNLOADS[kind])
         self.set_header("Content-Disposition", named)
@@ -197,11 +193,12 @@ class ExportHandler(_Results):
             while piece is not None:
                 self.write(piece)
                 await self.flush()
-                piece = await self.blocking(lambda: next(encoded, None))
+                piece = await self.blocking(pieces.next, begun=True)
         except StreamClosedError:
             return  # whoever asked has left
         finally:
-            encoded.close()
+            if piece is not None:
+                await self.services.blocking(pieces.leave, begun=True)
         self.finish(set_content_type=_DOWNLOADS[kind])
 
 
@@ -213,6 +210,30 @@ HANDLERS = [
     ("results/{result}/cell", CellHandler),
     ("results/{result}/export", ExportHandler),
 ]
+
+
+class _Pieces:
+    """A download's pieces, which can be left while one of them is made."""
+
+    def __init__(self, encoded: Generator[bytes, None, None]) -> None:
+        self._encoded, self._lock, self._left = encoded, threading.Lock(), False
+
+    def next(self) -> bytes | None:
+        """None after the last one."""
+        with self._lock:
+            piece = next(self._encoded, None)
+        if self._left:
+            self.leave()
+        return piece
+
+    def leave(self) -> None:
+        """Lets go of what making them holds; at once, or when the one that is being made is there."""
+        self._left = True
+        if self._lock.acquire(blocking=False):
+            try:
+                self._encoded.close()
+            finally:
+                self._lock.release()
 
 
 def _columns(named: str | None, there: int) -> list[int]:

@@ -33,9 +33,9 @@ class Services:
         self.hub = Hub(self.register, self.blocking)
         self._session: Session | None = None
 
-    async def blocking(self, work: Callable[[], Made], source: str = "") -> Made:
-        """What the work gives, which may wait for a disk, or for that connection."""
-        return await self.pool.run(work, source)
+    async def blocking(self, work: Callable[[], Made], source: str = "", begun: bool = False) -> Made:
+        """What the work gives, which may wait for a disk, or for that connection; see `Pool.run`."""
+        return await self.pool.run(work, source, begun)
 
     @property
     def views(self) -> Views:
