@@ -97,14 +97,14 @@ async def test_an_unknown_one_has_near_names(ask: Ask, lake: dict[str, Any]) -> 
 
 
 async def test_trying_says_who_answered_or_why_not(ask: Ask, mariadb: Server) -> None:
-    answer = await ask("POST", "connections/test", _mysql(mariadb))
+    answer = await ask("POST", "connectors/test", _mysql(mariadb))
     conforms(answer, "ServerInfo")
     assert "MariaDB" in answer["product"] + answer["version"]
     with pytest.raises(HTTPClientError) as caught:
-        await ask("POST", "connections/test", _mysql(mariadb, secrets={"password": CANARY}))
+        await ask("POST", "connectors/test", _mysql(mariadb, secrets={"password": CANARY}))
     assert (caught.value.code, problem(caught)["type"]) == (502, "AuthenticationFailed")
     with pytest.raises(HTTPClientError) as caught:
-        await ask("POST", "connections/test", _mysql(mariadb, parameters={"host": "127.0.0.1", "port": 1}))
+        await ask("POST", "connectors/test", _mysql(mariadb, parameters={"host": "127.0.0.1", "port": 1}))
     assert (caught.value.code, problem(caught)["type"]) == (502, "Unreachable")
     assert (await ask("GET", "connections"))["connections"] == []
 
@@ -114,14 +114,14 @@ async def test_a_kept_secret_is_used_for_the_same_server_and_no_other(ask: Ask, 
     assert await ask("POST", "connections/shop/test")
     edited = _mysql(mariadb, secrets={})
     edited["parameters"]["connect_timeout"] = 5
-    assert await ask("POST", "connections/test", edited)
+    assert await ask("POST", "connectors/test", edited)
     await ask("PUT", "connections/shop", edited)
     assert await ask("POST", "connections/shop/test")
     await ask("PUT", "connections/shop", {**edited, "name": "store"})
     assert await ask("POST", "connections/store/test")
     edited["parameters"]["user"] = "admin"
     with pytest.raises(HTTPClientError):
-        await ask("POST", "connections/test", {**edited, "name": "store"})
+        await ask("POST", "connectors/test", {**edited, "name": "store"})
 
 
 async def test_an_edit_that_renames_is_tried_with_the_kept_secret_and_shows_it_to_no_other_place(
@@ -130,16 +130,16 @@ async def test_an_edit_that_renames_is_tried_with_the_kept_secret_and_shows_it_t
     await ask("POST", "connections", _mysql(mariadb))
     renamed = _mysql(mariadb, name="store", secrets={})
     with pytest.raises(HTTPClientError) as caught:
-        await ask("POST", "connections/test", renamed)  # another connection than that one, for all that is said
+        await ask("POST", "connectors/test", renamed)  # another connection than that one, for all that is said
     assert problem(caught)["type"] == "AuthenticationFailed"
-    assert await ask("POST", "connections/test", {**renamed, "before": "shop"})
-    assert await ask("POST", "connections/test", {**renamed, "name": "Shop", "before": "shop"})
+    assert await ask("POST", "connectors/test", {**renamed, "before": "shop"})
+    assert await ask("POST", "connectors/test", {**renamed, "name": "Shop", "before": "shop"})
     elsewhere = {**renamed, "before": "shop", "parameters": {**renamed["parameters"], "user": "admin"}}
     with pytest.raises(HTTPClientError) as caught:
-        await ask("POST", "connections/test", elsewhere)
+        await ask("POST", "connectors/test", elsewhere)
     assert problem(caught)["type"] == "AuthenticationFailed"
     with pytest.raises(HTTPClientError) as caught:
-        await ask("POST", "connections/test", {**renamed, "before": "shop", "secrets": {"password": CANARY}})
+        await ask("POST", "connectors/test", {**renamed, "before": "shop", "secrets": {"password": CANARY}})
     assert problem(caught)["type"] == "AuthenticationFailed"
     assert [one["name"] for one in (await ask("GET", "connections"))["connections"]] == ["shop"]
 
@@ -172,7 +172,7 @@ async def test_a_secret_is_in_no_answer_and_no_document(
     ]
     for request in (
         ("POST", "connections/shop/test", None),
-        ("POST", "connections/test", body),
+        ("POST", "connectors/test", body),
         ("GET", "catalog/shop/tables", None),
     ):
         with pytest.raises(HTTPClientError) as caught:
@@ -202,3 +202,13 @@ async def test_one_that_works_is_not_replaced_by_one_that_does_not(ask: Ask, mar
     assert problem(caught)["type"] == "NotReplaced"
     assert (await ask("GET", "connections/shop"))["where"] == before["where"]
     assert "127.0.0.1:1" in (await ask("PUT", "connections/shop", {**gone, "test": False}))["where"]
+
+
+@pytest.mark.parametrize("name", ["test", "connections", "views"])
+async def test_a_connection_may_be_named_like_what_is_done_with_one(ask: Ask, lake: dict[str, Any], name: str) -> None:
+    await ask("POST", "connections", {**lake, "name": name})
+    assert (await ask("GET", f"connections/{name}"))["name"] == name
+    assert (await ask("PUT", f"connections/{name}", {**lake, "name": name, "writable": True}))["writable"] is True
+    assert (await ask("POST", f"connections/{name}/test"))["product"]
+    await ask("DELETE", f"connections/{name}")
+    assert (await ask("GET", "connections"))["connections"] == []

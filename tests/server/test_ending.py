@@ -17,7 +17,7 @@ def test_a_source_that_never_answers_does_not_keep_it(tmp_path: Path, eventually
     with served(tmp_path) as server, socket.create_server(("127.0.0.1", 0)) as silent:
         where = {"host": "127.0.0.1", "port": silent.getsockname()[1], "user": "u", "connect_timeout": 300}
         body = {"name": "mute", "connector": "mysql", "parameters": where}
-        asked = _asking(server, "POST", "/connections/test", body)
+        asked = _asking(server, "POST", "/connectors/test", body)
         silent.settimeout(20)
         link, _ = silent.accept()
         with link:

@@ -22,7 +22,7 @@ CANARY = "canary-8d1f02"
 VERBS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 PLACES = [re.sub(r"\{\w+\}", "x", f"/{path}") for path, _ in routes()]
 EVERYWHERE = [(verb, place) for place in PLACES for verb in VERBS]
-CHANGES = [("POST", "/connections"), ("POST", "/connections/test"), ("PUT", "/connections/x"),
+CHANGES = [("POST", "/connections"), ("POST", "/connectors/test"), ("PUT", "/connections/x"),
            ("DELETE", "/connections/x"), ("POST", "/connections/x/test"), ("POST", "/catalog/x/refresh"),
            ("DELETE", "/runs/x")]  # fmt: skip
 READS = [place for place in PLACES if place != "/live"]
@@ -189,7 +189,7 @@ BODIES: dict[str, bytes] = {
 
 @pytest.mark.parametrize("name", BODIES)
 @pytest.mark.parametrize(
-    ("verb", "place"), [("POST", "/connections"), ("POST", "/connections/test"), ("PUT", "/connections/x")]
+    ("verb", "place"), [("POST", "/connections"), ("POST", "/connectors/test"), ("PUT", "/connections/x")]
 )
 def test_e7_a_broken_body_is_refused(verb: str, place: str, name: str, fence: Fence) -> None:
     reply = fence.server.ask(verb, place, raw=BODIES[name].replace(b"CANARY", CANARY.encode()))
@@ -263,7 +263,7 @@ KINDS = ["text/plain", "", "application/x-www-form-urlencoded", "multipart/form-
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
-    ("verb", "place"), [("POST", "/connections"), ("PUT", "/connections/x"), ("POST", "/connections/test")]
+    ("verb", "place"), [("POST", "/connections"), ("PUT", "/connections/x"), ("POST", "/connectors/test")]
 )
 def test_e9_only_json_is_read(kind: str, verb: str, place: str, fence: Fence) -> None:
     """A form of another site can send these without asking the browser's leave."""

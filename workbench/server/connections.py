@@ -101,7 +101,7 @@ class TestUnsavedHandler(_Connections):
 HANDLERS = [
     ("connectors", ConnectorsHandler),
     ("connections", ConnectionsHandler),
-    ("connections/test", TestUnsavedHandler),
+    ("connectors/test", TestUnsavedHandler),
     ("connections/{name}", ConnectionHandler),
     ("connections/{name}/test", TestHandler),
 ]

@@ -200,7 +200,7 @@ export interface Interface {
     answer: Connection;
   };
   /** Connects with settings that are not saved */
-  "POST /connections/test": {
+  "POST /connectors/test": {
     query: Record<string, never>;
     body: ConnectionBody;
     answer: ServerInfo;

@@ -36,7 +36,7 @@ export class Client {
     this.json(path('connections', name, 'test'), { method: 'POST', body: {} });
 
   testUnsaved = (body: ConnectionBody): Promise<ServerInfo> =>
-    this.json('connections/test', { method: 'POST', body });
+    this.json('connectors/test', { method: 'POST', body });
 
   schemas = async (connection: string): Promise<string[]> =>
     (await this.json<Answer<'GET /catalog/{connection}/schemas'>>(path('catalog', connection, 'schemas'))).schemas;
