@@ -9,8 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.dashboards.conftest import notebook
 from workbench.contract.errors import InvalidParameter, PathUnreachable, UsageError
-from workbench.dashboards import Dashboards
+from workbench.dashboards import Dashboards, process
 from workbench.dashboards.access import Access
 from workbench.dashboards.published import UnknownDashboard
 from workbench.notebook.showing import ProgressLine
@@ -43,6 +44,39 @@ def test_what_is_no_notebook_is_refused_by_name(tmp_path: Path, text: str) -> No
         Dashboards(tmp_path / "documents").publish(tmp_path / "x.ipynb")
     with pytest.raises(PathUnreachable, match=r"y\.ipynb"):
         Dashboards(tmp_path / "documents").publish(tmp_path / "y.ipynb")
+
+
+def test_no_notebook_takes_the_place_of_another_unless_told_to(tmp_path: Path) -> None:
+    dashboards = Dashboards(tmp_path / "documents")
+
+    def publish(path: str, name: str | None = None) -> str:
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(json.dumps(notebook(["print(1)"])))
+        return dashboards.publish(tmp_path / path, name).name
+
+    assert [publish(f"{folder}/01 Traffic.ipynb") for folder in "abab"] == ["traffic", "traffic-2"] * 2
+    assert publish("b/sales.ipynb", "traffic") == "traffic"
+    assert dashboards.get("traffic").source == str(tmp_path / "b" / "sales.ipynb")
+    first, second = publish("売上.ipynb"), publish("顧客.ipynb")
+    assert first != second == publish("顧客.ipynb")
+    assert all(name.startswith("dashboard-") for name in (first, second))
+
+
+@pytest.mark.parametrize(
+    "metadata", [{"kernelspec": {"language": "R", "name": "ir"}}, {"language_info": {"name": "julia"}}]
+)
+def test_a_notebook_of_another_language_is_refused(tmp_path: Path, metadata: dict[str, object]) -> None:
+    (tmp_path / "x.ipynb").write_text(json.dumps({**notebook(["1"]), "metadata": metadata}))
+    with pytest.raises(UsageError, match=r"x\.ipynb is a notebook of (R|julia)"):
+        Dashboards(tmp_path / "documents").publish(tmp_path / "x.ipynb")
+
+
+def test_a_viewer_takes_nothing_of_the_kernel_that_starts_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("JPY_SESSION_NAME", "/a.ipynb")
+    monkeypatch.setenv("SHOP_PASSWORD", "kept")
+    made = process._environment(tmp_path)
+    assert (made["SHOP_PASSWORD"], made["WORKBENCH_HOME"]) == ("kept", str(tmp_path))
+    assert not [name for name in made if name.startswith("JPY_")]
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", "A", "x" * 65, ".x"])

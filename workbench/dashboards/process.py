@@ -24,6 +24,7 @@ from workbench.runs.process import Process
 __all__ = ["HOST", "PORT", "Viewer", "folder", "say", "start", "stop", "viewer"]
 
 HOST, PORT = "127.0.0.1", 8899
+HOME = "WORKBENCH_HOME"
 COMMAND = "workbench-viewer"
 _PATIENCE = 40.0
 
@@ -124,7 +125,7 @@ def _started(home: Path, host: str, port: int) -> Viewer:
     with os.fdopen(descriptor, "ab") as file:
         child = subprocess.Popen(
             [sys.executable, "-m", module, f"--host={host}", f"--port={port}"],
-            cwd=folder(home), env={**os.environ, "WORKBENCH_HOME": str(home)}, start_new_session=True,
+            cwd=folder(home), env=_environment(home), start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=file, stderr=file,
         )  # fmt: skip
     deadline = time.monotonic() + _PATIENCE
@@ -140,6 +141,11 @@ def _started(home: Path, host: str, port: int) -> Viewer:
         time.sleep(0.05)
     child.terminate()
     raise WorkbenchError(f"The viewer did not come up within {_PATIENCE:g} s; {log} may say why.")
+
+
+def _environment(home: Path) -> dict[str, str]:
+    """That of whoever starts it, for secrets may lie there, but for what says that one is a kernel of a notebook."""
+    return {**{name: value for name, value in os.environ.items() if not name.startswith("JPY_")}, HOME: str(home)}
 
 
 @contextlib.contextmanager

@@ -3,6 +3,8 @@ change while its author goes on working."""
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
 import re
 import time
@@ -47,12 +49,13 @@ class Dashboards:
         self._store = DocumentStore(folder)
 
     def publish(self, notebook: Path, name: str | None = None) -> Dashboard:
-        """Publishes a copy, in place of the one of that name. Raises UsageError where it is no notebook that can run,
-        or its parameters cannot be read."""
+        """Publishes a copy, in place of the one of that name. Without a name it is made of the file's: it replaces what
+        was published from that file, and never what was from another. Raises UsageError where it is no notebook that
+        can run, or its parameters cannot be read."""
         path = notebook.expanduser().absolute()
         content = _read(path)
         code = [_source(cell) for cell in content["cells"] if cell.get("cell_type") == "code"]
-        name = name if name is not None else _name_of(path.stem)
+        name = name if name is not None else self._name_for(path)
         if not _NAME.fullmatch(name):
             raise InvalidParameter("name", "of a dashboard must be small letters, digits, `_` and `-`, 64 at most.")
         made = Dashboard(
@@ -60,6 +63,15 @@ class Dashboards:
         )
         self._store.save(_KIND, name, {key: value for key, value in asdict(made).items() if key != "name"})
         return made
+
+    def _name_for(self, path: Path) -> str:
+        base = _name_of(path.stem)
+        for number in itertools.count(1):
+            name = base if number == 1 else f"{base[:60]}-{number}"
+            found = self._store.find(_KIND, name)
+            if found is None or found.body.get("source") == str(path):
+                break
+        return name
 
     def get(self, name: str) -> Dashboard:
         """Raises UnknownDashboard, DocumentError."""
@@ -98,7 +110,18 @@ def _read(path: Path) -> dict[str, Any]:
             raise ValueError
     except (ValueError, KeyError, TypeError, RecursionError):
         raise UsageError(f"{path.name} is no Jupyter notebook of format 4.") from None
+    language = _language(content)
+    if language.casefold() != "python":
+        raise UsageError(f"{path.name} is a notebook of {language}; the viewer runs Python's.")
     return _stripped(content)
+
+
+def _language(content: Mapping[str, Any]) -> str:
+    """As its metadata says; Python where it says nothing."""
+    metadata = content.get("metadata")
+    told = [metadata.get(part) for part in ("kernelspec", "language_info")] if isinstance(metadata, dict) else []
+    names = [part.get(key) for part, key in zip(told, ("language", "name"), strict=False) if isinstance(part, dict)]
+    return str(next((name for name in names if name), "python"))
 
 
 def _stripped(content: dict[str, Any]) -> dict[str, Any]:
@@ -134,6 +157,7 @@ def _source(cell: Mapping[str, Any]) -> str:
 
 
 def _name_of(stem: str) -> str:
-    """`02_traffic_overview` is `traffic-overview`."""
+    """`02_traffic_overview` is `traffic-overview`; one without a Latin letter is told from others by a number."""
     words = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")
-    return re.sub(r"^[0-9]+-", "", words)[:64] or "dashboard"
+    number = hashlib.sha256(stem.encode("utf-8", "replace")).hexdigest()[:8]
+    return re.sub(r"^[0-9]+-", "", words)[:64] or f"dashboard-{number}"

@@ -36,9 +36,10 @@ def bundle(result: Result, rows: int | None = None) -> dict[str, Any]:
 
 def has_grid() -> bool:
     """Whether this is the kernel of somebody's notebook in a Jupyter server, which alone names itself to its kernels:
-    a notebook that is executed by a program, or an editor, has nobody to scroll in a grid of ours."""
+    a notebook that is executed by a program, an editor, or a dashboard, has nobody to scroll in a grid of ours."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    return getattr(shell, "kernel", None) is not None and "JPY_SESSION_NAME" in os.environ
+    here = "JPY_SESSION_NAME" in os.environ and "WORKBENCH_DASHBOARD" not in os.environ
+    return here and getattr(shell, "kernel", None) is not None
 
 
 def _named(result: Result) -> dict[str, Any]:

@@ -85,7 +85,7 @@ class ViewerApp(ServerApp):
         app.wildcard_router.add_rules([*ours, Rule(PathMatches(r".*"), Nothing)])
         app.default_router.rules = [Rule(AnyMatches(), app.wildcard_router)]
         kernels: Any = self.kernel_manager
-        kernels.on_change = self._say
+        kernels.on_change, kernels.mark = self._say, self.access.mark
 
     def _say(self, kernels: int) -> None:
         say(self.home, Viewer(Process.current(), self.ip, self.port, kernels))

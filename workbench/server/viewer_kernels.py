@@ -126,6 +126,9 @@ class ViewerKernels(AsyncMappingKernelManager):
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
         self._owners: dict[str, str] = {}
+        self._marks: dict[str, str] = {}
+        self.mark: Callable[[], str] = str
+        """Says which secret holds now; set by the server."""
         self._rendering: set[str] = set()
         self._starting: list[str] = []
         self.on_change: Callable[[int], object] = lambda kernels: None
@@ -133,18 +136,21 @@ class ViewerKernels(AsyncMappingKernelManager):
     def check_room(self, viewer: str) -> None:
         """Raises LimitExceeded when one more page cannot be opened."""
         owners = [*self._owners.values(), *self._starting]
-        if len(owners) >= self.most or owners.count(viewer) >= self.most_each:
+        if owners.count(viewer) >= self.most_each:
+            raise LimitExceeded("open dashboards of one log-in", str(self.most_each), "Close one of your pages.")
+        if len(owners) >= self.most:
             raise LimitExceeded("open dashboards", str(self.most), "Close a page, or try again in a minute.")
 
     async def open(self, dashboard: Dashboard, values: dict[str, Any], viewer: str) -> str:
         """A kernel for one page. It knows the values, and of the request nothing else."""
         self.check_room(viewer)
         self._starting.append(viewer)
+        mark = self.mark()
         folder = dashboard.folder if os.path.isdir(dashboard.folder) else None
         environment = {**os.environ, ENVIRONMENT: json.dumps(values), "WORKBENCH_DASHBOARD": dashboard.name}
         try:
             kernel_id = str(await self.start_kernel(kernel_name="python3", cwd=folder, env=environment))
-            self._owners[kernel_id] = viewer
+            self._owners[kernel_id], self._marks[kernel_id] = viewer, mark
             self._rendering.add(kernel_id)
         finally:
             self._starting.remove(viewer)
@@ -164,6 +170,7 @@ class ViewerKernels(AsyncMappingKernelManager):
         """Idempotent: a page that closes says so, and so does its connection."""
         if self._owners.pop(kernel_id, None) is None:
             return
+        self._marks.pop(kernel_id, None)
         self._rendering.discard(kernel_id)
         self.on_change(len(self._owners))
         if kernel_id in self._kernels:
@@ -175,7 +182,11 @@ class ViewerKernels(AsyncMappingKernelManager):
             self._kernels[kernel_id].last_activity = utcnow()  # the page may come back
 
     async def cull_kernel_if_idle(self, kernel_id: str) -> None:
-        """Also one whose cells are busy without end, while nobody looks; never one whose page is still being made."""
+        """Also one whose cells are busy without end, while nobody looks, and one that was opened by a secret that holds
+        no more; never one whose page is still being made."""
+        if self._marks.get(kernel_id, "") != self.mark():
+            await self.end(kernel_id)
+            return
         if kernel_id in self._rendering:
             return
         if not await self._kernels[kernel_id].is_alive():
@@ -183,4 +194,5 @@ class ViewerKernels(AsyncMappingKernelManager):
             return
         await super().cull_kernel_if_idle(kernel_id)
         if kernel_id not in self._kernels and self._owners.pop(kernel_id, None) is not None:
+            self._marks.pop(kernel_id, None)
             self.on_change(len(self._owners))
