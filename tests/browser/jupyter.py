@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, expect
 
 from tests.services.mysql.server import Server
 from tests.services.process import Process, free_port
@@ -47,6 +47,14 @@ RUN_ONE = """async number => {
   panel.content.activeCellIndex = number;
   panel.content.deselectAll();
   await app.commands.execute('notebook:run-cell');
+}"""
+REFILL = """cells => {
+  const {shell} = window.jupyterapp;
+  const book = [...shell.widgets('main')].find(one => one.context && one.sessionContext);
+  [...shell.widgets('main')].filter(one => one !== book).forEach(one => one.dispose());
+  shell.activateById(book.id);
+  book.content.mode = 'command';
+  book.content.model.fromJSON({...book.content.model.toJSON(), cells});
 }"""
 OUTPUTS = """() => [...window.jupyterapp.shell.currentWidget.content.model.cells].map(cell =>
   cell.type === 'code' && cell.sharedModel.getSource() ? [cell.executionCount, cell.outputs.toJSON()] : null)"""
@@ -106,17 +114,7 @@ class JupyterServer:
     def write(self, name: str, *cells: str) -> str:
         """A notebook of these code cells; answers its address in Lab."""
         body = {
-            "cells": [
-                {
-                    "cell_type": "code",
-                    "id": f"cell-{number}",
-                    "metadata": {},
-                    "outputs": [],
-                    "execution_count": None,
-                    "source": source,
-                }
-                for number, source in enumerate(cells)
-            ],
+            "cells": code_cells(*cells),
             "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
             "nbformat": 4,
             "nbformat_minor": 5,
@@ -129,6 +127,20 @@ class JupyterServer:
 
     def close(self) -> None:
         self._process.stop()
+
+
+def code_cells(*sources: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "cell_type": "code",
+            "id": f"cell-{number}",
+            "metadata": {},
+            "outputs": [],
+            "execution_count": None,
+            "source": source,
+        }
+        for number, source in enumerate(sources)
+    ]
 
 
 def isolated(folder: Path) -> dict[str, str]:
@@ -160,6 +172,11 @@ class LabPage:
         self.page.goto(address)
         self.page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.sessionContext")
         self.page.locator(".jp-Notebook .jp-Cell").first.wait_for()
+
+    def refill(self, *cells: str) -> None:
+        """The open notebook with these cells in place of its own, alone in the main area; its kernel stays."""
+        self.page.evaluate(REFILL, code_cells(*cells))
+        expect(self.page.locator(".jp-NotebookPanel .jp-Cell")).to_have_count(len(cells))
 
     def run_all(self) -> None:
         """Until the last cell has run, or one has failed."""

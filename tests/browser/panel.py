@@ -28,6 +28,16 @@ class Panel:
         self.page.evaluate("() => window.jupyterapp.commands.execute('workbench:open')")
         self.node.locator(".wb-Item, .wb-Empty").first.wait_for()
 
+    def reset(self) -> None:
+        """No dialog, nothing searched for, and no connection open in the catalog."""
+        while self.dialog.count():
+            self.page.keyboard.press("Escape")
+            self.page.wait_for_timeout(50)
+        self.node.get_by_label("Search tables").fill("")
+        self.node.get_by_role("button", name="Fold all up").click()
+        expect(self.node.locator(".wb-Tree .wb-Row[aria-expanded=true]")).to_have_count(0)
+        self.errors.clear()
+
     @property
     def node(self) -> Locator:
         return self.page.locator("#workbench-panel")

@@ -13,8 +13,6 @@ from playwright.sync_api import expect
 from tests.browser.jupyter import JupyterServer, LabPage
 from tests.browser.panel import Panel
 
-pytestmark = pytest.mark.deep  # a browser for minutes
-
 OURS = ["#workbench-panel", ".wb-Strip", ".wb-Sample", ".wb-ConnectionDialog", ".wb-Status"]
 
 

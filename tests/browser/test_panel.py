@@ -14,8 +14,6 @@ from tests.services.mysql.server import Server
 from workbench.catalog import Catalog
 from workbench.contract.secret import Secret
 
-pytestmark = pytest.mark.deep  # a browser for minutes
-
 PASSWORD = "typed into a form"
 CANARY = "<img src=x onerror=window.__hit=1>"
 
@@ -37,13 +35,22 @@ def analyst(workbench_lab: JupyterServer, mariadb: Server) -> Iterator[None]:
     mariadb.execute("drop user 'analyst'@'%'", f"drop table look.`{CANARY}`")
 
 
-@pytest.fixture
-def panel(lab: LabPage) -> Iterator[Panel]:
-    shown = Panel(lab)
-    lab.open("panel.ipynb", "x = 1")
+@pytest.fixture(scope="module")
+def shown(module_lab: LabPage) -> Panel:
+    shown = Panel(module_lab)
+    module_lab.open("panel.ipynb", "x = 1")
     shown.open()
+    return shown
+
+
+@pytest.fixture
+def panel(shown: Panel) -> Iterator[Panel]:
+    """As it is at first, beside a notebook of one cell."""
+    shown.reset()
+    shown.lab.refill("x = 1")
     yield shown
     assert shown.errors == []
+    assert shown.lab.errors == []
 
 
 def field(panel: Panel, label: str) -> Locator:

@@ -12,19 +12,23 @@ from tests.browser.jupyter import JupyterServer, LabPage
 from tests.browser.panel import Panel
 from tests.services.mysql.server import Server
 
-pytestmark = pytest.mark.deep  # a browser for minutes
-
 
 @pytest.fixture(scope="module")
 def jupyter(workbench_lab: JupyterServer) -> JupyterServer:
     return workbench_lab
 
 
+@pytest.fixture(scope="module")
+def shown(module_lab: LabPage) -> Panel:
+    module_lab.open("tools.ipynb", "x = 1")
+    return Panel(module_lab)
+
+
 @pytest.fixture
-def page(lab: LabPage) -> Iterator[Panel]:
-    shown = Panel(lab)
+def page(shown: Panel) -> Iterator[Panel]:
     yield shown
     assert shown.errors == []
+    assert shown.lab.errors == []
 
 
 def strip(page: Panel, number: int) -> Locator:
@@ -32,7 +36,7 @@ def strip(page: Panel, number: int) -> Locator:
 
 
 def test_the_connection_is_chosen_and_explained(page: Panel, tmp_path: Path) -> None:
-    page.lab.open("strip.ipynb", "%%sql totals <<\nselect count(*) as n from orders", "x = 1")
+    page.lab.refill("%%sql totals <<\nselect count(*) as n from orders", "x = 1")
     expect(strip(page, 1)).to_have_count(0)
     where = strip(page, 0).get_by_label("Where this cell is asked")
     expect(where.locator("option")).to_have_text(["SQL · all connections", "crm · its own SQL", "shop · its own SQL"])
@@ -46,7 +50,7 @@ def test_the_connection_is_chosen_and_explained(page: Panel, tmp_path: Path) -> 
 
 
 def test_an_error_is_underlined_until_the_cell_is_edited(page: Panel, tmp_path: Path) -> None:
-    page.lab.open("marks.ipynb", "%%sql\nselect *\nfrom shop.ordrs o", "%%sql\nselect a,, b from shop.orders")
+    page.lab.refill("%%sql\nselect *\nfrom shop.ordrs o", "%%sql\nselect a,, b from shop.orders")
     mark = [page.lab.cell(number).locator(".wb-Fault") for number in range(2)]
     page.lab.run(0)
     expect(mark[0]).to_have_text("shop.ordrs")
@@ -73,7 +77,7 @@ def test_stop_is_of_the_cell_that_runs(
     def endless() -> bool:
         return any("endless" in text for _, user, text in mariadb.running() if user == "writer")
 
-    page.lab.open("stop-one.ipynb", "%%sql\nselect sum(v) from crm.endless", "%%sql\nselect 2 as two")
+    page.lab.refill("%%sql\nselect sum(v) from crm.endless", "%%sql\nselect 2 as two")
     stop = [strip(page, number).get_by_label("Stop this cell") for number in range(2)]
     expect(stop[0]).to_be_disabled()
     page.page.evaluate(
@@ -90,7 +94,7 @@ def test_stop_is_of_the_cell_that_runs(
 
 
 def test_a_new_notebook_begins_with_sql(page: Panel) -> None:
-    page.lab.open("before.ipynb", "x = 1")
+    page.lab.refill("x = 1")
     page.command("workbench:new-sql-notebook")
     page.page.wait_for_function("() => /Untitled/.test(window.jupyterapp.shell.currentWidget?.context?.path ?? '')")
     expect(page.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .wb-Strip")).to_be_visible()

@@ -10,8 +10,6 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.dashboards.conftest import FAILS, FIGURE, SLIDER, ViewerServer
 
-pytestmark = pytest.mark.deep  # a browser for minutes
-
 Eventually = Callable[..., object]
 
 
@@ -88,10 +86,10 @@ def test_what_goes_wrong_is_a_sentence(viewer: ViewerServer, context: BrowserCon
     expect(page.locator("h1")).to_have_text("Not there")
 
 
+@pytest.mark.parametrize("times", [3, pytest.param(50, marks=pytest.mark.deep)])
 def test_kernels_are_as_many_as_viewers(
-    viewer: ViewerServer, context: BrowserContext, eventually: Eventually, request: pytest.FixtureRequest
+    viewer: ViewerServer, context: BrowserContext, eventually: Eventually, times: int
 ) -> None:
-    times = 50 if request.config.getoption("-m") == "deep" else 5
     viewer.publish("plain", "# Plain", "import ipywidgets as w\nw.Label('here')")
     eventually(lambda: viewer.kernels() == 0, within=60)
     page = context.new_page()

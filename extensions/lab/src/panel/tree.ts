@@ -54,6 +54,9 @@ export class Tree {
 
   set search(text: string) {
     if (text !== this.searched) {
+      if (!this.searched) {
+        this.folded.clear(); // what was folded up before must not hide what is found
+      }
       this.searched = text;
       this.found.clear();
       this.abort?.abort(); // answers to what was typed before are not waited for
