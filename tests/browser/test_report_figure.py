@@ -38,7 +38,7 @@ def page(chromium: Browser) -> Iterator[Page]:
     context.close()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", ["light", "dark", "page"])
 def test_it_is_drawn(report: Report, page: Page, theme: str, tmp_path: Path) -> None:
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
@@ -54,6 +54,12 @@ def test_it_is_drawn(report: Report, page: Page, theme: str, tmp_path: Path) -> 
     assert not page.locator(".main-svg script, .main-svg img, .main-svg a[href^='javascript']").count()
     assert not errors
     ground = page.evaluate("() => getComputedStyle(document.querySelector('.main-svg')).backgroundColor")
+    if theme == "page":
+        assert ground == "rgba(0, 0, 0, 0)"
+        page.evaluate("() => { document.body.style.background = '#111111' }")
+        page.mouse.move(500, 300)
+        page.screenshot(path=tmp_path / "page-dark.png")
+        return
     dark = sum(int(part) for part in ground.removeprefix("rgb(").removesuffix(")").split(",")) < 3 * 64
     assert dark == (theme == "dark")
 

@@ -60,11 +60,18 @@ def test_the_definition_is_in_the_figure(report: Report) -> None:
     assert " ".join(report.statement.split()) in " ".join(text.split())
 
 
+def test_in_a_dashboard_the_theme_is_the_page_s(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert report.figure().layout.paper_bgcolor == report.figure("page").layout.paper_bgcolor
+    monkeypatch.setenv("WORKBENCH_THEME", "dark")
+    assert report.figure().layout.paper_bgcolor == report.figure("dark").layout.paper_bgcolor
+    assert report.figure("light").layout.paper_bgcolor == "#ffffff"
+
+
 def test_light_and_dark(report: Report) -> None:
     light, dark = report.figure("light"), report.figure("dark")
     assert light.layout.paper_bgcolor != dark.layout.paper_bgcolor
     assert [list(trace.x) for trace in bars(light)] == [list(trace.x) for trace in bars(dark)]
-    with pytest.raises(InvalidParameter, match="`light` and `dark`"):
+    with pytest.raises(InvalidParameter, match="`page`, `light`, `dark`"):
         report.figure("sepia")
 
 

@@ -119,8 +119,10 @@ def test_another_definition_asks_nothing_anew_about_the_table(world: World) -> N
     events = Events("shop.clicks", user="who", time="at", page="page")
     first = Overview(period="all").on(events, now=NOW, session=world.session)
     first.arrow()
+    eventually(world.quiet)
     asked = len(world.register.history())
     first.with_definition(Overview(period="last 7 days", compare=False)).arrow()
+    eventually(world.quiet)
     assert len(world.register.history()) - asked == 2  # the period's events, and those without a time
 
 

@@ -60,6 +60,7 @@ def figure(definition: Overview, report: Report, theme: str) -> go.Figure:
     made.update_layout(
         template=look.template, paper_bgcolor=look.ground, plot_bgcolor=look.ground, width=WIDTH, height=height,
         margin={"l": 28, "r": 28, "t": 0, "b": 16}, font={"color": look.text, "size": 12}, hovermode="x unified",
+        hoverlabel=look.label,
         legend={"orientation": "h", "x": 1, "xanchor": "right", "y": up(HEAD - 30), "yanchor": "bottom"}, bargap=0.35,
     )  # fmt: skip
     return made

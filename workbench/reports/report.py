@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from workbench.contract.errors import Cancelled, DocumentError, InvalidParameter, UnknownName, UsageError
 from workbench.execution.fold import Fold, fold_batches
+from workbench.reports.drawing import theme_named
 from workbench.reports.periods import ALL, Window, window
 from workbench.reports.scan import Scan, Source, literal
 from workbench.reports.zones import Zone
@@ -214,11 +215,10 @@ class Report:
     def notes(self) -> list[str]:
         return self.definition.notes(self)
 
-    def figure(self, theme: str = "light") -> go.Figure:
-        """The report as a plotly figure; `theme` is `light` or `dark`."""
-        if theme not in ("light", "dark"):
-            raise InvalidParameter("theme", f"is `{theme}`; there are `light` and `dark`.")
-        return self.definition.figure(self, theme)
+    def figure(self, theme: str | None = None) -> go.Figure:
+        """The report as a plotly figure. `theme` is `light` or `dark`, each with its own ground, or `page`, which has
+        none and is read on both; in a dashboard it is the page's without being said."""
+        return self.definition.figure(self, theme_named(theme))
 
     def cancel(self) -> None:
         """Ends the computing, and with it the source's work: whoever waits for it gets Cancelled at once, also where

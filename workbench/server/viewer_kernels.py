@@ -141,13 +141,14 @@ class ViewerKernels(AsyncMappingKernelManager):
         if len(owners) >= self.most:
             raise LimitExceeded("open dashboards", str(self.most), "Close a page, or try again in a minute.")
 
-    async def open(self, dashboard: Dashboard, values: dict[str, Any], viewer: str) -> str:
-        """A kernel for one page. It knows the values, and of the request nothing else."""
+    async def open(self, dashboard: Dashboard, values: dict[str, Any], viewer: str, theme: str) -> str:
+        """A kernel for one page. It knows the values and the theme, and of the request nothing else."""
         self.check_room(viewer)
         self._starting.append(viewer)
         mark = self.mark()
         folder = dashboard.folder if os.path.isdir(dashboard.folder) else None
-        environment = {**os.environ, ENVIRONMENT: json.dumps(values), "WORKBENCH_DASHBOARD": dashboard.name}
+        own = {ENVIRONMENT: json.dumps(values), "WORKBENCH_DASHBOARD": dashboard.name, "WORKBENCH_THEME": theme}
+        environment = {**os.environ, **own}
         try:
             kernel_id = str(await self.start_kernel(kernel_name="python3", cwd=folder, env=environment))
             self._owners[kernel_id], self._marks[kernel_id] = viewer, mark

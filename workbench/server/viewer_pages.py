@@ -140,7 +140,7 @@ class DashboardPage(Pages):
         kernels = self.kernels
 
         async def start() -> tuple[str, Any]:
-            self.kernel_id = await kernels.open(dashboard, values, self.current_user.username)
+            self.kernel_id = await kernels.open(dashboard, values, self.current_user.username, theme)
             if self.gone:
                 raise iostream.StreamClosedError
             return self.kernel_id, kernels.get_kernel(self.kernel_id)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 
-from workbench.contract.errors import Cancelled, InvalidParameter, WorkbenchError
+from workbench.contract.errors import Cancelled, WorkbenchError
 from workbench.execution import threads
+from workbench.reports.drawing import theme_named
 
 if TYPE_CHECKING:
     from workbench.reports.report import Definition, Report
@@ -30,10 +31,8 @@ class ReportView(ipywidgets.VBox):  # type: ignore[misc]
     `report` is the one that is shown; it is another one after a change. What cannot be computed is said in place of
     the status, and the figure before it stays."""
 
-    def __init__(self, report: Report, theme: str = "light") -> None:
-        if theme not in ("light", "dark"):
-            raise InvalidParameter("theme", f"is `{theme}`; there are `light` and `dark`.")
-        self.report, self.theme = report, theme
+    def __init__(self, report: Report, theme: str | None = None) -> None:
+        self.report, self.theme = report, theme_named(theme)
         self._lock = threading.Lock()
         self._wanted = 0
         self._under_way: Report | None = None
