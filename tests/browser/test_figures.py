@@ -52,3 +52,18 @@ def test_its_words_are_read_on_the_page_s_own_ground(lab: LabPage, tmp_path: Pat
         assert len(words) > 5
         assert all(contrast(word, page) >= 4 for word in words), (words, page)
         lab.page.screenshot(path=tmp_path / f"figure-{'dark' if dark else 'light'}.png")
+
+
+def test_a_figure_that_is_a_widget_is_drawn_and_changes(lab: LabPage, tmp_path: Path) -> None:
+    lab.open(
+        "widget.ipynb",
+        "import plotly.graph_objects as go\nfigure = go.FigureWidget(go.Bar(x=['a', 'b'], y=[1, 2]))\nfigure",
+        "figure.data[0].x = ['a', 'b', 'c', 'd']\nfigure.data[0].y = [4, 3, 2, 1]",
+    )
+    lab.run(0)
+    bars = lab.page.locator(".js-plotly-plot .bars .point")
+    expect(bars).to_have_count(2, timeout=60_000)
+    lab.page.screenshot(path=tmp_path / "widget.png")
+    lab.run(1)
+    expect(bars).to_have_count(4)
+    assert lab.failures() == []

@@ -110,6 +110,42 @@ def test_the_reason_of_a_failure_is_shown_at_the_connection(panel: Panel, jupyte
         catalog.remove("away")
 
 
+def test_a_renamed_connection_is_tested_with_the_kept_password_and_saved_although_it_does_not_answer(
+    panel: Panel, mariadb: Server, jupyter: JupyterServer, tmp_path: Path
+) -> None:
+    catalog = Catalog(jupyter.folder / "workbench")
+    where = f"mysql://analyst@{mariadb.host}:{mariadb.port}/look"
+    catalog.connect("kept", where, secret=Secret(PASSWORD))
+    try:
+        panel.node.get_by_label("Look again which connections there are").click()
+        panel.page.get_by_label("Edit kept").click()
+        field(panel, "Name").fill("store")
+        panel.dialog.get_by_role("button", name="Test").click()
+        said = panel.dialog.locator(".wb-Form-said")
+        expect(said).to_contain_text("Connected: MariaDB 10.11")
+        field(panel, "Name").fill("kept")
+        field(panel, "Port").fill("9")
+        panel.dialog.get_by_role("button", name="Save", exact=True).click()
+        expect(said).to_contain_text("stays the connection that it was")
+        panel.page.screenshot(path=tmp_path / "anyway.png")
+        panel.dialog.get_by_role("button", name="Save anyway").click()
+        expect(panel.dialog).to_have_count(0)
+        assert ":9" in catalog.saved("kept").where
+    finally:
+        catalog.remove("kept")
+
+
+def test_the_launcher_has_a_card_for_each_kind(panel: Panel, tmp_path: Path) -> None:
+    panel.page.evaluate("() => { window.jupyterapp.commands.execute('launcher:create'); }")
+    cards = panel.page.locator(".jp-Launcher-section", has_text="Connect").locator(".jp-LauncherCard")
+    expect(cards).to_have_count(3)
+    panel.page.screenshot(path=tmp_path / "launcher.png")
+    cards.filter(has_text="MySQL").click()
+    expect(panel.dialog.locator(".wb-Form-icon img")).to_be_visible()
+    expect(field(panel, "Host")).to_be_visible()
+    panel.page.keyboard.press("Escape")
+
+
 def test_an_edited_connection_is_asked_anew(panel: Panel, tmp_path: Path) -> None:
     for name in ("before", "after"):
         (tmp_path / name).mkdir()

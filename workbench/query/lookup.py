@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +32,10 @@ if TYPE_CHECKING:
     from workbench.catalog.catalog import Found
     from workbench.query.names import Place
 
-__all__ = ["LocalTarget", "RemoteTarget", "SessionLookup", "Target", "Variables"]
+__all__ = ["LocalTarget", "Paths", "RemoteTarget", "SessionLookup", "Target", "Variables"]
 
+_PATHS = 64
+"""So many connectors of paths are kept."""
 Variables = Callable[[str], object]
 """A notebook's variables; raises KeyError. May have `names()`, for suggestions and for names in other case."""
 
@@ -72,9 +76,10 @@ class SessionLookup:
         variables: Variables | None,
         files: bool,
         as_table: Callable[[object], LocalTable | None],
+        paths: Paths,
     ) -> None:
         self._catalog, self._temporary, self._variables, self._files = catalog, temporary, variables, files
-        self._as_table = as_table
+        self._as_table, self._paths = as_table, paths
 
     def table(self, parts: tuple[str, ...], place: Place) -> Target:
         if len(parts) == 1:
@@ -90,7 +95,7 @@ class SessionLookup:
             raise StatementRefused(
                 "A path in a statement", f"this session reads connections only, by `connection.table` {place}".rstrip()
             )
-        return _of_path(path, suffix, place)
+        return self._paths.target(path, suffix, place)
 
     def _bare(self, name: str, place: Place) -> Target:
         if name.casefold() in self._temporary:
@@ -151,34 +156,53 @@ def _remote(catalog: Catalog, found: Found) -> RemoteTarget:
     )
 
 
-def _of_path(path: str, suffix: str, place: Place) -> RemoteTarget:
-    """The one table that lies at a path: a file, a pattern's files, or all files of a folder."""
-    whole = Path(os.path.expanduser(path)).absolute()
-    folder = whole.is_dir()
-    manifest = connectors.by_path(f"x.{suffix}" if suffix and not folder else whole.name, folder)
-    # A folder is one table among those of the folder that it is in.
-    config = ConnectionConfig(path, {"path": os.fspath(whole.parent if folder and whole.name else whole)})
-    connector = manifest.open(config)
-    tables = connector.tables
-    if tables is None:
-        raise Unsupported(f"Connector `{manifest.name}`", "be scanned")
-    try:
-        if folder:
-            table = TableRef(whole.name)
-        else:
-            found = tables.list(limit=2)
-            if len(found) != 1:
-                what = "holds no table" if not found else "holds several tables"
-                hint = f"It {what}; connect it: `workbench.connect(name, path=…)`. {place}".rstrip()
-                raise UnknownTable(path, hint=hint)
-            table = found[0].table
-        schema = tables.schema(table)
-    except SourceError as error:
-        error.connection = ""  # the path is in the text
-        connector.close()
-        raise
-    except BaseException:
-        connector.close()
-        raise
-    key = ("path", os.fspath(whole), suffix)
-    return RemoteTarget(key, path, connector, manifest, lambda: config, table, schema)
+class Paths:
+    """The connectors of the paths that statements named last. What is kept of a file is held by its connector, by the
+    file's inode, size and time, and so is read again when it is another one. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[object, ...], tuple[Manifest, ConnectionConfig, Connector]] = OrderedDict()
+
+    def target(self, path: str, suffix: str, place: Place) -> RemoteTarget:
+        """The one table that lies at a path: a file, a pattern's files, or all files of a folder."""
+        whole = Path(os.path.expanduser(path)).absolute()
+        folder = whole.is_dir()
+        manifest, config, connector = self._opened(path, whole, folder, suffix)
+        tables = connector.tables
+        if tables is None:
+            raise Unsupported(f"Connector `{manifest.name}`", "be scanned")
+        try:
+            if folder:
+                table = TableRef(whole.name)
+            else:
+                found = tables.list(limit=2)
+                if len(found) != 1:
+                    what = "holds no table" if not found else "holds several tables"
+                    hint = f"It {what}; connect it: `workbench.connect(name, path=…)`. {place}".rstrip()
+                    raise UnknownTable(path, hint=hint)
+                table = found[0].table
+            schema = tables.schema(table)
+        except SourceError as error:
+            error.connection = ""  # the path is in the text
+            raise
+        key = ("path", os.fspath(whole), suffix)
+        return RemoteTarget(key, path, connector, manifest, lambda: config, table, schema)
+
+    def _opened(
+        self, path: str, whole: Path, folder: bool, suffix: str
+    ) -> tuple[Manifest, ConnectionConfig, Connector]:
+        key = (os.getpid(), path, whole, folder, suffix)  # after a fork each process has its own
+        with self._lock:
+            if (held := self._kept.get(key)) is not None:
+                self._kept.move_to_end(key)
+                return held
+        manifest = connectors.by_path(f"x.{suffix}" if suffix and not folder else whole.name, folder)
+        # A folder is one table among those of the folder that it is in.
+        config = ConnectionConfig(path, {"path": os.fspath(whole.parent if folder and whole.name else whole)})
+        opened = (manifest, config, manifest.open(config))
+        with self._lock:
+            held = self._kept.setdefault(key, opened)
+            while len(self._kept) > _PATHS:
+                self._kept.popitem(last=False)  # not closed: a result may still read with it
+        return held

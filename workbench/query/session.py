@@ -35,7 +35,7 @@ from workbench.query.execution import Delivery, Execution, Job, Progress
 from workbench.query.explain import SourceReport
 from workbench.query.jobs import NativeJob, Prepared, QueryJob
 from workbench.query.local import LocalTable
-from workbench.query.lookup import RemoteTarget, SessionLookup, Variables
+from workbench.query.lookup import Paths, RemoteTarget, SessionLookup, Variables
 from workbench.query.names import resolve
 from workbench.query.parameters import bound
 from workbench.query.result import Result, ResultTable, Runner
@@ -90,6 +90,7 @@ class Session:
         self.on_progress: OnProgress | None = None
         self._engine = Engine(limits)
         self._templates = Templates()
+        self._paths = Paths()
         self._watch = Watch(register)
         self._publisher = Publisher(register)
         self._lock = threading.Lock()
@@ -240,7 +241,7 @@ class Session:
     ) -> Prepared:
         with self._lock:
             temporary: dict[str, LocalTable] = {fold: one.table for fold, one in self._temporary.items()}
-        lookup = SessionLookup(self.catalog, temporary, variables, self.files, _as_table)
+        lookup = SessionLookup(self.catalog, temporary, variables, self.files, _as_table, self._paths)
         resolved = resolve(statement, lookup)
         return Prepared(statement, resolved, bound(resolved.parameters, parameters, variables))
 

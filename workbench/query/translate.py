@@ -23,6 +23,8 @@ __all__ = ["fatal", "translated"]
 
 _WRITTEN_WRONG = frozenset({"Parser", "Binder", "Catalog", "Syntax", "Parameter Not Resolved", "Not implemented"})
 _TOO_LARGE = re.compile(r"value (\S+) (?:can't be cast|is out of range)\b.*\bINT64$")
+_EPOCH_MS = "Unimplemented type for cast (INT64 -> INT64)"
+"""All that DuckDB 2.0 says of `epoch_ms` over a TIMESTAMP_NS, to which it casts the others."""
 _OURS = re.compile(r"\s*\(?At: .*", re.DOTALL)
 
 
@@ -51,6 +53,11 @@ def translated(error: BaseException, text: str, splices: Sequence[Splice]) -> Ba
         if word in (["LIMIT"], ["OFFSET"]):
             most = f"{(1 << 63) - 1:,}"
             return SqlSyntaxError(f"{word[0]} {large[1]} is more than {most}, the largest", *Text(text).place(at))
+    if _EPOCH_MS in message and "epoch_ms" in text.casefold():
+        message = (
+            "DuckDB takes no timestamp of seconds, milliseconds or nanoseconds in epoch_ms: "
+            "write epoch_us(…) // 1000 instead"
+        )
     return QueryFailed(f"{_OURS.sub('', message)}{f' {place}' if place else ''}", kind or type(error).__name__)
 
 
