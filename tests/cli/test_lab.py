@@ -113,6 +113,24 @@ def test_what_is_not_used_there_is_not_loaded(lab: Start, tmp_path: Path) -> Non
         caught.value.close()
 
 
+@pytest.mark.parametrize("way", [signal.SIGTERM, signal.SIGINT])
+def test_it_is_stopped_while_it_makes_the_demo(
+    way: signal.Signals,
+    environment: dict[str, str],
+    workbench_script: list[str],
+    tmp_path: Path,
+    eventually: Callable[..., object],
+) -> None:
+    words = [*workbench_script, "lab", "--no-browser", "--folder", str(tmp_path / "work")]
+    child = subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, cwd=tmp_path, text=True)
+    eventually(lambda: [*(tmp_path / "workbench").rglob("shop.duckdb")], within=60)
+    child.send_signal(way)
+    _, said = child.communicate(timeout=60)
+    assert said.strip().endswith("workbench lab: stopped.")
+    assert "mistake" not in said
+    assert child.returncode == 130
+
+
 def test_a_stranger_is_not_let_in(lab: Start, tmp_path: Path) -> None:
     address = lab(tmp_path / "work", "--no-demo")
     with pytest.raises(urllib.error.HTTPError) as caught:

@@ -58,3 +58,25 @@ def test_the_extension_brings_it() -> None:
         "notebook.unload(shell); print(pio.templates.default)"
     )
     assert run(code).split() == ["workbench", "plotly"]
+
+
+def test_plotly_does_not_meet_a_half_imported_pandas() -> None:
+    """Our thread is just importing it, slowly, when a cell imports plotly and draws."""
+    code = """
+import builtins, sys, threading, time
+from IPython.core.interactiveshell import InteractiveShell as S
+begun, original = threading.Event(), builtins.__import__
+def slow(name, *more, **named):
+    if threading.current_thread().name == "workbench-names" and "pandas" in sys.modules and not begun.is_set():
+        begun.set()
+        time.sleep(1.5)
+    return original(name, *more, **named)
+builtins.__import__ = slow
+from workbench import notebook
+notebook.load(S.instance())
+assert begun.wait(30)
+assert sys.modules["pandas"].__spec__._initializing
+import plotly.express as px
+print(px.bar(x=["a", "b"], y=[1, 2]).data[0].type, sys.modules["pandas"].__spec__._initializing)
+"""
+    assert run(f"exec({code!r})") == "bar False"

@@ -82,10 +82,19 @@ def _run(prog: str, verb: str, given: list[str]) -> int:
         _forget_output()  # whoever read it has enough (`| head`)
         return 0
     except Exception as error:
+        if _interrupted(error):
+            _say(prog, "stopped.")
+            return EXIT_STOPPED
         if "--debug" in given:
             raise
         return _failed(prog, error)
     return code
+
+
+def _interrupted(error: BaseException) -> bool:
+    """Whether it is what DuckDB makes of a signal that came while it worked: it puts its own error in the place of the
+    handler's."""
+    return isinstance(error, RuntimeError) and str(error) == "Query interrupted"
 
 
 def _options(module: ModuleType, prog: str, verb: str, given: list[str]) -> argparse.Namespace:

@@ -173,14 +173,16 @@ class DocumentError(UsageError):
 
 class NotReplaced(UsageError):
     """What was to stand in the place of a connection that is there does not work: `name`, `where` the old one leads,
-    and `why`."""
+    and `why`; `said` is the sentence without the way out, where that is a button."""
 
     def __init__(self, name: str, where: str, why: str) -> None:
         self.name, self.where, self.why = name, where, why
-        super().__init__(
-            f"`{name}` stays the connection that it was ({where}), for the new one does not work: {why.rstrip('.')}. "
-            "Mend it, or say test=False (--no-test) to replace it all the same."
+        end = "" if why.endswith(("?", "!")) else "."
+        self.said = (
+            f"`{name}` stays the connection that it was ({where}), for the new one does not work: "
+            f"{why.rstrip('.')}{end}"
         )
+        super().__init__(f"{self.said} Mend it, or say test=False (--no-test) to replace it all the same.")
 
 
 class Unsupported(UsageError):

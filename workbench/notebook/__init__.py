@@ -20,7 +20,7 @@ def load(shell: Any) -> None:
     from workbench.notebook import completion, faults, figures, magics, showing
 
     parts = [faults.install(), magics.install(shell), showing.install(shell), completion.install(shell)]
-    parts.append(figures.install())
+    parts.append(figures.install(completion.prepared))
     setattr(shell, _LOADED, parts)
 
 

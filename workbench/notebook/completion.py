@@ -22,7 +22,7 @@ from workbench.notebook.words import FUNCTIONS, KEYWORDS, RESERVED
 if TYPE_CHECKING:
     from workbench.catalog import Catalog
 
-__all__ = ["PATIENCE", "Suggestion", "install", "sql_at", "suggestions"]
+__all__ = ["PATIENCE", "Suggestion", "install", "prepared", "sql_at", "suggestions"]
 
 PATIENCE = 0.8
 """Seconds for names that are not known yet; Lab shows what comes within one."""
@@ -140,6 +140,15 @@ class _Known:
         return _frame_columns(self.variables.get(table.parts[0]) if table.parts else None)
 
 
+_preparing: threading.Thread | None = None
+
+
+def prepared(seconds: float = 10.0) -> None:
+    """Waits until what is loaded behind the first cell is loaded: with it comes pandas, where that is installed."""
+    if _preparing is not None and _preparing is not threading.current_thread():
+        _preparing.join(seconds)
+
+
 def install(shell: Any) -> Callable[[], None]:
     """Adds the matcher to the shell's completer; the function that is returned takes it away."""
     from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
@@ -152,7 +161,9 @@ def install(shell: Any) -> Callable[[], None]:
         with contextlib.suppress(WorkbenchError, OSError):  # the statement will say it
             _catalog()
 
-    threading.Thread(target=prepare, name="workbench-names", daemon=True).start()
+    global _preparing
+    _preparing = threading.Thread(target=prepare, name="workbench-names", daemon=True)
+    _preparing.start()
 
     @context_matcher(identifier="workbench.sql", priority=200)  # type: ignore[untyped-decorator]
     def matcher(context: CompletionContext) -> dict[str, Any]:

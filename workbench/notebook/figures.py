@@ -25,11 +25,12 @@ _OWN = "plotly"
 _NONE, _TEXT, _GRID, _LINE = "rgba(0,0,0,0)", "#777777", "rgba(128,128,128,0.25)", "rgba(128,128,128,0.5)"
 
 
-def install() -> Callable[[], None]:
-    """Sets the default when plotly is imported, which happens here in no case."""
+def install(before: Callable[[], None] = lambda: None) -> Callable[[], None]:
+    """Sets the default when plotly is imported, which happens here in no case. `before` is called first then: plotly
+    looks for pandas among the modules that there are, and must not find one that another thread is just importing."""
     if os.environ.get("WORKBENCH_PLOTLY", "").lower() in ("off", "0", "no"):
         return lambda: None
-    hook = _WhenImported()
+    hook = _WhenImported(before)
     if (loaded := sys.modules.get(hook.module)) is not None:
         _apply(loaded)
     else:
@@ -50,6 +51,9 @@ class _WhenImported(MetaPathFinder):
 
     module = "plotly.io"
 
+    def __init__(self, before: Callable[[], None]) -> None:
+        self._before = before
+
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
@@ -67,6 +71,7 @@ class _WhenImported(MetaPathFinder):
             execute = spec.loader.exec_module
 
             def and_then(module: ModuleType) -> None:
+                self._before()
                 execute(module)
                 _apply(module)
 

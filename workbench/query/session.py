@@ -121,10 +121,12 @@ class Session:
         if statement.kind is Kind.DROP:
             return self._dropped(statement)
         prepared = self._prepared(statement, parameters, known)
-        given = dict(prepared.parameters)
+        given = {**(parameters or {}), **prepared.parameters}
+        # Of a function that called, no more is kept than what the statement names.
+        later = known.settled() if isinstance(known, Namespace) else known
 
         def again() -> Result:
-            return self.sql(text, {**(parameters or {}), **given}, variables=known)
+            return self.sql(text, given, variables=later)
 
         result = self._result(text, lambda: self._query(prepared), again)
         return self._created(statement, result) if statement.kind is Kind.CREATE else result
@@ -387,12 +389,24 @@ def _as_table(value: object) -> LocalTable | None:
 
 
 class Namespace:
-    """Variables of some dictionaries, the first that has the name."""
+    """Variables of some dictionaries, the first that has the name. `passing` are those of a function that is running:
+    they come first."""
 
-    def __init__(self, *spaces: Mapping[str, object]) -> None:
+    def __init__(self, *spaces: Mapping[str, object], passing: Mapping[str, object] | None = None) -> None:
         self._spaces = spaces
+        self._used: dict[str, object] = {}
+        if passing is not None:
+            self._spaces = (passing, *spaces)
+        self._passing = passing
+
+    def settled(self) -> Namespace:
+        """The same for later: of those that pass, the ones that were asked for, as they were then."""
+        return self if self._passing is None else Namespace(self._used, *self._spaces[1:])
 
     def __call__(self, name: str) -> object:
+        if self._passing is not None and name in self._passing:
+            self._used[name] = self._passing[name]
+            return self._used[name]
         for space in self._spaces:
             if name in space:
                 return space[name]
@@ -483,4 +497,6 @@ def _caller() -> Namespace:
     notebook: Mapping[str, object] = shell.user_ns if shell is not None else {}
     if frame is None or str(frame.f_globals.get("__name__", "")).partition(".")[0] == "IPython":
         return Namespace(notebook)
-    return Namespace(frame.f_locals, frame.f_globals, notebook)
+    if frame.f_locals is frame.f_globals:
+        return Namespace(frame.f_globals, notebook)
+    return Namespace(frame.f_globals, notebook, passing=frame.f_locals)

@@ -16,6 +16,7 @@ from workbench.contract.errors import (
     Cancelled,
     DocumentError,
     LimitExceeded,
+    NotReplaced,
     SourceError,
     SourceTimeout,
     SqlSyntaxError,
@@ -155,6 +156,8 @@ class Handler(APIHandler):
         problem: dict[str, Any] = {"type": "Error", "message": self._reason}
         if isinstance(error, WorkbenchError):
             problem = {"type": type(error).__name__, "message": str(error)}
+            if isinstance(error, NotReplaced):
+                problem["message"] = error.said
             if isinstance(error, SqlSyntaxError):
                 problem |= {"line": error.line, "column": error.column}
         elif isinstance(error, Busy):

@@ -58,6 +58,7 @@ export class ConnectionDialog extends Dialog<void> {
       if (error instanceof Refused && error.problem.type === 'NotReplaced') {
         const anyway = (): void => void (!this.busy && this.valid() && this.work(SAVE, true));
         this.said.append(' ', h('button', { type: 'button', class: 'jp-mod-styled wb-Form-anyway', click: anyway }, 'Save anyway'));
+        this.inSight();
       }
     } finally {
       this.busy = false;
@@ -73,6 +74,12 @@ export class ConnectionDialog extends Dialog<void> {
   private say(kind: 'wait' | 'good' | 'bad', text: string): void {
     this.said.dataset.kind = kind;
     replace(this.said, text);
+    this.inSight();
+  }
+
+  /** Below a long form it would not be seen. */
+  private inSight(): void {
+    this.said.scrollIntoView({ block: 'nearest' });
   }
 
   private readonly client: Client;
