@@ -13,6 +13,7 @@ from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 
 from workbench.contract.errors import Unreachable
+from workbench.notebook import completion
 from workbench.notebook.names import Deadline, Names, connections, session
 from workbench.notebook.scope import place
 from workbench.testing.clock import SettableClock, eventually
@@ -182,6 +183,22 @@ def test_connections_are_suggested_while_the_engine_is_still_imported(
     assert "shop." in complete(shell, "%%sql\nselect * from |")[0]
     assert connections() == ["shop", "web"]
     assert session() is None
+
+
+def test_tables_are_suggested_while_the_engine_is_still_imported(
+    shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    eventually(lambda: "workbench-names" not in [thread.name for thread in threading.enumerate()], 20)
+    monkeypatch.setitem(sys.modules, "workbench.query.session", ModuleType("workbench.query.session"))
+    assert session() is None
+    early = completion._catalog()
+    try:
+        assert early is completion._catalog()
+        assert [str(one) for one in early.names_like("shop", "ord%")] == ["orders"]
+    finally:
+        completion._let_go()
+    monkeypatch.undo()
+    assert completion._early is None
 
 
 def test_a_mistake_in_a_catalog_is_no_mistake_of_the_cell(caplog: pytest.LogCaptureFixture) -> None:

@@ -141,12 +141,25 @@ class _Known:
 
 
 _preparing: threading.Thread | None = None
+_early: Catalog | None = None
+_early_lock = threading.Lock()
 
 
 def prepared(seconds: float = 10.0) -> None:
     """Waits until what is loaded behind the first cell is loaded: with it comes pandas, where that is installed."""
     if _preparing is not None and _preparing is not threading.current_thread():
         _preparing.join(seconds)
+
+
+def _let_go() -> None:
+    """The session has a catalog: connections that were opened before it are closed, once who asks now is answered."""
+    global _early
+    with _early_lock:
+        early, _early = _early, None
+    if early is not None:
+        closing = threading.Timer(WARM_SECONDS, early.close)
+        closing.daemon = True
+        closing.start()
 
 
 def install(shell: Any) -> Callable[[], None]:
@@ -159,7 +172,10 @@ def install(shell: Any) -> Callable[[], None]:
         """On its way while the first cell is still being written: what is asked for first comes first."""
         names.connections(Deadline(WARM_SECONDS))
         with contextlib.suppress(WorkbenchError, OSError):  # the statement will say it
-            _catalog()
+            from workbench.query.session import default
+
+            default()
+            _let_go()
 
     global _preparing
     _preparing = threading.Thread(target=prepare, name="workbench-names", daemon=True)
@@ -255,9 +271,17 @@ def _frame_columns(value: Any) -> list[str]:
 
 
 def _catalog() -> Catalog:
-    from workbench.query.session import default
+    """The session's, or one of its own while the engine is still being imported: a third of the time until the first
+    names of tables are there."""
+    global _early
+    if (there := session()) is not None:
+        return there.catalog
+    from workbench.catalog import Catalog
 
-    return default().catalog
+    with _early_lock:
+        if _early is None:
+            _early = Catalog()
+        return _early
 
 
 def _temporary() -> list[str]:
