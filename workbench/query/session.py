@@ -393,10 +393,8 @@ class Namespace:
     they come first."""
 
     def __init__(self, *spaces: Mapping[str, object], passing: Mapping[str, object] | None = None) -> None:
-        self._spaces = spaces
+        self._spaces = spaces if passing is None else (passing, *spaces)
         self._used: dict[str, object] = {}
-        if passing is not None:
-            self._spaces = (passing, *spaces)
         self._passing = passing
 
     def settled(self) -> Namespace:
