@@ -5,17 +5,20 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from workbench.contract.connector import Connector
 from workbench.runs import NativeWork, Register, Run, RunInfo
 
-__all__ = ["Stopped", "Watch", "stop"]
+__all__ = ["PATIENCE", "POLL_SECONDS", "WORKING", "Stopped", "Watch", "cancel", "settled", "stop"]
 
 _log = logging.getLogger(__name__)
+PATIENCE = 2.0
+"""Seconds in which the owner of a run that is asked to stop ends its work."""
 POLL_SECONDS = 0.05
+WORKING = ("running", "stopping")
 LINGER_SECONDS = 5.0
 """So long the watching thread waits for the next run, for starting one costs more than a small query."""
 
@@ -38,7 +41,7 @@ class Stopped:
 
 
 def stop(
-    register: Register, connections: Opener | Callable[[str], Connector], run_id: str, patience: float = 2.0
+    register: Register, connections: Opener | Callable[[str], Connector], run_id: str, patience: float = PATIENCE
 ) -> Stopped:
     """Asks the run to stop; when it has not finished within `patience` seconds, or its owner is gone, cancels at the
     sources what it runs there. Raises UnknownRun."""
@@ -47,33 +50,32 @@ def stop(
         return Stopped(before, "over")
     register.request_stop(run_id)
     deadline = time.monotonic() + patience
-    while (now := register.get(run_id)).state in ("running", "stopping"):
-        if time.monotonic() >= deadline:
-            break
+    while (now := register.get(run_id)).state in WORKING and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
-    else:
-        if now.state != "lost":
-            return Stopped(now, "owner")
     opener = connections if callable(connections) else connections.open
-    cancelled, failures = _cancel_all(now.natives, opener)
+    natives = now.natives if now.state in (*WORKING, "lost") else ()
+    return settled(register, now, [(native, cancel(opener, native)) for native in natives])
+
+
+def cancel(opener: Callable[[str], Connector], native: NativeWork) -> str:
+    """Ends it at its source; why that was not possible, or nothing."""
+    try:
+        opener(native.connection).cancel(native.native_id)
+    except Exception as error:  # noqa: BLE001  # others are to be cancelled all the same; this one is reported
+        return f"{native.connection} {native.native_id}: {error}"
+    return ""
+
+
+def settled(register: Register, now: RunInfo, tried: Sequence[tuple[NativeWork, str]]) -> Stopped:
+    """What came of a Stop: `now` is how the run stood when the owner's time was over, `tried` what `cancel` said."""
+    if now.state not in (*WORKING, "lost"):
+        return Stopped(now, "owner")
+    cancelled = tuple(native for native, failure in tried if not failure)
     if now.state == "lost":
         for native in cancelled:
-            register.native_ended(run_id, native.connection, native.native_id)
-        register.mark_lost(run_id)
-    return Stopped(register.get(run_id), "us", tuple(cancelled), tuple(failures))
-
-
-def _cancel_all(
-    natives: tuple[NativeWork, ...], opener: Callable[[str], Connector]
-) -> tuple[list[NativeWork], list[str]]:
-    cancelled, failures = [], []
-    for native in natives:
-        try:
-            opener(native.connection).cancel(native.native_id)
-            cancelled.append(native)
-        except Exception as error:  # noqa: BLE001  # the others are to be cancelled all the same; this one is reported
-            failures.append(f"{native.connection} {native.native_id}: {error}")
-    return cancelled, failures
+            register.native_ended(now.id, native.connection, native.native_id)
+        register.mark_lost(now.id)
+    return Stopped(register.get(now.id), "us", cancelled, tuple(failure for _, failure in tried if failure))
 
 
 class Watch:

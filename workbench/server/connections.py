@@ -24,6 +24,10 @@ from workbench.server.handlers import Handler
 
 __all__ = ["HANDLERS"]
 
+_CHANGES = "(changes)"
+"""Changes wait for each other, as calls to one source do, for one that takes another's place connects first: a server
+that does not answer holds up the next change, and no Stop."""
+
 
 class _Connections(Handler):
     auth_resource = "workbench:connections"
@@ -48,7 +52,7 @@ class ConnectionsHandler(_Connections):
     @authorized
     async def post(self) -> None:
         body, catalog = self.body("ConnectionBody"), self.services.catalog
-        self.answer(await self.blocking(lambda: _made(catalog, body)), 201)
+        self.answer(await self.blocking(lambda: _made(catalog, body), _CHANGES), 201)
 
 
 class ConnectionHandler(_Connections):
@@ -62,13 +66,13 @@ class ConnectionHandler(_Connections):
     @authorized
     async def put(self, name: str) -> None:
         body, catalog = self.body("ConnectionBody"), self.services.catalog
-        self.answer(await self.blocking(lambda: _changed(catalog, name, body)))
+        self.answer(await self.blocking(lambda: _changed(catalog, name, body), _CHANGES))
 
     @web.authenticated
     @authorized
     async def delete(self, name: str) -> None:
         catalog = self.services.catalog
-        await self.blocking(lambda: catalog.remove(name))
+        await self.blocking(lambda: catalog.remove(name), _CHANGES)
         self.set_status(204)
         self.finish()
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import Any
 
 from jupyter_server.auth.decorator import authorized
 from tornado import web
 
-from workbench.execution.stop import Stopped, stop
-from workbench.runs import RunInfo
+from workbench.contract.errors import SourceTimeout
+from workbench.execution.stop import PATIENCE, POLL_SECONDS, WORKING, Stopped, cancel, settled
+from workbench.runs import NativeWork, RunInfo
 from workbench.server.described import described
 from workbench.server.handlers import Handler
 
@@ -41,10 +44,28 @@ class RunHandler(_Runs):
     @web.authenticated
     @authorized
     async def delete(self, run: str) -> None:
-        """Stop: the owner is asked; what it does not end, is ended at its source."""
-        services = self.services
-        stopped = await self.blocking(lambda: stop(services.register, services.catalog, run))
-        self.answer(_stopped(stopped))
+        """Stop: the owner is asked; what it does not end, is ended at its source, each in that source's place, so that
+        one that does not answer holds up no other Stop."""
+        register = self.services.register
+        before = await self.blocking(lambda: register.get(run))
+        if not before.active:
+            self.answer(_stopped(Stopped(before, "over")))
+            return
+        await self.blocking(lambda: register.request_stop(run))
+        until = time.monotonic() + PATIENCE
+        while (now := await self.blocking(lambda: register.get(run))).state in WORKING and time.monotonic() < until:
+            await asyncio.sleep(POLL_SECONDS)
+        natives = now.natives if now.state in (*WORKING, "lost") else ()
+        failures = await asyncio.gather(*(self._cancelled(native) for native in natives))
+        tried = list(zip(natives, failures, strict=True))
+        self.answer(_stopped(await self.blocking(lambda: settled(register, now, tried))))
+
+    async def _cancelled(self, native: NativeWork) -> str:
+        opener = self.services.catalog.open
+        try:
+            return await self.blocking(lambda: cancel(opener, native), f"Stop at {native.connection}", begun=True)
+        except SourceTimeout as error:
+            return f"{native.connection} {native.native_id}: {error}"
 
 
 class HistoryHandler(_Runs):
