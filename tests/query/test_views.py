@@ -371,7 +371,7 @@ def test_one_that_takes_too_long_is_ended_and_the_next_one_works(shared: Shared,
     with pytest.raises(LimitExceeded, match=r"seconds of a view` of 0\.5"):
         views.find(shared.id, conditions)
     assert not child.alive
-    assert not child._folder.exists()
+    assert not child._place.path.exists()
     views._seconds = 30
     assert views.find(shared.id, conditions).rows == 1
     views.close()

@@ -33,13 +33,15 @@ class WarmKernels(AsyncMappingKernelManager):
         super().__init__(**given)  # type: ignore[no-untyped-call]
         self._spare_id = ""
         self._environment: dict[str, str] = {}
+        self._timer: asyncio.TimerHandle | None = None
         self._making: asyncio.Task[None] | None = None
         self._ending = False
 
     def warm(self, after: float = 0.0) -> None:
         """Starts the spare kernel, in the running loop, where there is none."""
-        if self.spare and not self._ending and not self._spare_id and (self._making is None or self._making.done()):
-            self._making = asyncio.ensure_future(self._make(after))
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(after, self._begin)
 
     async def _async_start_kernel(self, *, kernel_id: str | None = None, path: Any = None, **given: Any) -> str:
         if kernel_id is None and self._fits(given):
@@ -62,16 +64,21 @@ class WarmKernels(AsyncMappingKernelManager):
 
     async def _async_shutdown_all(self, now: bool = False) -> None:
         self._ending = True
+        if self._timer is not None:
+            self._timer.cancel()
         if self._making is not None:
-            self._making.cancel()
+            await asyncio.wait([self._making])  # a process that is being started would be nobody's
         await super()._async_shutdown_all(now=now)
 
     shutdown_all = _async_shutdown_all  # type: ignore[assignment]
 
     # --- inside
 
-    async def _make(self, after: float) -> None:
-        await asyncio.sleep(after)
+    def _begin(self) -> None:
+        if self.spare and not self._ending and not self._spare_id and (self._making is None or self._making.done()):
+            self._making = asyncio.ensure_future(self._make())
+
+    async def _make(self) -> None:
         self._environment = dict(os.environ)
         self._spare_id = str(await super()._async_start_kernel(env=dict(os.environ)))
 

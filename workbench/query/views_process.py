@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import mmap
 import os
+import secrets
 import select
 import shutil
 import subprocess
@@ -20,11 +21,13 @@ from typing import Any
 import pyarrow as pa
 
 from workbench.contract.errors import LimitExceeded
+from workbench.kit.halfmade import HalfMade, sweep
 from workbench.query.views_child import FRAME, LARGEST
 
 __all__ = ["GRACE", "Broken", "Child", "Numbers"]
 
 _TICK = 0.05
+_PREFIX = "workbench-view-"
 GRACE = 1.0
 """Seconds that the process has to stop by itself; then it is ended."""
 
@@ -73,10 +76,10 @@ class Child:
     """Asked one thing at a time. Whatever goes wrong with it, it is ended, and the next one asked is new."""
 
     def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="workbench-view-"))
+        self._place = _place()
         kept = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "TZDIR")
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-m", "workbench.query.views_child", os.fspath(self._folder)],
+            [sys.executable, "-I", "-m", "workbench.query.views_child", os.fspath(self._place.path)],
             bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -176,4 +179,12 @@ class Child:
             assert pipe is not None
             pipe.close()
         self._process.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self._place.path, ignore_errors=True)
+        self._place.release()
+
+
+def _place() -> HalfMade:
+    """A new folder for what does not fit in a child's memory. Those of servers that were killed are removed."""
+    base = Path(tempfile.gettempdir())
+    sweep(base.glob(f"{_PREFIX}*"))
+    return HalfMade(base / f"{_PREFIX}{secrets.token_hex(8)}", folder=True)
