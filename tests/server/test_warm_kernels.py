@@ -89,7 +89,7 @@ async def test_a_notebook_takes_it_over(jp_fetch: Any, jp_root_dir: Path, kernel
 async def test_one_that_died_is_nobody_s(jp_fetch: Any, kernels: WarmKernels) -> None:
     waiting = await spare(kernels)
     provisioner: Any = kernels.get_kernel(waiting).provisioner
-    kernels.get_kernel(waiting).autorestart = False
+    kernels.get_kernel(waiting).stop_restarter()
     provisioner.process.kill()
     provisioner.process.wait()
     taken = await opened(jp_fetch, "x.ipynb")

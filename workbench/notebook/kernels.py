@@ -67,7 +67,9 @@ class WarmKernels(AsyncMappingKernelManager):
         if self._timer is not None:
             self._timer.cancel()
         if self._making is not None:
-            await asyncio.wait([self._making])  # a process that is being started would be nobody's
+            # A process that is being started would be nobody's.
+            await asyncio.wait([self._making], timeout=_PATIENCE)
+            self._making.cancel()
         await super()._async_shutdown_all(now=now)
 
     shutdown_all = _async_shutdown_all  # type: ignore[assignment]
