@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,28 @@ async def test_columns_and_first_rows(ask: Ask, jp_fetch: Any, shop: str) -> Non
         "workbench", "api", "catalog", "shop", "sample", params={"schema": "srv_b", "name": "o\"dd na'me", "rows": "1"}
     )
     assert pa.ipc.open_stream(answer.body).read_all().num_rows == 0
+
+
+async def test_first_rows_are_small_however_large_their_values_are(
+    ask: Ask, jp_fetch: Any, shop: str, mariadb: Server
+) -> None:
+    mariadb.execute("create or replace table srv_a.large (id int primary key, data longblob, text longtext)")
+    try:
+        mariadb.execute(
+            *(f"insert into srv_a.large values ({n}, repeat('x', 1000000), repeat('ä', 500000))" for n in range(1, 21))
+        )
+        answer = await jp_fetch(
+            "workbench", "api", "catalog", "shop", "sample", params={"schema": "srv_a", "name": "large", "rows": "20"}
+        )
+    finally:
+        mariadb.execute("drop table srv_a.large")
+    assert len(answer.body) < 100_000
+    rows = pa.ipc.open_stream(answer.body).read_all()
+    assert sorted(rows.column("id").to_pylist()) == list(range(1, 21))
+    assert rows.column("data")[0].as_py() == f"0x{'78' * 48}… (1,000,000 bytes)"
+    assert rows.column("text")[0].as_py() == "ä" * 1000
+    assert json.loads(rows.schema.metadata[b"workbench.cut"]) == {"1": list(range(20)), "2": list(range(20))}
+    assert rows.schema.field("data").metadata[b"workbench.kind"] == b"binary"
 
 
 async def test_schemas_are_found_without_listing_their_tables(ask: Ask, shop: str) -> None:

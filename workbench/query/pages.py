@@ -8,7 +8,7 @@ from __future__ import annotations
 import bisect
 import datetime
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 import pyarrow as pa
@@ -21,7 +21,7 @@ from workbench.query.arrays import none, texts, whole
 from workbench.query.jsonlines import as_json
 from workbench.query.pylist import pylist
 
-__all__ = ["CELL", "LONG", "Cell", "cell", "page", "pieces"]
+__all__ = ["CELL", "LONG", "Cell", "cell", "page", "pieces", "screen"]
 
 LONG = 1_000
 """Characters of a text on a page; the rest is had by `cell`."""
@@ -57,21 +57,26 @@ def pieces(reader: SharedReader, rows: Rows, columns: Sequence[int]) -> Iterator
 
 
 def page(reader: SharedReader, rows: Rows, columns: Sequence[int]) -> bytes:
-    """The rows as an Arrow stream of one batch, for the screen. Numbers, times and truth values are as they are, and
+    """The rows of a result as `screen` shows them."""
+    return screen([reader.schema.field(column) for column in columns], pieces(reader, rows, columns))
+
+
+def screen(columns: Sequence[pa.Field], batches: Iterable[pa.RecordBatch]) -> bytes:
+    """Rows as an Arrow stream of one batch, for the screen. Numbers, times and truth values are as they are, and
     so is text up to `LONG` characters; bytes are hexadecimal text and lists and structs JSON, which the column's
     metadata says (`workbench.kind`: `binary`, `nested`). What was cut is named in the metadata of the schema,
     `workbench.cut`: JSON of an object from columns of the page to lists of its rows."""
     parts: list[list[pa.Array]] = [[] for _ in columns]
     cut: dict[int, list[int]] = {}
     done = 0
-    for piece in pieces(reader, rows, columns):
+    for piece in batches:
         for at, column in enumerate(piece.columns):
             shown, short = _shown(column)
             parts[at].append(shown)
             if short:
                 cut.setdefault(at, []).extend(row + done for row in short)
         done += piece.num_rows
-    fields = [_field(reader.schema.field(column)) for column in columns]
+    fields = [_field(column) for column in columns]
     schema = pa.schema(fields, {"workbench.cut": json.dumps(cut)})
     arrays = [pa.concat_arrays(one) if one else pa.nulls(0, kind.type) for one, kind in zip(parts, fields, strict=True)]
     sink = pa.BufferOutputStream()
@@ -146,12 +151,12 @@ def _huge(batch: pa.RecordBatch) -> bool:
 
 
 def _field(field: pa.Field) -> pa.Field:
-    kind = field.type
+    kind, told = field.type, dict(field.metadata or {})
     if _is_binary(kind):
-        return pa.field(field.name, pa.string(), metadata={"workbench.kind": "binary"})
+        return pa.field(field.name, pa.string(), metadata={**told, b"workbench.kind": b"binary"})
     if pt.is_nested(kind):
-        return pa.field(field.name, pa.string(), metadata={"workbench.kind": "nested"})
-    return pa.field(field.name, pa.string() if _is_text(kind) or _is_odd(kind) else kind)
+        return pa.field(field.name, pa.string(), metadata={**told, b"workbench.kind": b"nested"})
+    return pa.field(field.name, pa.string() if _is_text(kind) or _is_odd(kind) else kind, metadata=told)
 
 
 def _shown(column: pa.Array) -> tuple[pa.Array, list[int]]:

@@ -48,16 +48,14 @@ class Services:
             return self._views
 
     def sample(self, connection: str, table: TableRef, rows: int) -> bytes:
-        """The first rows as an Arrow stream. Waits."""
-        import pyarrow as pa
+        """The first rows as `pages.screen` shows them: of a long value the beginning, so that a table of large objects
+        is no large answer, nor ever in memory at once. Waits."""
+        from workbench.query import pages
 
         names = [connection, *([table.schema] if table.schema else []), table.name]
         quoted = ".".join('"' + name.replace('"', '""') + '"' for name in names)
-        found = self._asked().sql(f"select * from {quoted} limit {rows:d}").arrow()
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, found.schema) as writer:
-            writer.write_table(found)
-        return bytes(sink.getvalue())
+        with self._asked().sql(f"select * from {quoted} limit {rows:d}").stream() as stream:
+            return pages.screen(list(stream.schema), stream)
 
     async def aclose(self) -> None:
         await self.hub.close()
@@ -73,11 +71,12 @@ class Services:
 
     def _asked(self) -> Session:
         """It reads connections, and neither files nor variables."""
-        if self._session is None:
-            from workbench.query.session import Session
+        with self._lock:  # of two that come at once, one makes it
+            if self._session is None:
+                from workbench.query.session import Session
 
-            self._session = Session(self.catalog, self.register, files=False)
-        return self._session
+                self._session = Session(self.catalog, self.register, files=False)
+            return self._session
 
 
 def _nobody(prompt: str) -> Secret:

@@ -1,10 +1,11 @@
-import type { Column } from '@uwdata/flechette';
+import type { Column, Field } from '@uwdata/flechette';
 
 import { Cell, cellOf, Kind } from './format';
 
 /** Some rows and columns, as the server sent them. Columns are numbered within the page. */
 export interface Page {
   rows: number;
+  fields: readonly Field[];
   cell(row: number, column: number): Cell;
 }
 
@@ -24,6 +25,7 @@ export async function decoded(bytes: Uint8Array): Promise<Page> {
   }
   return {
     rows: table.numRows,
+    fields,
     cell: (row, at) => {
       const cell = cellOf(columns[at], row);
       const kind = cell.kind === 'null' ? 'null' : (kinds[at] ?? cell.kind);

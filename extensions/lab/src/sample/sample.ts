@@ -35,7 +35,7 @@ export async function openSample(workbench: Workbench, connection: string, schem
   shell.add(tab, 'main');
   shell.activateById(id);
   try {
-    const sample = cells(await workbench.client.sample(connection, schema, name, ROWS));
+    const sample = await cells(await workbench.client.sample(connection, schema, name, ROWS));
     replace(content.node, h('p', { class: 'wb-Sample-count', role: 'status' }, counted(sample, path)), table(sample, path));
   } catch (error) {
     replace(content.node, h('p', { class: 'wb-Problem', role: 'alert' }, reason(error)));
