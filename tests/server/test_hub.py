@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from tests.server.test_interface import conforms
-from workbench.contract.errors import UnknownRun
+from workbench.contract.errors import DocumentError, UnknownRun
 from workbench.runs import Register
 from workbench.runs.publisher import Publisher
 from workbench.runs.topics import Frame, Mailbox
 from workbench.server import hub as hubs
 from workbench.server.hub import Hub
+from workbench.server.pool import Busy
 
 
 @pytest.fixture
@@ -188,3 +189,62 @@ def test_a_topic_that_cannot_be_is_refused(register: Register, topic: str) -> No
             await hub.subscribe(topic, lambda: None)
 
     _run(act, register)
+
+
+@pytest.mark.parametrize("topic", ["", "runs/{}/progress"])
+def test_a_register_that_cannot_be_read_just_now_is_read_again(
+    register: Register, monkeypatch: pytest.MonkeyPatch, topic: str
+) -> None:
+    _quick(monkeypatch)
+    run = register.begin("query", "q")
+    failing = _failing(register, monkeypatch)
+
+    async def act(hub: Hub) -> None:
+        viewer = await Viewer().watch(hub, topic.format(run.id) or hubs.ALL)
+        await viewer.until(lambda state: bool(state))
+        failing.extend([Busy(), DocumentError("runs", "is locked.")])
+        run.finish("done")
+        await viewer.until(lambda state: state.get("state") == "done" or state.get("runs") == [])
+        assert failing == []
+        assert not any("error" in frame for frame in viewer.seen)
+
+    _run(act, register)
+
+
+@pytest.mark.parametrize("topic", ["", "runs/{}/progress"])
+def test_a_topic_that_cannot_be_followed_ends_with_the_reason(
+    register: Register, monkeypatch: pytest.MonkeyPatch, topic: str
+) -> None:
+    _quick(monkeypatch)
+    run = register.begin("query", "q")
+    failing = _failing(register, monkeypatch)
+
+    async def act(hub: Hub) -> None:
+        viewer = await Viewer().watch(hub, topic.format(run.id) or hubs.ALL)
+        await viewer.until(lambda state: bool(state))
+        failing.extend([DocumentError("runs", "is damaged.")] * 100)
+        await viewer.until(lambda state: "over" in state)
+        assert "is damaged" in viewer.seen[-1]["error"]
+
+    _run(act, register)
+
+
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hubs, "PAUSES", (0.01, 0.01))
+    for name in ("LIST_SECONDS", "POLL_SECONDS", "LINGER_SECONDS"):
+        monkeypatch.setattr(hubs, name, 0.02)
+
+
+def _failing(register: Register, monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
+    """What the next readings of the register raise."""
+    failing: list[Exception] = []
+    for name in ("runs", "get"):
+        reads = getattr(register, name)
+
+        def read(*asked: Any, reads: Callable[..., Any] = reads) -> Any:
+            if failing:
+                raise failing.pop(0)
+            return reads(*asked)
+
+        monkeypatch.setattr(register, name, read)
+    return failing

@@ -18,6 +18,7 @@ from tornado.httpclient import HTTPClientError
 from tests.server.conftest import Ask, problem
 from tests.server.test_interface import conforms
 from tests.services.mysql.server import Server
+from workbench.server.pool import Busy
 from workbench.server.services import Services
 
 
@@ -116,4 +117,18 @@ async def test_a_topic_there_is_not_is_said(jp_ws_fetch: Any) -> None:
     socket = await jp_ws_fetch("workbench", "api", "live")
     await socket.write_message(json.dumps({"subscribe": "runs/aaaaaaaaaaaa/progress"}))
     assert "error" in json.loads(await asyncio.wait_for(socket.read_message(), 10))
+    socket.close()
+
+
+async def test_a_socket_is_told_that_too_many_wait(
+    jp_ws_fetch: Any, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*_: object) -> None:
+        raise Busy
+
+    monkeypatch.setattr(services.pool, "run", full)
+    socket = await jp_ws_fetch("workbench", "api", "live")
+    await socket.write_message(json.dumps({"subscribe": "runs"}))
+    said = json.loads(await asyncio.wait_for(socket.read_message(), 10))
+    assert said == {"topic": "runs", "error": str(Busy())}
     socket.close()

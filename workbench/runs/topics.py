@@ -15,7 +15,8 @@ __all__ = ["Frame", "Mailbox", "Topic"]
 
 Frame = dict[str, Any]
 """JSON: `{"topic", "number", "snapshot"}`, `{"topic", "number", "change"}` or `{"topic", "number", "end"}`; a
-snapshot has `dropped` where it stands for changes that the subscriber was too slow for."""
+snapshot has `dropped` where it stands for changes that the subscriber was too slow for, an end `error` where the state
+before it is not the last one."""
 _MISSING = object()
 
 
@@ -65,7 +66,7 @@ class Topic:
         self._lock = threading.Lock()
         self._state: dict[str, Any] = dict(state)
         self._number = 0
-        self._ended = False
+        self._ended, self._error = False, ""
         self._mailboxes: set[Mailbox] = set()
 
     @property
@@ -95,12 +96,13 @@ class Topic:
         for mailbox in mailboxes:
             mailbox._wake()
 
-    def end(self) -> None:
-        """There will be no more changes. Whoever subscribes now gets the last state and the end. Idempotent."""
+    def end(self, error: str = "") -> None:
+        """There will be no more changes; `error` says why none can be told any more. Whoever subscribes now gets the
+        last state and the end. Idempotent."""
         with self._lock:
             if self._ended:
                 return
-            self._ended = True
+            self._ended, self._error = True, error
             self._send(self._last())
             mailboxes = list(self._mailboxes)
         for mailbox in mailboxes:
@@ -122,7 +124,8 @@ class Topic:
         return {**frame, "dropped": dropped} if dropped else frame
 
     def _last(self) -> Frame:
-        return {"topic": self.name, "number": self._number, "end": True}
+        frame: Frame = {"topic": self.name, "number": self._number, "end": True}
+        return {**frame, "error": self._error} if self._error else frame
 
     def _send(self, frame: Frame) -> None:
         for mailbox in self._mailboxes:

@@ -161,7 +161,7 @@ class Handler(APIHandler):
             if isinstance(error, SqlSyntaxError):
                 problem |= {"line": error.line, "column": error.column}
         elif isinstance(error, Busy):
-            problem = {"type": "Busy", "message": "Too many requests wait for their sources: try again soon."}
+            problem = {"type": "Busy", "message": str(error)}
         elif isinstance(error, web.HTTPError) and error.log_message:
             problem["message"] = error.log_message.replace("%%", "%")
         elif not isinstance(error, web.HTTPError):
@@ -186,8 +186,7 @@ class Handler(APIHandler):
         """Without the query string, which may hold the token. What a person is told about their own request is no
         news."""
         if self._headers_written and isinstance(error, (WorkbenchError, Busy)):
-            why = error if isinstance(error, WorkbenchError) else "too many requests wait"
-            self.log.warning("workbench: %s has failed midway: %s", self._request_summary(), why)
+            self.log.warning("workbench: %s has failed midway: %s", self._request_summary(), error)
         elif isinstance(error, web.HTTPError):
             self.log.debug("workbench: %d for %s", error.status_code, self._request_summary())
         elif not isinstance(error, (WorkbenchError, Busy)):

@@ -12,11 +12,12 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from workbench.contract.errors import SourceError, UnknownRun
+from workbench.contract.errors import DocumentError, SourceError, UnknownRun, WorkbenchError
 from workbench.runs import Register, RunInfo
 from workbench.runs.subscriber import frames
 from workbench.runs.topics import Mailbox, Topic
 from workbench.server.described import described
+from workbench.server.pool import Busy
 
 __all__ = ["ALL", "Hub", "run_of"]
 
@@ -26,6 +27,8 @@ ALL = "runs"
 """The topic of what runs: `runs`, as `GET /runs` lists them, and `last`, the newest run that is over."""
 POLL_SECONDS = 1.0
 LIST_SECONDS = 0.5
+PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""Seconds between the times that the register is asked again while it cannot be read."""
 LINGER_SECONDS = 2.0
 """So long a topic without viewers is kept: a page that is loaded again comes back within it."""
 _TOPIC = re.compile(r"runs/([a-z0-9]{12})/progress")
@@ -74,6 +77,7 @@ class Hub:
     # --- a task a topic
 
     async def _follow(self, topic: Topic, run_id: str) -> None:
+        why = ""
         following = asyncio.ensure_future(self._to_the_end(topic, run_id) if run_id else self._listing(topic))
         try:
             while not following.done():
@@ -84,10 +88,12 @@ class Hub:
                         return
             if (error := following.exception()) is not None:
                 _log.error("Topic %s cannot be followed", topic.name, exc_info=error)
+                said = isinstance(error, (WorkbenchError, Busy))
+                why = str(error) if said else "The server has failed; its log says how."
         finally:
             following.cancel()
             del self._topics[topic.name], self._tasks[topic.name]
-            topic.end()
+            topic.end(why)
 
     async def _all(self) -> dict[str, Any]:
         def read() -> dict[str, Any]:
@@ -99,19 +105,32 @@ class Hub:
 
     async def _listing(self, topic: Topic) -> None:
         while True:
-            topic.change(**await self._all())
+            topic.change(**await self._patiently(self._all))
             await asyncio.sleep(LIST_SECONDS)
 
     async def _to_the_end(self, topic: Topic, run_id: str) -> None:
         while True:
-            engine = await self._blocking(lambda: self._register.engine(run_id))
+            engine = await self._read(lambda: self._register.engine(run_id))
             if engine is not None and await self._from_engine(topic, engine):
                 return
-            info = await self._blocking(lambda: self._register.get(run_id))
+            info: RunInfo = await self._read(lambda: self._register.get(run_id))
             topic.change(**_state(info))
             if not info.active:
                 return
             await asyncio.sleep(POLL_SECONDS)
+
+    async def _read(self, work: Callable[[], Any]) -> Any:
+        return await self._patiently(lambda: self._blocking(work))
+
+    async def _patiently(self, ask: Callable[[], Awaitable[Any]]) -> Any:
+        """What the register says. One that cannot be read just now is asked again, for some seconds."""
+        for pause in PAUSES:
+            try:
+                return await ask()
+            except (DocumentError, Busy) as error:
+                _log.debug("The register is asked again: %s", error)
+            await asyncio.sleep(pause)
+        return await ask()
 
     async def _from_engine(self, topic: Topic, engine: Any) -> bool:
         """Whether the topic has come to its end there."""

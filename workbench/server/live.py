@@ -1,7 +1,7 @@
 """The WebSocket of live views: a page subscribes to topics, and gets a snapshot of each and then its changes.
 
 The page says `{"subscribe": topic}` or `{"unsubscribe": topic}`; it gets the topics' frames (`workbench.runs.topics`),
-and `{"topic", "error"}` where it asked for what there is not.
+and `{"topic", "error"}` where it asked for what there is not, or not now.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from workbench.contract.errors import WorkbenchError
 from workbench.runs.topics import Mailbox
 from workbench.server.bodies import BodyRefused, parsed
 from workbench.server.handlers import own_origin
+from workbench.server.pool import Busy
 from workbench.server.services import Services
 
 __all__ = ["HANDLERS", "LiveHandler"]
@@ -81,7 +82,7 @@ class LiveHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
         try:
             mailbox = await self.services.hub.subscribe(topic, some.set)
             await self._forward(mailbox, some)
-        except WorkbenchError as error:
+        except (WorkbenchError, Busy) as error:
             await self._say({"topic": topic[:200], "error": str(error)})
         finally:
             if mailbox is not None:

@@ -21,6 +21,9 @@ WAITING = 64
 class Busy(Exception):  # it never leaves the room: the handler answers 503
     """More calls wait for the same than will be served."""
 
+    def __str__(self) -> str:
+        return "Too many requests wait for their sources: try again soon."
+
 
 class Pool:
     """Calls in threads, so many at once. A source that hangs holds up itself alone, and sources that all hang hold up
