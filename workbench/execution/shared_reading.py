@@ -80,6 +80,11 @@ class SharedReader:
             return self._head
 
     @property
+    def removed(self) -> bool:
+        """Whether its files are no longer there by name; what was read stays good, and holds their disk."""
+        return not self._paths.head.exists()
+
+    @property
     def rows(self) -> int:
         """Rows that were there at the last `refresh`."""
         return self._head.rows

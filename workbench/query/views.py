@@ -28,6 +28,7 @@ from workbench.contract.errors import (
 )
 from workbench.execution.shared_reading import SharedReader
 from workbench.query.conditions import Conditions
+from workbench.query.readers import Readers
 from workbench.query.views_process import GRACE, Broken, Child, Numbers
 
 __all__ = ["SECONDS", "Standing", "View", "Views"]
@@ -36,7 +37,6 @@ SECONDS = 60.0
 """The longest that a view may take to be found."""
 MEMORY = 3 << 30
 """Bytes of address space that the child may have beside what it maps of a result."""
-MOST_READERS = 64
 MOST_VIEWS = 1_000
 """So many views are known by their conditions; one whose rows were let go is found again when it is asked for."""
 MOST_BYTES = 1 << 30
@@ -120,7 +120,7 @@ class Views:
     def __init__(self, folder: Path, seconds: float = SECONDS, memory: int = MEMORY) -> None:
         self._folder, self._seconds, self._memory = folder, seconds, memory
         self._lock = threading.Lock()
-        self._readers: OrderedDict[str, SharedReader] = OrderedDict()
+        self._readers = Readers(folder)
         self._views: OrderedDict[str, View] = OrderedDict()
         self._free = threading.BoundedSemaphore(CHILDREN)
         self._idle: list[Child] = []
@@ -128,24 +128,7 @@ class Views:
 
     def reader(self, result_id: str) -> SharedReader:
         """Of that result, refreshed. Raises UnknownResult, DocumentError."""
-        with self._lock:
-            reader = self._readers.get(result_id)
-            if reader is not None:
-                self._readers.move_to_end(result_id)
-        if reader is None:
-            reader = SharedReader(self._folder, result_id)
-            with self._lock:
-                self._readers[result_id] = reader
-                while len(self._readers) > MOST_READERS:
-                    self._readers.popitem(last=False)  # closed when nobody reads in it any more
-            return reader
-        try:
-            reader.refresh()
-        except WorkbenchError:
-            with self._lock:
-                self._readers.pop(result_id, None)
-            raise
-        return reader
+        return self._readers.get(result_id)
 
     def warm(self) -> None:
         """Starts a child that the first view will not have to wait for."""
