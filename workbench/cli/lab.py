@@ -111,13 +111,21 @@ def _command(folder: Path, first: str | None, quiet: bool, passed: list[str]) ->
     return command + passed, environment
 
 
+_NOT_IN_LAB = (
+    "@jupyterlab/apputils-extension:announcements",
+    "@jupyterlab/lsp-extension",
+    "@jupyterlab/notebook-extension:language-server",
+    "@jupyterlab/fileeditor-extension:language-server",
+)
+
+
 def _settings() -> dict[str, str]:
     """The environment, with a settings folder of our own behind the user's: without it Lab asks on its first start
-    whether it may fetch news, in a dialog over the notebook."""
+    whether it may fetch news, in a dialog over the notebook; and for the language server that is not there."""
     from workbench.catalog import places
     from workbench.documents.private import private_folder, write_private
 
-    quiet = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
+    quiet = {"disabledExtensions": dict.fromkeys(_NOT_IN_LAB, True)}
     base = places.home() / "jupyter"
     target = base / "labconfig" / "page_config.json"
     private_folder(target.parent)
