@@ -38,10 +38,11 @@ test-deep: setup system  ## the tests that take minutes or download tool chains
 
 HOSTILE := tests/dashboards/test_hostile.py tests/dashboards/test_hostile_frames.py \
   tests/query/test_hostile.py tests/query/test_parameters.py tests/catalog/test_hostile_urls.py \
-  tests/server/test_hostile.py tests/server/test_results.py \
+  tests/server/test_hostile.py tests/server/test_results.py tests/dashboards/test_hostile_frames.py \
+  tests/dashboards/test_hostile_pages.py \
   $(addprefix tests/connectors/mysql/,test_link.py test_predicates.py test_statement.py test_wire_hostile.py)
-hostile: setup system  ## try the hostile list: statements, URLs, parameters, servers that lie, other sites; prints tried and survived
-	$(BIN)/pytest -q -s -m 'not deep' $(HOSTILE) $(ARGS)
+hostile: setup system  ## try the hostile list: statements, URLs, parameters, servers that lie, other sites, pages made of markup; prints tried and survived by case
+	$(BIN)/python -m pytest -q -s --timeout 1800 -p tests.hostile $(HOSTILE) $$($(BIN)/python -m tests.hostile $(HOSTILE)) $(ARGS)
 
 check: setup lint types floors rust typescript locks docs  ## ruff, mypy, import floors, clippy, tsc, lock files, docs
 

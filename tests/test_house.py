@@ -18,6 +18,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import workbench
+from tests.hostile import LIST, PROMISED
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -202,6 +203,21 @@ def test_every_package_that_is_imported_is_declared() -> None:
             if not declared & {canonicalize_name(provider) for provider in providers.get(name, ())}:
                 undeclared.setdefault(name, []).append(str(path.relative_to(ROOT)))
     assert not undeclared
+
+
+# ---- the hostile list ----------------------------------------------------------------------------------------------
+
+
+def test_every_case_of_the_hostile_list_has_tests_that_are_there() -> None:
+    assert sorted(LIST) == sorted(PROMISED)
+    missing = []
+    for case, tests in LIST.items():
+        for file, _, name in (test.partition("::") for test in tests):
+            tree = ast.parse((ROOT / file).read_text())
+            defined = {one.name for one in tree.body if isinstance(one, (ast.FunctionDef, ast.AsyncFunctionDef))}
+            missing += [] if name in defined else [(case, file, name)]
+        assert tests, case
+    assert not missing
 
 
 # ---- one version, no traces of a machine ---------------------------------------------------------------------------
