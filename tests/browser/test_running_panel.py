@@ -11,6 +11,8 @@ from playwright.sync_api import expect
 from tests.browser.jupyter import JupyterServer, LabPage
 from tests.browser.panel import Panel
 from tests.services.mysql.server import Server
+from workbench.catalog import places
+from workbench.runs import Register
 
 ENDLESS = "%%sql\nselect sum(v) from crm.endless"
 START = """async () => {
@@ -82,6 +84,28 @@ def test_stop_all_from_the_palette_with_two_kernels(
     panel.command("workbench:stop-all")
     eventually(lambda: not endless(), within=4.0)
     expect(panel.runs()).to_have_count(0)
+
+
+def test_a_stop_that_failed_says_why_and_can_be_tried_again(panel: Panel) -> None:
+    register = Register(places.register(panel.lab.server.folder / "workbench"))
+    run = register.begin("native", "select deaf", connections=("gone",))
+    run.native_started("gone", "41")  # its owner, this process, does not listen; its source nobody knows
+    try:
+        panel.lab.open("deaf.ipynb", "1 + 1")
+        panel.open()
+        line = panel.runs().filter(has_text="select deaf")
+        stop = line.get_by_label("Stop select deaf")
+        for _ in range(2):
+            stop.click()
+            expect(stop).to_be_disabled()
+            expect(line.get_by_role("alert")).to_be_hidden()
+            expect(line.get_by_role("alert")).to_contain_text("It may still run at its source: gone 41")
+            expect(stop).to_be_enabled()
+    finally:
+        run.native_ended("gone", "41")
+        run.finish("stopped")
+        register.close()
+    expect(line).to_have_count(0)
 
 
 def test_a_failed_query_says_why_in_the_history(panel: Panel) -> None:

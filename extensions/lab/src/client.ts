@@ -2,7 +2,7 @@ import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
 import type {
-  Answer, Connection, ConnectionBody, Connector, History, Problem, Published, Run, ServerInfo, Table, TablePage
+  Answer, Connection, ConnectionBody, Connector, History, Problem, Published, Run, ServerInfo, Stopped, Table, TablePage
 } from './wire';
 
 /** What the server refused, and its way out. The text is shown as text, whatever is in it. */
@@ -60,7 +60,8 @@ export class Client {
 
   runs = async (): Promise<Run[]> => (await this.json<Answer<'GET /runs'>>('runs' + search({ active: 'true' }))).runs;
 
-  stop = (id: string): Promise<void> => this.json(path('runs', id), { method: 'DELETE' });
+  /** What came of it; `failures` says what may still run, and why. */
+  stop = (id: string): Promise<Stopped> => this.json(path('runs', id), { method: 'DELETE' });
 
   history = async (query: { limit: number; search?: string }): Promise<History[]> =>
     (await this.json<Answer<'GET /history'>>('history' + search(query))).history;

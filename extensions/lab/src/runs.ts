@@ -62,21 +62,25 @@ export class Runs {
     this.changed.emit();
   }
 
+  /** Fails where something may still run at a source, and says why; it can then be tried again. */
   async stop(id: string): Promise<void> {
     this.stopping.add(id);
     this.changed.emit();
     try {
-      await this.client.stop(id);
-    } catch (error) {
-      this.stopping.delete(id);
-      throw error;
+      const { failures } = await this.client.stop(id);
+      if (failures.length > 0) {
+        throw new Error(`It may still run at its source: ${failures.join('; ')}`);
+      }
     } finally {
+      this.stopping.delete(id);
+      this.changed.emit();
       this.hurry();
     }
   }
 
+  /** Whether the answer to a Stop is waited for. */
   isStopping(run: Run): boolean {
-    return run.state === 'stopping' || this.stopping.has(run.id);
+    return this.stopping.has(run.id);
   }
 
   private heard(now: Run[], last: string): void {
@@ -92,11 +96,6 @@ export class Runs {
     const gone = this.active.some(run => !ids.has(run.id));
     this.active = now;
     this.problem = '';
-    for (const id of this.stopping) {
-      if (!ids.has(id)) {
-        this.stopping.delete(id);
-      }
-    }
     if (gone || more) {
       this.ended.emit();
     }

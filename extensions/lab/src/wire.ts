@@ -3,7 +3,7 @@ import type * as api from './api';
 import type { JSONSchema } from './panel/schema';
 
 export type {
-  Column, Connection, ConnectionBody, Native, Published, Run, ServerInfo, TablePage, View
+  Column, Connection, ConnectionBody, Native, Published, Run, ServerInfo, Stopped, TablePage, View
 } from './api';
 
 export type Answer<K extends keyof api.Interface> = api.Interface[K]['answer'];

@@ -74,7 +74,7 @@ class Line {
       this.bar.value = run.fraction;
     }
     const parts = [
-      stopping ? 'stopping…' : run.state === 'lost' ? 'its program is gone' : '',
+      stopping || run.state === 'stopping' ? 'stopping…' : run.state === 'lost' ? 'its program is gone' : '',
       `${grouped(run.rows)} rows read`,
       run.fraction === null ? '' : `${Math.floor(run.fraction * 100)} %`,
       duration(run.seconds),
