@@ -113,10 +113,11 @@ def test_a_cap_is_told(tmp_path: Path) -> None:
         spool.append(batch(0, 100))
         spool.append(batch(100, 100))
         spool.finish()
-        shared = Shared(tmp_path / "results", spool)
+        shared = Shared(tmp_path / "results", spool, estimate=1_000)
         assert shared.wait(10)
         head = SharedReader(tmp_path / "results", shared.id).refresh()
         assert (head.state, head.rows, head.note) == ("capped", 150, "capped at 150 rows, more rows exist")
+        assert head.estimate == 1_000
 
 
 def test_an_error_is_told_after_the_rows_before_it(tmp_path: Path, spool: Spool) -> None:

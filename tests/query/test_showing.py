@@ -74,6 +74,23 @@ def test_a_capped_result_says_so_in_the_grid(world: World) -> None:
 
 
 @pytest.mark.usefixtures("grid")
+def test_the_sources_estimate_is_told_of_a_table_that_is_shown_as_it_is(world: World) -> None:
+    world.put("t", {"n": range(1_000)})
+    session = world.another(limits=Limits(spool_rows=100))
+    for text, estimate in (
+        ("select n from shop.t", 1_000),
+        ("select n from shop.t where n > 5", None),
+        ("select n from shop.t limit 500", None),
+        ("select n + 1 from shop.t", None),
+    ):
+        result = session.sql(text)
+        reader = SharedReader(world.home / "results", result._repr_mimebundle_()[showing.MIME]["id"])
+        assert reader.refresh().estimate == estimate, text
+        result.close()
+    session.close()
+
+
+@pytest.mark.usefixtures("grid")
 def test_an_error_shares_nothing(world: World) -> None:
     with pytest.raises(WorkbenchError):
         world.session.sql("select error('no') from range(3)")._repr_mimebundle_()

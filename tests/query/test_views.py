@@ -212,6 +212,31 @@ def test_searching_is_in_all_columns_with_text_in_any_case(find: Find) -> None:
     assert find(search="2026-01-05") == [4]
     assert find(search="%' or true --") == []
     assert find(("yes", "eq", True), search="apple") == [0]
+    assert find(search="04:00:00+01:00") == [3]  # as it is shown, in its zone
+    assert find(search="05:15") == [5]
+    assert find(search="TRUE") == [0, 2, 4, 6]
+
+
+@pytest.mark.parametrize(
+    ("zone", "text"),
+    [
+        ("UTC", "2026-07-01 10:00:00.5+00:00"),
+        ("America/St_Johns", "2026-07-01 07:30:00.5-02:30"),
+        ("+05:30", "2026-07-01 15:30:00.5+05:30"),
+        ("-0930", "2026-07-01 00:30:00.5-09:30"),
+        ("Nowhere/Land", "2026-07-01 10:00:00.5+00:00"),
+        ("localtime", "2026-07-01 10:00:00.5+00:00"),
+    ],
+)
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+def test_times_of_any_zone_are_searched_as_they_are_shown(
+    views: Views, folder: Path, zone: str, unit: str, text: str
+) -> None:
+    seconds = int(datetime.datetime(2026, 7, 1, 10, tzinfo=datetime.UTC).timestamp())
+    per = {"ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}[unit]
+    values = [seconds * per + per // 2, 0, None, 2**62 if unit != "ms" else 2**50]
+    for shared in share(folder, pa.table({"at": pa.array(values, pa.timestamp(unit, zone))})):
+        assert views.numbers(views.find(shared.id, checked(shared.schema, [], [], text))).to_pylist() == [0]
 
 
 def test_long_texts_that_repeat_sort_as_others_do(tmp_path: Path) -> None:

@@ -95,6 +95,7 @@ async def test_how_it_stands(ask: Ask, result: str) -> None:
     conforms(said, "ResultHead")
     assert (said["rows"], said["state"], said["cap"], said["error"]) == (5, "done", None, None)
     assert said["columns"][2] == {"name": "price", "type": "decimal128(9, 2)"}
+    assert (said["estimate"], said["unsearched"]) == (None, ["bytes", "nested"])
 
 
 async def test_a_page_is_small_and_says_what_it_cut(fetch: Callable[..., Any], result: str) -> None:
@@ -132,6 +133,10 @@ async def test_a_page_of_a_view(ask: Ask, fetch: Callable[..., Any], result: str
     assert cell.body.decode() == "ä" * 1001
     download = await fetch(result, "export", view=view["view"], format="parquet")
     assert pq.read_table(io.BytesIO(download.body))["n"].to_pylist() == [5, 4, 2]
+    download = await fetch(result, "export", view=view["view"], format="parquet", rows=2)
+    assert pq.read_table(io.BytesIO(download.body))["n"].to_pylist() == [5, 4]
+    download = await fetch(result, "export", format="parquet", rows=2)
+    assert pq.read_table(io.BytesIO(download.body))["n"].to_pylist() == [1, 2]
 
 
 async def test_a_view_without_conditions_has_all_rows(ask: Ask, fetch: Callable[..., Any], result: str) -> None:
@@ -150,6 +155,8 @@ async def test_a_view_is_stopped(ask: Ask, fetch: Callable[..., Any], share: Sha
     with pytest.raises(HTTPClientError) as error:
         await fetch(result, "export", view=view["view"])
     assert error.value.code == 409
+    download = await fetch(result, "export", view=view["view"], rows=view["rows"])  # those that were found
+    assert download.body.count(b"\n") == 1 + view["rows"]
     assert (await ask("GET", f"results/{result}/views/{view['view']}")) == view
     with pytest.raises(HTTPClientError) as error:
         await ask("DELETE", f"results/{result}/views/nosuch")

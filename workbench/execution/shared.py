@@ -73,15 +73,16 @@ class Shared:
     its own does it, so that a slow disk holds nobody up.
 
     It ends, and takes its files away, with `close` and with the process. When the disk is full, the files keep what is
-    whole and say so (`capped`); the spool is not concerned. The spool must know its schema.
+    whole and say so (`capped`); the spool is not concerned. The spool must know its schema. `estimate`: about so many
+    rows there are at the source.
     """
 
-    def __init__(self, folder: Path, spool: Spool, title: str = "") -> None:
+    def __init__(self, folder: Path, spool: Spool, title: str = "", estimate: int | None = None) -> None:
         assert spool.schema is not None
         self.id = base64.b32encode(secrets.token_bytes(17)).decode().lower()[:26]
         self.schema = flat(spool.schema)
         """The columns as the files have them."""
-        self._spool, self._title = spool, title
+        self._spool, self._title, self._estimate = spool, title, estimate
         self._paths = Paths(private_folder(folder), self.id)
         self._lock = threading.Lock()
         self._closed = threading.Event()
@@ -155,6 +156,7 @@ class Shared:
             "note": note,
             "rows": rows,
             "title": self._title[:10_000],
+            "estimate": self._estimate,
             "pid": me.pid,
             "started": me.started,
             "host": me.host,

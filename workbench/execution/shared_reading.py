@@ -30,12 +30,13 @@ _GONE = "The process that made it has ended before all rows were there."
 @dataclass(frozen=True)
 class Head:
     """How a result stands: `rows` so far; `state` is `running`, `done`, `failed`, `stopped`, or `capped`: more rows
-    exist than were kept. `note` says the cap or the error."""
+    exist than were kept. `note` says the cap or the error. `estimate`: about so many there are at the source."""
 
     state: str
     note: str
     rows: int
     title: str = ""
+    estimate: int | None = None
 
 
 class SharedReader:
@@ -76,7 +77,7 @@ class SharedReader:
                 self._final = True
                 if rows < said["rows"]:
                     raise self._damaged(f"its index has {rows:,} of {said['rows']:,} rows")
-            self._head = Head(state, note, rows, said["title"])
+            self._head = Head(state, note, rows, said["title"], said.get("estimate"))
             return self._head
 
     @property
@@ -141,6 +142,7 @@ class SharedReader:
             said = json.loads(data)
             kinds = {"state": str, "note": str, "title": str, "rows": int, "pid": int, "started": str, "host": str}
             fits = said["version"] == VERSION and all(type(said[key]) is kind for key, kind in kinds.items())
+            fits = fits and type(said.get("estimate")) in (int, type(None))
             if not fits or said["state"] not in STATES or said["rows"] < 0:
                 raise ValueError("it says what no version says")
         except (ValueError, KeyError, TypeError, RecursionError) as error:

@@ -76,6 +76,7 @@ class QueryJob:
         self._reader: pa.RecordBatchReader | None = None
         self._lock = threading.Lock()
         self._seen: pa.Schema | None = None
+        self._handed: Feed | None = None
         self._stopping = False
 
     kind = "query"
@@ -95,16 +96,12 @@ class QueryJob:
     def open(self, run: Run) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
         stage = self._staged(run)
         if (feed := self._unrehearsed(stage)) is not None:
-            stage.start([feed])
-            assert self._seen is not None
-            return self._seen, _renamed(feed.batches(), self._seen)
+            return self._hand_on(stage, feed)
         cursor = self._open(stage)
         if self._prepared.remotes:
             cursor.begin()
             if (feed := self._prepare(stage, cursor)) is not None:
-                stage.start([feed])
-                assert self._seen is not None
-                return self._seen, _renamed(feed.batches(), self._seen)
+                return self._hand_on(stage, feed)
             stage.start(stage.feeds)
         else:
             stage.start([])
@@ -175,7 +172,19 @@ class QueryJob:
             with contextlib.suppress(duckdb.Error):
                 cursor.close()
 
+    @property
+    def estimate(self) -> int | None:
+        """The source's, where the result is all rows of one table as they are."""
+        plan = None if self._handed is None else self._handed.plan
+        return None if plan is None or plan.request.predicates or plan.request.limit is not None else plan.estimate
+
     # --- inside
+
+    def _hand_on(self, stage: Stage, feed: Feed) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+        self._handed = feed
+        stage.start([feed])
+        assert self._seen is not None
+        return self._seen, _renamed(feed.batches(), self._seen)
 
     def _staged(self, run: Run) -> Stage:
         resolved, limits = self._prepared.resolved, self._limits
@@ -317,6 +326,7 @@ class NativeJob:
         self._stopping = False
 
     kind = "native"
+    estimate = None
 
     @property
     def text(self) -> str:

@@ -282,11 +282,11 @@ class Result:
         """Its rows as files, so that other processes of this user can page in them; from now on until it is closed,
         dropped, or this process ends. Waits for the columns. Raises OSError where the files cannot be made."""
         schema = self.schema
-        _, spool = self._spool()
+        execution, spool = self._spool()
         with self._lock:
             if self._shared is None:
                 spool.begin(schema)
-                self._shared = Shared(self._runner.shared(), spool, self.text)
+                self._shared = Shared(self._runner.shared(), spool, self.text, execution.job.estimate)
                 when_dropped(self, self._shared.close)
             return self._shared
 

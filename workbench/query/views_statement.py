@@ -3,13 +3,17 @@ values of ours alone: names of columns are `c` or `v` and their number; values a
 
 from __future__ import annotations
 
+import re
+import zoneinfo
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Part", "Statement"]
+__all__ = ["Part", "Statement", "searchable"]
 
 _COMPARISONS = {"eq": "=", "ne": "<>", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 _TEXTUAL = {"contains": "contains", "starts_with": "starts_with", "ends_with": "suffix"}
+_FIXED = re.compile(r"([+-])(\d\d):?(\d\d)")
+_NAME = re.compile(r"[A-Z][A-Za-z0-9_+/-]{0,60}")
 _SEARCHED = 200
 """Columns that one question searches: of ten thousand at once, the question alone would take all memory."""
 
@@ -95,6 +99,11 @@ class Statement:
         return f"cast(${len(self.values)} as {_known(kind)})"
 
 
+def searchable(kind: Any) -> bool:
+    """Whether a search looks into columns of this type."""
+    return bool(_as_text(kind, "c")[0])
+
+
 def _known(kind: str) -> str:
     """The name of a type: words and numbers only."""
     if not all(sign.isalnum() or sign in "_ (),+" for sign in kind):
@@ -120,4 +129,31 @@ def _as_text(kind: Any, name: str) -> tuple[str, frozenset[str]]:
         return shown, frozenset("0123456789-+.einfa")
     if pt.is_date32(kind) or (pt.is_timestamp(kind) and kind.tz is None):
         return shown, frozenset("0123456789-+.: infty(bc)")
+    if pt.is_timestamp(kind):
+        return _zoned(kind.tz, name), frozenset("0123456789-+.: infty(bc)")
+    if pt.is_time(kind):
+        return shown, frozenset("0123456789.:")
+    if pt.is_boolean(kind):
+        return shown, frozenset("truefalse")
     return "", frozenset()
+
+
+def _zoned(zone: str, name: str) -> str:
+    """The wall time there and its offset, as the grid writes them; a zone that nobody knows is UTC."""
+    if fixed := _FIXED.fullmatch(zone):
+        sign, hours, minutes = fixed.groups()
+        east = (-1 if sign == "-" else 1) * (60 * int(hours) + int(minutes))
+        return f"try(cast(timezone('UTC', {name}) + interval '{east} minutes' as varchar) || '{sign}{hours}:{minutes}')"
+    known = zone if _NAME.fullmatch(zone) and _is_zone(zone) else "UTC"
+    wall = f"timezone('{known}', {name})"
+    east_of = f"date_diff('minute', timezone('UTC', {name}), {wall})"
+    offset = f"printf('%s%02d:%02d', if({east_of} < 0, '-', '+'), abs({east_of}) // 60, abs({east_of}) % 60)"
+    return f"try(cast({wall} as varchar) || {offset})"  # no text where a time is too far away for it
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True

@@ -60,6 +60,8 @@ class ResultHandler(_Results):
     @authorized
     async def get(self, result: str) -> None:
         def said() -> dict[str, Any]:
+            from workbench.query.views_statement import searchable
+
             reader = self.reader(result)
             self.services.views.warm()
             head = reader.refresh()
@@ -69,6 +71,8 @@ class ResultHandler(_Results):
                 "state": head.state,
                 "cap": head.note if head.state == "capped" else None,
                 "error": head.note if head.state == "failed" else None,
+                "estimate": head.estimate if head.estimate is not None and head.estimate > head.rows else None,
+                "unsearched": [one.name for one in reader.schema if not searchable(one.type)],
                 "columns": [{"name": one.name, "type": str(one.type)} for one in reader.schema],
             }
 
@@ -173,6 +177,7 @@ class ExportHandler(_Results):
     @authorized
     async def get(self, result: str) -> None:
         kind, view = self.text("format", 10) or "csv", self.text("view", 40)
+        most = self.number("rows", -1, 1 << 32)
         name = self.text("name", 200) or f"result-{result[:6]}"
         if kind not in _DOWNLOADS:
             raise web.HTTPError(400, f"`format` is one of {', '.join(_DOWNLOADS)}")
@@ -181,7 +186,8 @@ class ExportHandler(_Results):
             from workbench.query import exporting
 
             reader = self.reader(result)
-            encoded = exporting.encoded(reader, self.rows(result, reader, view, whole=True), f".{kind}")
+            rows = self.rows(result, reader, view, whole=most < 0)
+            encoded = exporting.encoded(reader, rows[:most] if most >= 0 else rows, f".{kind}")
             # What cannot be written is said before anything is sent.
             return next(encoded), _Pieces(encoded), exporting.disposition(name, f".{kind}")
 

@@ -132,6 +132,10 @@ export type ResultHead = {
   state: "running" | "done" | "failed" | "stopped" | "capped";
   cap: string | null;
   error: string | null;
+  /** About so many rows there are at the source, where it says so and they are more */
+  estimate: number | null;
+  /** Columns that a search does not look into */
+  unsearched: Array<string>;
   columns: Array<{
     name: string;
     type: string;
@@ -329,7 +333,7 @@ export interface Interface {
   };
   /** All rows as a file */
   "GET /results/{result}/export": {
-    query: { view?: string; format?: string; name?: string };
+    query: { view?: string; format?: string; rows?: number; name?: string };
     body: undefined;
     answer: ArrayBuffer;
   };

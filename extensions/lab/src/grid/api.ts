@@ -23,6 +23,10 @@ export type State = 'running' | 'done' | 'failed' | 'stopped' | 'capped';
 export interface Head extends Shown {
   /** Why there are no more rows: the cap or the error, in the server's words. */
   note: string;
+  /** About so many rows there are at the source, which are more than these. */
+  estimate: number | null;
+  /** Columns that a search does not look into. */
+  unsearched: string[];
 }
 
 export interface Sort {
@@ -55,6 +59,11 @@ export interface CellValue {
 /** Whether the result is not there (any more). */
 export function isGone(error: unknown): boolean {
   return error instanceof Refused && (error.status === 404 || error.status === 410);
+}
+
+/** Whether the server no longer knows a view: it has let go of it, or was started anew. It is then asked for again. */
+export function isForgotten(error: unknown): boolean {
+  return error instanceof Refused && error.problem.type === 'InvalidParameter';
 }
 
 /** The server's routes of one result. */
@@ -99,8 +108,9 @@ export class ResultApi {
     return { kind, bytes, text: kind === 'text' ? new TextDecoder().decode(bytes) : '' };
   }
 
-  exportUrl(view: string, format: 'csv' | 'parquet'): string {
-    return this.url('/export', { view, format });
+  /** Of a download: the first `rows` of the view, or of the result. `name` is the file's, without its suffix. */
+  exportUrl(view: string, format: 'csv' | 'parquet', rows: number, name: string): string {
+    return this.url('/export', { view, format, name, rows: String(rows) });
   }
 
   private url(rest: string, query: Record<string, string>): string {

@@ -87,13 +87,23 @@ export function narrows(conditions: Conditions): boolean {
 const grouped = (count: number) => count.toLocaleString('en-US');
 const rowsOf = (count: number) => (count === 1 ? '1 row' : `${grouped(count)} rows`);
 
+/** Of an estimate no more digits than it is good for. */
+function about(estimate: number | null, rows: number): string {
+  const rounded = Number((estimate ?? 0).toPrecision(2));
+  return rounded > rows ? `of about ${grouped(rounded)}` : '';
+}
+
 /** How many rows there are, honestly: what is known, and that more exist where they do. */
-export function counted(state: State, rows: number, found: number | null): string {
+export function counted(state: State, rows: number, found: number | null, estimate: number | null = null): string {
+  const guess = found === null ? about(estimate, rows) : '';
   const of = found === null ? '' : `${grouped(found)} of `;
   switch (state) {
     case 'running':
-      return found === null ? `${rowsOf(rows)} so far` : `${of}the ${rowsOf(rows)} so far`;
+      return found === null ? `${rowsOf(rows)} so far${guess && `, ${guess}`}` : `${of}the ${rowsOf(rows)} so far`;
     case 'capped':
+      if (guess) {
+        return `first ${grouped(rows)} ${guess} rows`;
+      }
       return `${found === null ? '' : `${of}the `}first ${rowsOf(rows)}, more rows exist`;
     case 'stopped':
       return `${of}${rowsOf(rows)}, then it was stopped`;

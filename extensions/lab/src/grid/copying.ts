@@ -36,15 +36,6 @@ export async function copy(
   return copiedWords(await making);
 }
 
-export function download(address: string, name: string): void {
-  const link = document.createElement('a');
-  link.href = address;
-  link.download = name;
-  document.body.append(link);
-  link.click();
-  link.remove();
-}
-
 /** The selected cells with their columns' names, from the server where they are not on screen; at most MOST_COPIED. */
 async function copied(api: ResultApi, view: string, model: ResultModel, picked: SelectionModel.Selection): Promise<Copied> {
   const [top, bottom] = [Math.min(picked.r1, picked.r2), Math.max(picked.r1, picked.r2)];

@@ -18,6 +18,7 @@ export interface BarActions {
 }
 
 const SEARCH_DELAY = 300;
+const NAMED = 3;
 
 /** Above the rows: search, the conditions as chips, how many rows there are, and what can be done with them. */
 export class Bar extends Widget {
@@ -100,13 +101,22 @@ export class Bar extends Widget {
     replace(
       this.chips,
       ...filters.map(one => chip(sentence(one, info(one.column)), { ...conditions, filters: filters.filter(other => other !== one) })),
-      search ? chip(`contains '${search}'`, { ...conditions, search: '' }) : null,
+      search ? chip(`contains '${search}'${exceptFor(this.leftOut)}`, { ...conditions, search: '' }) : null,
       ...sort.map(one =>
         chip(`${one.column} ${one.descending ? '▼' : '▲'}`, { ...conditions, sort: sort.filter(other => other !== one) })
       )
     );
     if (document.activeElement !== this.search) {
       this.search.value = search;
+    }
+  }
+
+  /** Columns that the search leaves out. */
+  set unsearched(names: string[]) {
+    if (names.join('\0') !== this.leftOut.join('\0')) {
+      this.leftOut = names;
+      this.search.title = `Search all columns${exceptFor(names)} ( / )`;
+      this.showConditions(this.conditions);
     }
   }
 
@@ -143,4 +153,11 @@ export class Bar extends Widget {
   private readonly tools: HTMLButtonElement[];
   private conditions: Conditions = { sort: [], filters: [], search: '' };
   private delay = 0;
+  private leftOut: string[] = [];
+}
+
+/** `, but not in a, b or 3 more`; nothing where there are none. */
+function exceptFor(names: string[]): string {
+  const rest = names.length - NAMED;
+  return names.length ? `, but not in ${names.slice(0, NAMED).join(', ')}${rest > 0 ? ` or ${rest} more` : ''}` : '';
 }

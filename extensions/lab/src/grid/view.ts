@@ -4,13 +4,14 @@ import { IStateDB } from '@jupyterlab/statedb';
 import { Message, MessageLoop } from '@lumino/messaging';
 import { Panel, Widget } from '@lumino/widgets';
 
-import { reason, Refused } from '../client';
+import { reason } from '../client';
 import { h, replace } from '../dom';
-import { Conditions, Head, isGone, ResultApi, Shown, View } from './api';
+import { Conditions, Head, isForgotten, isGone, ResultApi, Shown, View } from './api';
 import { Asking } from './asking';
 import { ResultGrid } from './canvas';
 import { counted, narrows, none, sorted, sought } from './conditions';
-import { copy, download } from './copying';
+import { copy } from './copying';
+import { agreed, download, fileName } from './exporting';
 import { askFilter } from './filterbox';
 import { Actions } from './handlers';
 import { Columns } from './columns';
@@ -21,6 +22,8 @@ import { showValue } from './viewer';
 
 const HIGHEST = 400;
 const SLOW = 200;
+const FIRST_PAUSE = 300;
+const LONGEST_PAUSE = 30_000;
 const GONE = 'This result is gone: its kernel has ended or let go of it. Run the cell again to have its rows.';
 
 export interface Place {
@@ -46,7 +49,7 @@ export class GridView extends Panel {
     this.addClass(place.inNotebook ? 'wb-mod-output' : 'wb-mod-tab');
     this.node.setAttribute('data-lm-suppress-shortcuts', 'true'); // its keys are not the notebook's
     this.node.addEventListener('focusin', () => place.turned?.());
-    this.head = { ...shown, note: '' };
+    this.head = { ...shown, note: '', estimate: null, unsearched: [] };
     this.model = new ResultModel(shown.columns, this.tiles('', shown.rows), shown.columns.map((_, i) => i));
     this.grid = new ResultGrid(this.model, this.actions());
     this.columns = new Columns(this.model, this.grid, place.state);
@@ -115,11 +118,22 @@ export class GridView extends Panel {
       this.head = await this.api.head();
     } catch (error) {
       this.failed(error);
+      if (!isGone(error) && !this.isDisposed) {
+        this.pause = Math.min(LONGEST_PAUSE, this.pause * 2);
+        this.timer = window.setTimeout(() => void this.follow(), this.pause);
+        this.lost = true;
+      }
       return;
     }
     if (this.isDisposed) {
       return;
     }
+    if (this.lost) {
+      this.lost = false;
+      this.pause = FIRST_PAUSE;
+      this.say('');
+    }
+    this.bar.unsearched = this.head.unsearched;
     const running = this.head.state === 'running';
     if (none(this.model.conditions)) {
       this.model.grow(this.head.rows);
@@ -135,8 +149,8 @@ export class GridView extends Panel {
   }
 
   private failed(error: unknown): void {
-    if (this.view && !this.renewed && error instanceof Refused && error.problem.type === 'InvalidParameter') {
-      this.renewed = true; // the server has let go of the view, or was started anew: it makes it again, once
+    if (this.view && !this.renewed && isForgotten(error)) {
+      this.renewed = true; // once
       void this.ask(this.asked);
     } else if (isGone(error)) {
       this.gone = true;
@@ -153,26 +167,40 @@ export class GridView extends Panel {
   }
 
   private showCount(): void {
-    const { state, rows, note } = this.head;
-    const found = narrows(this.model.conditions) ? this.model.rowCount('body') : null;
+    const { state, note } = this.head;
+    const found = this.found();
     if (this.sought) {
       this.bar.showCount(sought(this.sought, narrows(this.asked)), '', false);
     } else if (this.looked !== null && found !== null) {
-      this.bar.showCount(counted('stopped', this.looked, found), 'The search was stopped: other rows may fit, too', true);
+      this.bar.showCount(this.counted(), 'The search was stopped: other rows may fit, too', true);
     } else {
-      this.bar.showCount(counted(state, this.partial ?? rows, found), note, state !== 'running' || found !== null);
+      this.bar.showCount(this.counted(), note, state !== 'running' || found !== null);
     }
     if (state === 'failed' && note && !this.gone) {
       this.say(note);
     }
   }
 
+  /** Rows that fit, where conditions leave out others. */
+  private found(): number | null {
+    return narrows(this.model.conditions) ? this.model.rowCount('body') : null;
+  }
+
+  /** How many rows there are, in words. */
+  private counted(): string {
+    const found = this.found();
+    return this.looked !== null && found !== null
+      ? counted('stopped', this.looked, found)
+      : counted(this.head.state, this.partial ?? this.head.rows, found, this.head.estimate);
+  }
+
   // --- asking for other rows
 
-  private async ask(conditions: Conditions): Promise<void> {
-    if (this.gone) {
-      return;
-    }
+  private ask(conditions: Conditions): Promise<void> {
+    return (this.searching = this.gone ? Promise.resolve() : this.search(conditions));
+  }
+
+  private async search(conditions: Conditions): Promise<void> {
     this.asking?.drop();
     let shown = false;
     const before = this.model.conditions;
@@ -315,12 +343,47 @@ export class GridView extends Panel {
     }
   }
 
+  /** A download that fails would be a file with the error in it: what can be asked before, is. */
   private async export(format: 'csv' | 'parquet'): Promise<void> {
     try {
-      await this.api.head(); // a download that fails would be a file with the error in it
-      download(this.api.exportUrl(this.view, format), `result.${format}`);
+      if (this.sought) {
+        this.flash('The export begins when all rows are found, or when Stop is pressed');
+      }
+      for (let seen: Promise<void> | null = null; seen !== this.searching; await seen) {
+        seen = this.searching; // the conditions may be changed meanwhile
+      }
+      this.head = await this.api.head();
+      await this.renew();
+      const { state } = this.head;
+      const rows = this.view ? this.model.rowCount('body') : this.head.rows;
+      const words = this.counted();
+      const whole = state === 'done' && this.partial === null && this.looked === null;
+      if (state === 'running' && !(await agreed(words))) {
+        return;
+      }
+      const name = fileName(this.api.id, whole, this.looked ?? this.partial ?? this.head.rows);
+      download(this.api.exportUrl(this.view, format, rows, name), `${name}.${format}`);
+      this.bar.say(`Exporting ${words}`);
+      if (!whole) {
+        this.flash(`Exporting ${words}`);
+      }
     } catch (error) {
       this.failed(error);
+    }
+  }
+
+  /** Has the view made again where the server has let go of it. */
+  private async renew(): Promise<void> {
+    if (this.view) {
+      try {
+        await this.api.standing(this.view);
+      } catch (error) {
+        if (!isForgotten(error)) {
+          throw error;
+        }
+        await this.ask(this.asked);
+        await this.api.standing(this.view);
+      }
     }
   }
 
@@ -355,10 +418,12 @@ export class GridView extends Panel {
   private gone = false;
   private renewed = false;
   private asking: Asking | null = null;
+  private searching: Promise<void> = Promise.resolve();
   private sought: View | null = null; // while rows are looked for: how far that is
   private looked: number | null = null; // rows that were looked at when the search was stopped
   private timer = 0;
-  private pause = 300;
+  private lost = false; // whether the server was out of reach when it was asked last
+  private pause = FIRST_PAUSE;
 }
 
 /** Lab and Notebook write the theme's name on the body once its colours are there. */
