@@ -81,6 +81,14 @@ def test_exact_values_are_copied(odd: Grid) -> None:
     assert odd.cell.replace(" ", "") == "[1,2]"
 
 
+def test_a_search_looks_into_zoned_times_and_says_what_it_leaves_out(odd: Grid) -> None:
+    odd.to_column("at")
+    odd.search.fill(odd.cell)
+    odd.expect_count("1 of 1 row")
+    odd.wait()
+    assert odd.chips == [f"contains '{odd.cell}', but not in bytes, list"]
+
+
 @pytest.mark.parametrize("width", [1200, 760])
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_it_follows_the_theme_at_every_width(odd: Grid, book: LabPage, dark: bool, width: int, tmp_path: Path) -> None:
