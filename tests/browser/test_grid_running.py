@@ -16,6 +16,10 @@ CELLS = (
     "%load_ext workbench",
     f"%%sql\nselect (i * 7919) / 7.0 as a, 'word ' || (i % 977) as b from range({MANY}) t(i)",
     f"%%sql --native crm\nselect seq as n, sleep(if(seq > {SOON}, 0.01, 0)) as v from seq_1_to_{2 * SOON}",
+    """import dataclasses, workbench.query.session as session
+wb = session.default()
+wb.limits = dataclasses.replace(wb.limits, spool_rows=100)""",
+    "%%sql\nselect * from shop.orders",
 )
 
 
@@ -82,3 +86,14 @@ def test_a_result_that_grows_is_followed_and_its_export_says_that_it_is_a_part(b
     expect(grid.notice).to_be_hidden()
     page.evaluate("() => window.jupyterapp.commands.execute('workbench:stop-all')")
     grid.expect_count(re.compile(r"[\d,]+ rows, then it was stopped"))
+
+
+def test_a_capped_table_says_about_how_many_rows_there_are(book: LabPage) -> None:
+    book.run(3)
+    book.run(4)
+    grid = Grid(book.output(4)).wait()
+    grid.expect_count(re.compile(r"first 100 of about [\d,]+ rows"))
+    with book.page.expect_download() as download:
+        grid.root.get_by_role("button", name="Export these rows as Parquet").click()
+    assert download.value.suggested_filename.endswith("-of-the-first-100-rows.parquet")
+    expect(grid.root.locator(".wb-Flash").last).to_have_text(re.compile("Exporting first 100 of about [\\d,]+ rows"))

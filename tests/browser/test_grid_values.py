@@ -15,7 +15,8 @@ ODD = """select 1 as "<img src=x onerror=window.__hit=1>", '<script>window.__hit
   '<button data-commandlinker-command="terminal:create-new">x</button>' as button, 'javascript:window.__hit=1' as url,
   repeat('long ', 1000) as long, '{"a": [1, 12345678901234567890]}' as json, '\\xDE\\xAD'::blob as bytes,
   'NULL' as word, null::varchar as nothing, '' as empty, [1, 2] as list, 'two' || chr(10) || 'lines' as lines,
-  timestamptz '2026-03-29 01:30:00+00' as at, 12345678901234567890::hugeint::decimal(38, 0) as large"""
+  timestamptz '2026-03-29 01:30:00+00' as at, 12345678901234567890::hugeint::decimal(38, 0) as large,
+  '=1+1' as formula, -5 as minus, '-5' as text_minus, ' @x' as behind"""
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +80,14 @@ def test_exact_values_are_copied(odd: Grid) -> None:
     assert odd.copied() == [["12345678901234567890"]]
     odd.to_column("list")
     assert odd.cell.replace(" ", "") == "[1,2]"
+
+
+def test_formulas_are_harmless_in_a_spreadsheet_and_one_cell_is_copied_as_it_is(odd: Grid) -> None:
+    odd.to_column("formula")
+    assert odd.copied() == [["=1+1"]]
+    odd.press("Shift+End")
+    names = ["formula", "minus", "text_minus", "behind"]
+    assert odd.copied() == [names, ["'=1+1", "-5", "-5", "' @x"]]
 
 
 def test_a_search_looks_into_zoned_times_and_says_what_it_leaves_out(odd: Grid) -> None:

@@ -18,6 +18,16 @@ interface Copied {
   cut: number;
 }
 
+// As in the server's exports: what a spreadsheet would run, also behind blanks, quotes and signs that are not seen, and in
+// full width. A number with its sign is a number.
+const FORMULA = /^(?:[\s\p{Z}\p{C}"]*[=+\-@|%\uFF1D\uFF0B\uFF0D\uFF20]|[\t\r\n])/u;
+const NUMBER = /^-[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$/;
+
+/** A text with an apostrophe before it where a spreadsheet would take it for a formula. */
+function guarded(text: string): string {
+  return FORMULA.test(text) && !NUMBER.test(text) ? `'${text}` : text;
+}
+
 /** A value as spreadsheets take it from the clipboard: quoted where it would break the row. */
 function field(text: string): string {
   return /["\t\r\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text;
@@ -44,7 +54,7 @@ async function copied(api: ResultApi, view: string, model: ResultModel, picked: 
   const of = bottom - top + 1;
   const rows = Math.min(of, Math.max(1, Math.floor(MOST_COPIED / shown.length)));
   const single = of === 1 && shown.length === 1;
-  const lines = single ? [] : [shown.map(column => field(model.columns[column].name)).join('\t')];
+  const lines = single ? [] : [shown.map(column => field(guarded(model.columns[column].name))).join('\t')];
   let cut = 0;
   const step = Math.min(PAGE.rows, Math.floor(PAGE.cells / Math.min(shown.length, PAGE.columns)));
   for (let start = top; start < top + rows; start += step) {
@@ -56,7 +66,7 @@ async function copied(api: ResultApi, view: string, model: ResultModel, picked: 
       for (let row = 0; row < Math.min(count, page.rows); row++) {
         const cells = columns.map((_, i) => page.cell(row, i));
         cut += cells.filter(cell => cell.cut).length;
-        fields[row].push(...cells.map(cell => field(cell.text)));
+        fields[row].push(...cells.map(({ text, kind }) => field(!single && kind === 'text' ? guarded(text) : text)));
       }
     }
     lines.push(...fields.map(row => row.join('\t')));
