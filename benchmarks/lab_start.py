@@ -80,6 +80,21 @@ def stock(folder: Path) -> JupyterServer:
     return JupyterServer(folder, (str(environment(STOCK)), *JupyterServer.COMMAND.split()))
 
 
+def send(socket: websocket.WebSocket, kind: str, content: dict[str, Any]) -> None:
+    header = {"msg_id": kind, "msg_type": kind, "username": "x", "session": "x", "version": "5.4"}
+    message = {"channel": "shell", "header": header, "parent_header": {}, "metadata": {}, "content": content}
+    socket.send(json.dumps(message))
+
+
+def heard(socket: websocket.WebSocket, words: str, seconds: float = 60) -> None:
+    """Until a message has these words. The server's pings are looked at, too: each begins the socket's own time limit
+    anew."""
+    until = time.monotonic() + seconds
+    while words.encode() not in socket.recv_data(control_frame=True)[1]:
+        if time.monotonic() > until:
+            raise TimeoutError(f"{words!r} did not come within {seconds:.0f} s")
+
+
 def usable(make: Callable[[Path], JupyterServer]) -> float:
     """Seconds from the command until a new notebook's kernel has put something out."""
     with tempfile.TemporaryDirectory(prefix="wb-bench-", ignore_cleanup_errors=True) as folder:
@@ -87,18 +102,24 @@ def usable(make: Callable[[Path], JupyterServer]) -> float:
         server = make(Path(folder))
         try:
             server.write("first.ipynb", "print('ready', 6 * 7)")
-            asked = {"path": "first.ipynb", "name": "first.ipynb", "type": "notebook", "kernel": {"name": "python3"}}
+            asked: Any = {
+                "path": "first.ipynb",
+                "name": "first.ipynb",
+                "type": "notebook",
+                "kernel": {"name": "python3"},
+            }
             sent = {"Authorization": f"token {server.token}"}
             made = requests.post(f"{server.url}/api/sessions", json=asked, headers=sent, timeout=60).json()
             socket = websocket.create_connection(
                 f"{server.url.replace('http', 'ws')}/api/kernels/{made['kernel']['id']}/channels?token={server.token}",
                 timeout=60,
             )
-            header = {"msg_id": "1", "msg_type": "execute_request", "username": "x", "session": "x", "version": "5.4"}
+            # As the page does: what a kernel says before it has answered this is lost between it and the server.
+            send(socket, "kernel_info_request", {})
+            heard(socket, "kernel_info_reply")
             content = {"code": "print('ready', 6 * 7)", "silent": False, "store_history": True, "allow_stdin": False}
-            socket.send(json.dumps({"header": header, "parent_header": {}, "metadata": {}, "content": content}))
-            while "ready 42" not in str(socket.recv()):
-                pass
+            send(socket, "execute_request", content)
+            heard(socket, "ready 42")
             taken = time.monotonic() - begun
             socket.close()
         finally:
@@ -168,18 +189,20 @@ def interleaved(measure: Callable[[Any], Any], sides: Sequence[Any], count: int)
 
 
 def added(with_it: list[dict[str, Any]], without_it: list[dict[str, Any]], what: str) -> float:
-    return statistics.median(a[what] - b[what] for a, b in zip(with_it, without_it, strict=True))
+    return statistics.median(float(a[what] - b[what]) for a, b in zip(with_it, without_it, strict=True))
 
 
 def main() -> None:
     options = arguments(__doc__).parse_args()
     environment(STOCK)
-    e, f = interleaved(usable, (ours, stock), options.rounds or (3 if options.quick else 9))
+    e, f = interleaved(usable, (ours, stock), options.rounds or (1 if options.quick else 9))
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=install("chromium", "chromium"), args=CHROMIUM_FLAGS)
         try:
             a, b = interleaved(
-                lambda make: started(browser, make), (plain, without), options.rounds or (2 if options.quick else 9)
+                lambda make: started(browser, make, 1 if options.quick else 2),
+                (plain, without),
+                options.rounds or (1 if options.quick else 9),
             )
             c, d = interleaved(
                 lambda make: ready(browser, make), (ours, stock), options.rounds or (1 if options.quick else 5)
