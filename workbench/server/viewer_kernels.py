@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -149,14 +150,26 @@ class ViewerKernels(AsyncMappingKernelManager):
         folder = dashboard.folder if os.path.isdir(dashboard.folder) else None
         own = {ENVIRONMENT: json.dumps(values), "WORKBENCH_DASHBOARD": dashboard.name, "WORKBENCH_THEME": theme}
         environment = {**os.environ, **own}
+        kernel_id = str(uuid.uuid4())
         try:
-            kernel_id = str(await self.start_kernel(kernel_name="python3", cwd=folder, env=environment))
-            self._owners[kernel_id], self._marks[kernel_id] = viewer, mark
-            self._rendering.add(kernel_id)
+            await self.start_kernel(kernel_id=kernel_id, kernel_name="python3", cwd=folder, env=environment)
+        except BaseException:
+            if kernel_id in self._kernels:  # nobody would know its id
+                await self.shutdown_kernel(kernel_id, now=True)
+            raise
         finally:
             self._starting.remove(viewer)
-        self.on_change(len(self._owners))
+        self._owners[kernel_id], self._marks[kernel_id] = viewer, mark
+        self._rendering.add(kernel_id)
+        self._changed()
         return kernel_id
+
+    def _changed(self) -> None:
+        """Who is told may fail, on a full disk say: that keeps no kernel from its page, nor from its end."""
+        try:
+            self.on_change(len(self._owners))
+        except Exception:  # noqa: BLE001 (it may be anything, and is logged)
+            _log.exception("How many dashboards are open (%d) could not be told", len(self._owners))
 
     def rendered(self, kernel_id: str) -> None:
         """The page is whole, and connects now."""
@@ -169,13 +182,20 @@ class ViewerKernels(AsyncMappingKernelManager):
 
     async def end(self, kernel_id: str) -> None:
         """Idempotent: a page that closes says so, and so does its connection."""
-        if self._owners.pop(kernel_id, None) is None:
+        owner = self._owners.pop(kernel_id, None)
+        if owner is None:
             return
         self._marks.pop(kernel_id, None)
         self._rendering.discard(kernel_id)
-        self.on_change(len(self._owners))
-        if kernel_id in self._kernels:
-            await self.shutdown_kernel(kernel_id, now=True)
+        try:
+            if kernel_id in self._kernels:
+                await self.shutdown_kernel(kernel_id, now=True)
+        except BaseException:
+            if kernel_id in self._kernels:
+                self._owners[kernel_id] = owner  # without a mark: the next look for idle ones ends it
+            raise
+        finally:
+            self._changed()
 
     def notify_disconnect(self, kernel_id: str) -> None:
         super().notify_disconnect(kernel_id)
@@ -196,4 +216,4 @@ class ViewerKernels(AsyncMappingKernelManager):
         await super().cull_kernel_if_idle(kernel_id)
         if kernel_id not in self._kernels and self._owners.pop(kernel_id, None) is not None:
             self._marks.pop(kernel_id, None)
-            self.on_change(len(self._owners))
+            self._changed()
