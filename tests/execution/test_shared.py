@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests.execution.sharing import SCHEMA, batch
+from tests.query.support import eventually
 from workbench.contract.errors import DocumentError, QueryFailed, UnknownResult, WorkbenchError
 from workbench.execution import shared as sharing
 from workbench.execution.shared import RECORD, Shared, sweep
@@ -144,6 +145,34 @@ def test_a_full_disk_ends_the_files_and_not_the_result(
     head = json.loads((tmp_path / "results" / f"{shared.id}.head").read_text())
     assert (head["state"], head["rows"]) == ("capped", 0)
     assert "No space left on device" in head["note"]
+    assert spool.reader().read_all().num_rows == 200
+
+
+@pytest.mark.parametrize("how", ["full", "all but a reserve"])
+def test_what_was_taken_is_given_back_when_the_disk_is_full(
+    tmp_path: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    spool.append(batch(0, 100))
+    shared = Shared(tmp_path / "results", spool)
+    before = SharedReader(tmp_path / "results", shared.id)
+    eventually(lambda: before.refresh().rows == 100)
+    assert not before.removed
+    if how == "full":
+        monkeypatch.setattr(sharing, "_write", lambda file, piece: os.write(full, b"x"))
+    else:
+        monkeypatch.setattr(sharing, "RESERVE", 1 << 60)
+    full = os.open("/dev/full", os.O_WRONLY)
+    spool.append(batch(100, 100))
+    assert shared.wait(10)
+    os.close(full)
+    assert [path.stat().st_size for path in (tmp_path / "results").iterdir() if path.suffix != ".head"] == [0, 0]
+    head = SharedReader(tmp_path / "results", shared.id).refresh()
+    assert (head.state, head.rows) == ("capped", 0)
+    assert "for want of disk: No space left on device" in head.note
+    is_prefix(everything(before))  # who has read them reads on, and is told to let them go
+    assert before.refresh().rows == 100
+    assert before.removed
+    spool.finish()
     assert spool.reader().read_all().num_rows == 200
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import json
 import os
 import re
@@ -43,8 +44,12 @@ ORPHAN_SECONDS = 60.0
 FOREIGN_SECONDS = 7 * 86_400
 """A result of a host that we cannot look into is believed this long after its last change."""
 SWEEP_SECONDS = 60.0
+RESERVE = 4 << 20
+"""Bytes that stay free on the disk: the register of what runs must be able to grow, or no statement runs any more."""
 
 _BUFFER = 1 << 20
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FREE = "Free some, and run the statement again."
 _swept: dict[Path, float] = {}
 
 
@@ -72,9 +77,9 @@ class Shared:
     """A spool's rows as files: what is there is written at once, then each new batch, until the spool ends. A thread of
     its own does it, so that a slow disk holds nobody up.
 
-    It ends, and takes its files away, with `close` and with the process. When the disk is full, the files keep what is
-    whole and say so (`capped`); the spool is not concerned. The spool must know its schema. `estimate`: about so many
-    rows there are at the source.
+    It ends, and takes its files away, with `close` and with the process. When the disk is full, or all but `RESERVE` of
+    it, the files give back what they took and say so (`capped`); the spool is not concerned. The spool must know its
+    schema. `estimate`: about so many rows there are at the source.
     """
 
     def __init__(self, folder: Path, spool: Spool, title: str = "", estimate: int | None = None) -> None:
@@ -126,6 +131,9 @@ class Shared:
         except BaseException as error:  # noqa: BLE001  # of the source's driver, say; its readers are told
             if isinstance(error, UsageError) and error is not self._spool.error:  # the spool was closed
                 self.close()
+            elif isinstance(error, OSError) and error is not self._spool.error and error.errno in _FULL:
+                state, note = "capped", f"no rows could be kept for want of disk: {error.strerror}. {_FREE}"
+                self._give_back()
             elif isinstance(error, OSError) and error is not self._spool.error:
                 state, note = "capped", f"only the first {self._count:,} rows could be kept: {error.strerror or error}"
             elif isinstance(error, WorkbenchError):
@@ -144,9 +152,20 @@ class Shared:
                 for piece, _ in cut(batch):
                     if self._closed.is_set():
                         return
+                    _check_room(self._rows, piece.nbytes)
                     size = _write(rows, _flattened(piece, self.schema))
                     index.write(RECORD.pack(start, size, self._count, piece.num_rows))
                     start, self._count = start + size, self._count + piece.num_rows
+
+    def _give_back(self) -> None:
+        """New files without rows: who has the old ones mapped would die of their being cut."""
+        with self._lock:
+            self._count = 0
+            if not self._closed.is_set():
+                for path in (self._paths.index, self._paths.rows):
+                    path.unlink(missing_ok=True)
+                    with contextlib.suppress(OSError):  # it is then a result that is not there, as after `close`
+                        os.close(_new(path))
 
     def _tell(self, state: str, note: str, rows: int) -> None:
         me = Process.current()
@@ -215,6 +234,12 @@ def _remove(paths: Paths, closed: threading.Event, owner: int) -> None:
 
 def _new(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+
+
+def _check_room(descriptor: int, size: int) -> None:
+    disk = os.fstatvfs(descriptor)
+    if disk.f_bavail * disk.f_frsize < RESERVE + size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _write(file: object, batch: pa.RecordBatch) -> int:

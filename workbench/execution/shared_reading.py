@@ -56,6 +56,7 @@ class SharedReader:
         said = self._said()
         self.schema = self._schema(said)
         self._rows = _opened(self._paths.rows, result_id)
+        self._inode = os.fstat(self._rows).st_ino
         self._final = False
         self._head = Head("running", "", 0)
         self.refresh()
@@ -82,8 +83,13 @@ class SharedReader:
 
     @property
     def removed(self) -> bool:
-        """Whether its files are no longer there by name; what was read stays good, and holds their disk."""
-        return not self._paths.head.exists()
+        """Whether its files are no longer there by name, or are others since it gave its disk back; what was read stays
+        good, and holds their disk."""
+        try:
+            there = os.stat(self._paths.rows, follow_symlinks=False)
+        except FileNotFoundError:
+            return True
+        return not self._paths.head.exists() or there.st_ino != self._inode
 
     @property
     def rows(self) -> int:
