@@ -71,6 +71,27 @@ def test_the_link_opens_it_and_widgets_move(
     eventually(lambda: viewer.kernels() < max(before, 1), within=30)
 
 
+def test_a_long_page_is_scrolled_by_wheel_and_keys(
+    viewer: ViewerServer, context: BrowserContext, tmp_path: Path
+) -> None:
+    link = viewer.publish(
+        "long", *[f"# Part {number}\n\n" + "text\n\n" * 12 for number in range(6)], "print('the end')"
+    )
+    page = context.new_page()
+    page.goto(link, wait_until="commit")
+    last = page.get_by_text("the end", exact=True)
+    expect(last).to_be_visible()
+    expect(last).not_to_be_in_viewport()
+    page.mouse.move(600, 400)
+    for _ in range(30):
+        page.mouse.wheel(0, 400)
+        page.wait_for_timeout(20)
+    expect(last).to_be_in_viewport()
+    page.keyboard.press("Home")
+    expect(page.get_by_role("heading", name="Part 0")).to_be_in_viewport()
+    page.screenshot(path=tmp_path / "long.png", full_page=True)
+
+
 def test_what_goes_wrong_is_a_sentence(viewer: ViewerServer, context: BrowserContext) -> None:
     link = viewer.publish("fails", "# Fails", "print('before')", FAILS, "print('after')")
     page = context.new_page()

@@ -136,3 +136,15 @@ def test_read_is_parsed_and_refused(texts: list[str]) -> None:
     lines = [text if number % 2 else APACHE.replace("Mozilla/5.0", text) for number, text in enumerate(texts)]
     rows, refused = parsed(*lines)
     assert sorted([row["line"] for row in rows] + [one["line"] for one in refused]) == list(range(1, len(lines) + 1))
+
+
+def test_garbage_takes_no_longer_than_it_is_long() -> None:
+    """Quadratic, a line of these would take minutes."""
+    _, refused = parsed("[" * 900_000, "x [" * 300_000)
+    assert [row["reason"][:20] for row in refused] == ["the line is not of t"] * 2
+
+
+@pytest.mark.parametrize("time", ["31/Dec/9999:23:59:59 -2359", "01/Jan/0001:00:00:00 +2359"])
+def test_a_time_beyond_the_calendar_is_none(time: str) -> None:
+    _, refused = parsed(f'h - - [{time}] "GET / HTTP/1.1" 200 5')
+    assert [row["reason"] for row in refused] == ["the time is none"]

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
+import re
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from workbench.catalog import Catalog, places
 from workbench.notebook import profile
+from workbench.query.session import Session
+from workbench.runs import Register
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
 
@@ -49,3 +54,17 @@ def test_it_runs(path: Path, home: Path, tmp_path: Path, monkeypatch: pytest.Mon
         assert any("application/vnd.plotly.v1+json" in output.get("data", {}) for output in shown)
         assert any("121 lines read = 120 parsed + 1 refused" in str(output) for output in shown)
         assert any("2026-10-25 02:00 +0100" in str(output) for output in shown)
+
+
+def test_the_tutorial_s_statements_run_on_the_demo(home: Path) -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "tutorial.md").read_text()
+    statements = re.findall(r"```sql\n%%sql[^\n]*\n(.*?)```", text, re.DOTALL)
+    assert statements
+    catalog = Catalog(home)
+    session = Session(catalog, Register(places.register(catalog.home)))
+    try:
+        for statement in statements:
+            assert session.sql(statement, {"since": datetime.datetime(2026, 10, 1)}).arrow().num_rows > 0
+    finally:
+        session.close()
+        catalog.close()

@@ -17,6 +17,7 @@ from workbench.contract.errors import (
     UnknownConnection,
     UnknownTable,
     UsageError,
+    WorkbenchError,
 )
 
 
@@ -172,3 +173,16 @@ def test_a_decimal_that_is_text_is_said_to_be_one(world: World) -> None:
         world.rows("select sum(t) from shop.big")
     assert "38 digits" not in str(other.value)
     assert world.rows("select sum(d::decimal(38, 2))::double from shop.big where d::double > 5") == [(22.25,)]
+
+
+@pytest.mark.parametrize(
+    "text", ["select nope from shop.t", "select id + 'x'::date from shop.t", "select nosuch(id) from shop.t"]
+)
+def test_explain_says_what_is_wrong_as_running_does(world: World, text: str) -> None:
+    world.put("t", {"id": [1, 2]})
+    with pytest.raises(WorkbenchError) as ran:
+        world.session.sql(text).arrow()
+    with pytest.raises(type(ran.value)) as explained:
+        world.session.sql(text).explain()
+    assert str(explained.value) == str(ran.value)
+    assert "line 1" in str(explained.value)

@@ -154,6 +154,26 @@ def test_the_machine_has_no_say_in_what_a_day_is() -> None:
     assert said == {"['2026-01-15 00:00 +0100']\n[datetime.date(2026, 1, 15)]\n"}
 
 
+@pytest.mark.parametrize(
+    "times",
+    [
+        pa.array([NOON, 9_000_000_000_000], pa.timestamp("s")),
+        pa.array([-(2**31), 2**31 - 1], pa.int32()).cast(pa.date32()),
+        pa.array([2**64 - 1], pa.uint64()),
+    ],
+    ids=str,
+)
+def test_times_beyond_the_calendar_are_said(world: World, times: pa.Array) -> None:
+    events = Events(visits(times), user="user", time="at")
+    with pytest.raises(InvalidParameter):
+        numbers(world, events, period="all")
+
+
+def test_times_that_are_no_numbers_are_no_times(world: World) -> None:
+    times = pa.array([float("nan"), float("inf"), -float("inf")])
+    assert numbers(world, Events(visits(times), user="user", time="at"), period="all")["events"] == 0
+
+
 def test_an_empty_period(world: World) -> None:
     world.put("events", visits([NOON]))
     report = Overview(period="2026-06-01..2026-06-03").on(

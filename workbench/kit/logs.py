@@ -40,6 +40,8 @@ _COMMON = (
 _COMBINED = rf'{_COMMON}(?: "(?P<referrer>{_QUOTED})" "(?P<user_agent>{_QUOTED})"(?: .*)?)?$'
 _REQUEST = r"^(?P<method>[A-Z][A-Z-]*) (?P<target>\S+) (?P<protocol>HTTP/\d(?:\.\d)?)$"
 _TIME = re.compile(r"(\d\d)/([A-Z][a-z][a-z])/(\d{4}):(\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)")
+_FIRST, _LAST = -62_135_596_800, 253_402_300_799
+"""The calendar's years 1 to 9999, in UTC."""
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -168,7 +170,8 @@ def _time(text: str | None) -> int | None:
     if hours > 23 or minutes > 59:
         return None
     offset = (hours * 3600 + minutes * 60) * (-1 if found[7] == "-" else 1)
-    return int((moment - datetime.datetime(1970, 1, 1)).total_seconds()) - offset
+    seconds = int((moment - datetime.datetime(1970, 1, 1)).total_seconds()) - offset
+    return seconds if _FIRST <= seconds <= _LAST else None
 
 
 def _reason(line: str) -> str:
@@ -176,8 +179,10 @@ def _reason(line: str) -> str:
         return "the line is empty"
     if len(line) > LINE_BYTES:
         return f"the line is longer than {LINE_BYTES:,} bytes"
-    if time := re.search(r"\[([^\]]*)\]", line):
-        if _time(time[1]) is None:
+    opened = line.find("[")
+    closed = line.find("]", opened + 1)
+    if 0 <= opened < closed:
+        if _time(line[opened + 1 : closed]) is None:
             return "the time is none"
         if len(re.findall(r'(?<!\\)"', line)) % 2:
             return "a quote is not closed"

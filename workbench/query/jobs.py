@@ -117,6 +117,8 @@ class QueryJob:
                 cursor = self._open(stage)
                 cursor.begin()
                 self._prepare(stage, cursor)
+                if self._seen is None:
+                    self._run(cursor).close()  # what the rehearsal has kept to itself is why there is no plan
             return [_report(feed.target, feed.plan, None, feed.foreseen, feed.again) for feed in stage.feeds]
         finally:
             self.close()

@@ -98,6 +98,8 @@ def buckets(whole: Window, granularity: str, zone: Zone) -> Buckets:
                 # An hour that the clock broke into begins at the change, whatever full hour it is named by.
                 parts.append(np.arange((low + offset) // step * step - offset, high, step))
                 firsts.append(np.maximum(parts[-1], low))
+        if not parts:
+            return Buckets(granularity, np.zeros(0, np.int64), np.zeros(0, np.int64))
         ids = np.concatenate(parts)
         order = np.argsort(ids, kind="stable")
         return Buckets(granularity, ids[order], np.concatenate(firsts)[order])

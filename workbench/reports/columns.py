@@ -32,11 +32,15 @@ def milliseconds(column: pa.Array, unit: str | None) -> tuple[Ints, NDArray[np.b
     if pa.types.is_date64(kind):
         return _numbers(filled.view(pa.int64())), valid
     if pa.types.is_integer(kind):
-        return _scaled(_numbers(filled.cast(pa.int64())), unit or "ms"), valid
+        try:
+            numbers = _numbers(filled.cast(pa.int64()))
+        except pa.ArrowInvalid as error:
+            raise InvalidParameter("time", f"has numbers that are no time: {error}.") from None
+        return _scaled(numbers, unit or "ms"), valid
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         factor = _FACTORS[unit or "ms"]
-        numbers = _numbers(filled.cast(pa.float64()))
-        scaled = np.floor(numbers * factor if factor > 0 else numbers / -factor)
+        floats = _numbers(filled.cast(pa.float64()))
+        scaled = np.floor(floats * factor if factor > 0 else floats / -factor)
         fine = np.isfinite(scaled) & (np.abs(scaled) < 2**62)
         valid = fine if valid is None else valid & fine
         return np.where(fine, scaled, 0).astype(np.int64), None if valid.all() else valid

@@ -272,7 +272,11 @@ class Report:
     def _window(self, source: Source) -> Window:
         zone = Zone(self.definition.zone)
         if self.definition.everything:
-            return source.span(zone)
+            try:
+                return source.span(zone)
+            except (OverflowError, ValueError) as error:
+                why = "of all events reaches beyond the calendar's years 1 to 9999: name one, or mend the times."
+                raise InvalidParameter("period", why) from error
         return window(self.definition.period, zone, self.now)
 
 
