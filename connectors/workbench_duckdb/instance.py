@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import duckdb
 
-from workbench.contract.errors import PathUnreachable, ProtocolError, QueryFailed, Unsupported
+from workbench.contract.errors import InvalidParameter, PathUnreachable, ProtocolError, QueryFailed, Unsupported
 
 __all__ = ["Database", "database"]
 
@@ -35,7 +35,9 @@ _door = threading.Lock()
 
 
 def database(path: str) -> Database:
-    """The file's, the same for every connection of this process."""
+    """The file's, the same for every connection of this process. Raises InvalidParameter for what is no path."""
+    if "\0" in path:
+        raise InvalidParameter("path", "must be the path of a file: no path has a zero byte.")
     real = os.path.realpath(os.path.expanduser(path))
     with _door:
         return _databases.setdefault(real, Database(real))

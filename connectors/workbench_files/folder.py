@@ -8,7 +8,7 @@ import os
 import re
 import stat
 import urllib.parse
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,13 +123,13 @@ class Folder:
             return {_stem(os.path.basename(self.path)): [root]}
         stems: dict[str, list[str]] = {}
         hive = False
-        for entry in _scan(root):
+        for entry in self._scan(root):
             if entry.is_symlink() and not self._inside(entry.path):
                 continue
             if _is_folder(entry):
                 if _HIVE.fullmatch(entry.name):
-                    hive = hive or next(self._walk(entry.path), None) is not None
-                elif next(self._walk(entry.path), None) is not None:
+                    hive = hive or self._has_data(entry.path)
+                elif self._has_data(entry.path):
                     stems.setdefault(entry.name, []).append(entry.path)
             elif self._is_data(entry.path):
                 stems.setdefault(_stem(entry.name), []).append(entry.path)
@@ -154,17 +154,28 @@ class Folder:
             if self._checked(file):
                 yield _data_file(file, root, keyed=True)
 
-    def _walk(self, folder: str, only_hive: bool = False) -> Iterator[str]:
+    def _has_data(self, folder: str) -> bool:
+        """As far as we may look: a folder that cannot be read spoils no list, and is named when its rows are read."""
+        return next(self._walk(folder, seen_only=True), None) is not None
+
+    def _walk(self, folder: str, only_hive: bool = False, seen_only: bool = False) -> Iterator[str]:
         """Data files below, in order of their names; links to folders too, which `_checked` refuses: they may lead in
-        a circle, and rows behind them must not be missing without a word."""
-        for entry in sorted(_scan(folder), key=lambda entry: entry.name):
+        a circle, and rows behind them must not be missing without a word. Raises PathUnreachable for a folder that
+        cannot be read; with `seen_only` it is left out."""
+        try:
+            entries = self._scan(folder)
+        except PathUnreachable:
+            if seen_only:
+                return
+            raise
+        for entry in sorted(entries, key=lambda entry: entry.name):
             if _is_folder(entry):
                 if only_hive and not _HIVE.fullmatch(entry.name):
                     continue
                 if entry.is_symlink():
                     yield entry.path
                 else:
-                    yield from self._walk(entry.path)
+                    yield from self._walk(entry.path, seen_only=seen_only)
             elif not only_hive and self._is_data(entry.path):
                 yield entry.path
 
@@ -192,15 +203,17 @@ class Folder:
     def _leads_out(self, name: str) -> str | None:
         if self.pattern or not os.path.isdir(self.root()):
             return None
-        for entry in _scan(self.root()):
+        for entry in self._scan(self.root()):
             if name in (entry.name, _stem(entry.name)) and not self._inside(entry.path):
                 return entry.name
         return None
 
-
-def _scan(folder: str) -> Iterable[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        return [entry for entry in entries if not entry.name.startswith((".", "_"))]
+    def _scan(self, folder: str) -> list[os.DirEntry[str]]:
+        try:
+            with os.scandir(folder) as entries:
+                return [entry for entry in entries if not entry.name.startswith((".", "_"))]
+        except OSError as error:
+            raise PathUnreachable(folder, str(error.strerror), self._connection) from None
 
 
 def suffix_of(name: str) -> str:

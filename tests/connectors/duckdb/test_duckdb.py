@@ -417,6 +417,12 @@ def eventually_ended(child: int) -> int:
     return status[0]
 
 
+@pytest.mark.parametrize("text", ["\0", "a\0b"])
+def test_a_path_with_a_zero_byte_is_no_path(text: str) -> None:
+    with pytest.raises(InvalidParameter, match="zero byte"):
+        DuckDBConnector(ConnectionConfig("duck", {"path": text}))
+
+
 def test_close_ends_a_long_query_at_once(path: Path) -> None:
     build(path, "create table t as select 1 as a")
     local = connect(path)

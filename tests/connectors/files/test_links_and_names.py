@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from workbench.contract import ConnectionConfig, ScanRequest, TableRef
-from workbench.contract.errors import InvalidParameter
+from workbench.contract.errors import InvalidParameter, PathUnreachable
 from workbench.testing.control import RecordingControl
 from workbench_files.connector import FilesConnector
 
@@ -30,6 +31,25 @@ def test_a_link_in_a_circle_does_not_spoil_what_is_beside_it(tmp_path: Path) -> 
     assert [info.table.name for info in connector.tables.list()] == ["ok", "parts"]
     assert values(connector, "ok") == [1]
     assert values(connector, "parts") == [2]
+
+
+def test_a_folder_that_cannot_be_read_spoils_no_list_and_is_named_when_it_is_read(tmp_path: Path) -> None:
+    """One whose path is too long to be opened: that holds for root, too."""
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "ok.parquet")
+    for table in ("empty", "parts"):
+        at = os.open(tmp_path, os.O_RDONLY)
+        for name in (table, *("d" * 250 for _ in range(17))):
+            os.mkdir(name, dir_fd=at)
+            below = os.open(name, os.O_RDONLY, dir_fd=at)
+            os.close(at)
+            at = below
+        os.close(at)
+    pq.write_table(pa.table({"a": [2]}), tmp_path / "parts" / "one.parquet")
+    connector = FilesConnector(ConnectionConfig("lake", {"path": str(tmp_path)}))
+    assert [info.table.name for info in connector.tables.list()] == ["ok", "parts"]
+    assert values(connector, "ok") == [1]
+    with pytest.raises(PathUnreachable, match=r"parts/d.*File name too long"):
+        values(connector, "parts")
 
 
 def test_a_file_whose_name_says_no_format(tmp_path: Path) -> None:
