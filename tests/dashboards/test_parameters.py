@@ -69,6 +69,7 @@ def test_in_a_notebook_the_defaults_hold_until_the_address_says_otherwise(monkey
         {}, {"type": "integer"}, {"default": 1}, {"type": "int", "default": 1}, {"type": "integer", "default": "1"},
         {"type": "integer", "default": True}, {"type": "integer", "default": 0, "minimum": 1}, 3, None,
         {"type": "string", "default": "a", "enum": []}, {"type": "string", "default": "a", "enum": ["b"]},
+        {"type": "string", "default": "a", "enum": "ab"},
         {"type": "integer", "default": 1, "minimum": "0"}, {"type": "integer", "default": 1, "choices": [1]},
         {"type": "string", "default": "a", "maxLength": "9"}, {"type": "date", "default": "today"},
     ],

@@ -60,7 +60,7 @@ def checked(declared: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             raise InvalidParameter(name, f"needs a `default` and a `type`, which is one of {', '.join(_TYPES)}.")
         if unknown := sorted(set(one) - _WORDS):
             raise InvalidParameter(name, f"has `{unknown[0]}`, which is none of {', '.join(sorted(_WORDS))}.")
-        if "enum" in one and not (isinstance(one["enum"], Sequence) and one["enum"]):
+        if "enum" in one and not (isinstance(one["enum"], (list, tuple)) and one["enum"]):
             raise InvalidParameter(name, "has an `enum` that is no list of values.")
         schema[name] = {word: _plain(value) for word, value in one.items()}
         for word in ("minimum", "maximum"):
