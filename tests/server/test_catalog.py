@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import polars
 import pyarrow as pa
 import pytest
@@ -44,6 +45,22 @@ def shop(services: Services, mariadb: Server) -> str:
     where = {"host": mariadb.host, "port": mariadb.port, "user": "reader"}
     services.catalog.connect("shop", connector="mysql", parameters=where, secret=Secret(mariadb.password))
     return "shop"
+
+
+async def test_a_table_with_control_characters_in_its_name_is_opened(
+    ask: Ask, jp_fetch: Any, services: Services, tmp_path: Path
+) -> None:
+    name = "a\x01b\x1f\t\n c "
+    with duckdb.connect(tmp_path / "odd.duckdb") as db:
+        db.execute(f'create table "{name}" as select 7 as n')
+    services.catalog.connect("odd", path=tmp_path / "odd.duckdb")
+    assert await _all(ask, "odd") == [name]
+    assert [one["name"] for one in (await ask("GET", "catalog/odd/table", name=name))["columns"]] == ["n"]
+    sample = await jp_fetch("workbench", "api", "catalog", "odd", "sample", params={"name": name})
+    assert pa.ipc.open_stream(sample.body).read_all().to_pydict() == {"n": [7]}
+    with pytest.raises(HTTPClientError) as refused:
+        await ask("GET", "catalog/odd/table", name="a\0b")
+    assert refused.value.code == 400
 
 
 async def _all(ask: Ask, connection: str, **query: object) -> list[str]:
