@@ -18,9 +18,15 @@ export class Columns {
   async restore(): Promise<void> {
     this.left = await this.layouts.get(this.model.columns);
     if (this.left && !this.grid.isDisposed) {
+      const selection = this.grid.selectionModel!;
+      const [row, source] = [selection.cursorRow, this.model.order[selection.cursorColumn]];
       this.model.order = this.left.order;
-      this.model.tell();
+      this.model.tell(); // which clears the selection
       this.fit();
+      if (row >= 0 && source !== undefined) {
+        const column = this.model.order.indexOf(source);
+        selection.select({ r1: row, c1: column, r2: row, c2: column, cursorRow: row, cursorColumn: column, clear: 'all' });
+      }
     }
   }
 

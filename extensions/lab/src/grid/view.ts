@@ -68,7 +68,13 @@ export class GridView extends Panel {
     this.connect();
     this.showCount();
     this.resize();
-    void this.columns.restore().then(() => this.resize());
+    this.grid.node.setAttribute('aria-busy', 'true');
+    void this.columns.restore().then(() => {
+      this.resize();
+      if (!this.asking) {
+        this.grid.node.setAttribute('aria-busy', 'false');
+      }
+    });
     void this.follow();
     if (conditions && !none(conditions)) {
       void this.ask(conditions);
