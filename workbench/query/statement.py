@@ -136,7 +136,7 @@ def engine_facts(error: duckdb.Error) -> dict[str, Any]:
     """What an engine that was told `errors_as_json` says of an error."""
     message = str(error)
     try:
-        facts = json.loads(message[message.index("{") :])
+        facts, _ = json.JSONDecoder().raw_decode(message, message.index("{"))  # DuckDB may say more after it
     except ValueError:
         return {"exception_message": message}
     return facts if isinstance(facts, dict) else {"exception_message": message}

@@ -25,6 +25,7 @@ _WRITTEN_WRONG = frozenset({"Parser", "Binder", "Catalog", "Syntax", "Parameter 
 _TOO_LARGE = re.compile(r"value (\S+) (?:can't be cast|is out of range)\b.*\bINT64$")
 _EPOCH_MS = "Unimplemented type for cast (INT64 -> INT64)"
 """All that DuckDB 2.0 says of `epoch_ms` over a TIMESTAMP_NS, to which it casts the others."""
+_BROKEN = ("INTERNAL Error", "database has been invalidated")
 _OURS = re.compile(r"\s*\(?At: .*", re.DOTALL)
 
 
@@ -63,7 +64,8 @@ def translated(error: BaseException, text: str, splices: Sequence[Splice]) -> Ba
 
 def fatal(error: BaseException) -> bool:
     """After this the DuckDB instance answers nothing any more."""
-    return isinstance(error, duckdb.FatalException) or "database has been invalidated" in str(error)
+    broken = (duckdb.FatalException, duckdb.InternalException)
+    return isinstance(error, broken) or any(said in str(error) for said in _BROKEN)
 
 
 def _at(facts: dict[str, object], text: str, splices: Sequence[Splice]) -> int | None:

@@ -239,7 +239,7 @@ class Views:
             except (Broken, KeyError, TypeError):
                 why = f"It could not be made: {child.fate}. Ask for less."
                 raise LimitExceeded("memory of a view", _sized(self._memory), why) from None
-            if error.get("error") == "memory":
+            if error.get("error") == "memory" or error.get("broken"):
                 child.end()  # who knows what else could not be made in it
         if error:
             raise self._error(view, error)

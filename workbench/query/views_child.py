@@ -186,7 +186,9 @@ class _Worker:
         except (duckdb.Error, pa.ArrowException) as error:
             why = f"{type(error).__name__}: {str(error)[:500]}"
             kind = "memory" if "MemoryError" in why else "failed"  # DuckDB says what pyarrow has raised below it
-            yield {"over": True, "error": kind, "why": why}, None
+            # DuckDB answers nothing any more after an error of its own.
+            broken = isinstance(error, (duckdb.FatalException, duckdb.InternalException)) or "INTERNAL Error" in why
+            yield {"over": True, "error": kind, "why": why, "broken": broken}, None
 
     def _opened(self, asked: dict[str, Any]) -> SharedReader:
         from workbench.execution.shared_reading import SharedReader
