@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import secrets
 import sys
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Response, expect
 
 from tests.services.mysql.server import Server
 from tests.services.process import Process, free_port
@@ -177,6 +178,17 @@ class LabPage:
         """The open notebook with these cells in place of its own, alone in the main area; its kernel stays."""
         self.page.evaluate(REFILL, code_cells(*cells))
         expect(self.page.locator(".jp-NotebookPanel .jp-Cell")).to_have_count(len(cells))
+
+    @contextlib.contextmanager
+    def workspace_saved(self, holds: str) -> Iterator[None]:
+        """Until Lab has kept what is done within, a second after the last change; `holds` is in what it keeps."""
+
+        def kept(answer: Response) -> bool:
+            request = answer.request
+            return request.method == "PUT" and "/api/workspaces/" in request.url and holds in (request.post_data or "")
+
+        with self.page.expect_response(kept, timeout=60_000):
+            yield
 
     def run_all(self) -> None:
         """Until the last cell has run, or one has failed."""

@@ -226,9 +226,9 @@ def test_after_a_reload_everything_is_back(panel: Panel) -> None:
     panel.row("crm").click()
     panel.row("orders").click()
     expect(panel.row("order_id")).to_be_visible()
-    panel.node.get_by_label("Search tables").fill("orde")
+    with panel.lab.workspace_saved('"orde"'):
+        panel.node.get_by_label("Search tables").fill("orde")
     expect(panel.row("orders")).to_be_visible()
-    panel.page.wait_for_timeout(1500)  # Lab keeps its state a second after the last change
     panel.page.goto(panel.page.url.split("?")[0].replace("/tree/panel.ipynb", ""))
     panel.node.wait_for()
     expect(panel.node.get_by_label("Search tables")).to_have_value("orde")
