@@ -67,6 +67,7 @@ def rows(seed: int, count: int) -> pa.Table:
 @pytest.fixture(scope="module")
 def alone() -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
+    connection.execute("set global timezone = 'UTC'")  # as the engine has it
     for schema in ("shop", "crm", "off"):
         connection.execute(f"create schema {schema}")
         for number, name in enumerate(TABLES):
