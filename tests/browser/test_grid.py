@@ -254,9 +254,11 @@ def test_a_saved_notebook_shows_its_grid_again_after_a_reload_and_so_does_its_ta
     many.expect_count(found("country = 'FR'"))
 
 
+@pytest.mark.deep  # it goes on with the page of the one before
 def test_a_result_whose_kernel_is_gone_says_so_and_a_reload_shows_what_was_saved(book: LabPage, many: Grid) -> None:
     page = book.page
     first = many.cell
+    page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
     page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
     many.press("Control+End")
     expect(many.notice).to_contain_text("This result is gone", timeout=30_000)

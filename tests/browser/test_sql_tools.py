@@ -13,6 +13,9 @@ from tests.browser.panel import Panel
 from tests.services.mysql.server import Server
 
 
+pytestmark = pytest.mark.deep  # on a busy machine Lab's own spinner lies over the notebook for more than a minute
+
+
 @pytest.fixture(scope="module")
 def jupyter(workbench_lab: JupyterServer) -> JupyterServer:
     return workbench_lab
