@@ -12,7 +12,6 @@ from tests.browser.jupyter import JupyterServer, LabPage
 from tests.browser.panel import Panel
 from tests.services.mysql.server import Server
 
-
 pytestmark = pytest.mark.deep  # on a busy machine Lab's own spinner lies over the notebook for more than a minute
 
 
