@@ -1,18 +1,23 @@
 //! Network replies to Arrow column buffers, called from Python through a C ABI.
 //!
-//! `unsafe` is in this file only: it makes slices of the pointers, the decoders see slices. No panic leaves an export.
+//! `unsafe` is here and in `hs2_exports.rs` only: they make slices of the pointers, the decoders see slices. No panic leaves
+//! an export.
 //! Nothing is allocated by a number that a server sent: the buffers come from the caller, with stated capacities.
 #![deny(unsafe_op_in_unsafe_fn)]
 
+mod bson;
 mod columns;
 mod decimal;
+mod hbase;
+mod hs2;
+mod hs2_exports;
 mod mysql;
 
 use columns::{Fixed, Validity, Varying};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
 /// Changed with every change of a struct, an export or the meaning of a number; `workbench/kit/native.py` has the same.
-const ABI: u32 = 1;
+const ABI: u32 = 4;
 
 const OK: i32 = 0;
 /// A pointer, size or kind from the caller is wrong.
@@ -229,4 +234,250 @@ pub extern "C" fn workbench_test_panic(index: i64) -> i32 {
         let item = three[usize::try_from(index).ok()?];
         (item > 0).then_some(())
     })
+}
+
+/// What `workbench_bson_decode` found.
+#[repr(C)]
+pub struct BsonReply {
+    pub rows: i64,
+    /// The server's cursor, 0 at the end.
+    pub cursor: i64,
+    /// 0, or 1 when the bytes are no reply; then the decoder is not used again.
+    pub state: i64,
+}
+
+/// The buffers of one column, or of one node of a tree of columns, as they are now.
+#[repr(C)]
+pub struct Buffers {
+    pub rows: i64,
+    pub nulls: i64,
+    pub lost: i64,
+    pub validity: *const u8,
+    /// Values, or offsets.
+    pub values: *const u8,
+    pub values_bytes: i64,
+    pub data: *const u8,
+    pub data_bytes: i64,
+}
+
+/// A decoder for the columns that `spec` says, or null; to be freed by `workbench_bson_free`.
+///
+/// # Safety
+/// `spec` holds `length` bytes.
+#[no_mangle]
+pub unsafe extern "C" fn workbench_bson_new(spec: *const u8, length: i64) -> *mut bson::Decoder {
+    let made = catch_unwind(|| bson::Decoder::new(unsafe { slice(spec, length)? }));
+    made.ok().flatten().map_or(std::ptr::null_mut(), |decoder| Box::into_raw(Box::new(decoder)))
+}
+
+/// Appends the documents of one reply.
+///
+/// # Safety
+/// `decoder` is of `workbench_bson_new` and used by nobody else now, `input` holds `length` bytes, `reply` is one.
+#[no_mangle]
+pub unsafe extern "C" fn workbench_bson_decode(
+    decoder: *mut bson::Decoder,
+    input: *const u8,
+    length: i64,
+    reply: *mut BsonReply,
+) -> i32 {
+    guarded(|| {
+        let (decoder, reply, input) =
+            unsafe { (decoder.as_mut()?, slice_mut(reply, 1)?.first_mut()?, slice(input, length)?) };
+        *reply = match decoder.reply(input) {
+            Ok(done) => BsonReply { rows: i64::try_from(done.rows).ok()?, cursor: done.cursor, state: 0 },
+            Err(_) => BsonReply { rows: 0, cursor: 0, state: 1 },
+        };
+        Some(())
+    })
+}
+
+/// Where the buffers of node `index` are (parents come before their children). They stay until the next decode.
+///
+/// # Safety
+/// As `workbench_bson_decode`; `out` is one.
+#[no_mangle]
+pub unsafe extern "C" fn workbench_bson_buffers(decoder: *const bson::Decoder, index: i64, out: *mut Buffers) -> i32 {
+    use bson::Values;
+    guarded(|| {
+        let (decoder, out) = unsafe { (decoder.as_ref()?, slice_mut(out, 1)?.first_mut()?) };
+        let node = decoder.root.nth(usize::try_from(index).ok()?)?;
+        let nothing = (std::ptr::null(), 0, std::ptr::null(), 0);
+        let (values, length, data, bytes) = match &node.values {
+            Values::Bool(bits) => (bits.as_ptr(), bits.len(), nothing.2, 0),
+            Values::Int32(values) => (values.as_ptr().cast(), values.len() * 4, nothing.2, 0),
+            Values::Int64(values) | Values::Date(values) => (values.as_ptr().cast(), values.len() * 8, nothing.2, 0),
+            Values::Double(values) => (values.as_ptr().cast(), values.len() * 8, nothing.2, 0),
+            Values::List(offsets, _) => (offsets.as_ptr().cast(), offsets.len() * 4, nothing.2, 0),
+            Values::Struct(_) => nothing,
+            Values::Json(text)
+            | Values::Text(text)
+            | Values::ObjectId(text)
+            | Values::Decimal(text)
+            | Values::Binary(text) => {
+                (text.offsets.as_ptr().cast(), text.offsets.len() * 4, text.data.as_ptr(), text.data.len())
+            }
+        };
+        *out = Buffers {
+            rows: i64::try_from(node.rows).ok()?,
+            nulls: i64::try_from(node.nulls).ok()?,
+            lost: i64::try_from(node.lost).ok()?,
+            validity: node.bits.as_ptr(),
+            values,
+            values_bytes: i64::try_from(length).ok()?,
+            data,
+            data_bytes: i64::try_from(bytes).ok()?,
+        };
+        Some(())
+    })
+}
+
+/// # Safety
+/// `decoder` is of `workbench_bson_new`, and nobody uses it or its buffers any more.
+#[no_mangle]
+pub unsafe extern "C" fn workbench_bson_free(decoder: *mut bson::Decoder) {
+    if !decoder.is_null() {
+        drop(unsafe { Box::from_raw(decoder) });
+    }
+}
+
+/// A decoder for the columns that `spec` says, or null; to be freed by `workbench_hbase_free`.
+///
+/// # Safety
+/// `spec` holds `length` bytes.
+#[no_mangle]
+pub unsafe extern "C" fn workbench_hbase_new(spec: *const u8, length: i64) -> *mut hbase::Decoder {
+    let made = catch_unwind(|| hbase::Decoder::new(unsafe { slice(spec, length)? }));
+    made.ok().flatten().map_or(std::ptr::null_mut(), |decoder| Box::into_raw(Box::new(decoder)))
+}
+
+/// What a reply of HBase held; see `hbase::Scanned`.
+#[repr(C)]
+pub struct HbaseReply {
+    /// Of all replies so far.
+    pub rows: i64,
+    pub used: i64,
+    pub carried: i64,
+    pub scanner: u64,
+    pub more: i64,
+    pub more_in_region: i64,
+    pub heartbeat: i64,
+    pub lease: i64,
+    pub results: i64,
+    pub last: i64,
+    pub last_length: i64,
+    /// 0, or 1 when the bytes are no reply; then the decoder is not used again.
+    pub state: i64,
+}
+
+/// Appends the whole rows of a reply to a scan: its `ScanResponse`, and its block, in front of which are the
+/// `reply.carried` cells that the reply before left.
+///
+/// # Safety
+/// `decoder` is of `workbench_hbase_new` and used by nobody else now, `response` and `block` hold so many bytes,
+/// `reply` is one.
+#[no_mangle]
+pub unsafe extern "C" fn workbench_hbase_cells(
+    decoder: *mut hbase::Decoder,
+    response: *const u8,
+    length: i64,
+    block: *const u8,
+    bytes: i64,
+    reply: *mut HbaseReply,
+) -> i32 {
+    guarded(|| {
+        let (decoder, reply) = unsafe { (decoder.as_mut()?, slice_mut(reply, 1)?.first_mut()?) };
+        let (response, block) = unsafe { (slice(response, length)?, slice(block, bytes)?) };
+        let carried = usize::try_from(reply.carried).ok()?;
+        match decoder.cells(response, block, carried) {
+            Ok(said) => {
+                *reply = HbaseReply {
+                    rows: i64::try_from(decoder.rows).ok()?,
+                    used: i64::try_from(said.used).ok()?,
+                    carried: i64::try_from(said.carried).ok()?,
+                    scanner: said.scanner,
+                    more: said.more,
+                    more_in_region: said.more_in_region,
+                    heartbeat: said.heartbeat,
+                    lease: said.lease,
+                    results: i64::try_from(said.results).ok()?,
+                    last: i64::try_from(said.last.0).ok()?,
+                    last_length: i64::try_from(said.last.1).ok()?,
+                    state: 0,
+                }
+            }
+            Err(_) => reply.state = 1,
+        }
+        Some(())
+    })
+}
+
+/// Appends the whole rows of the Thrift gateway at the front of `input`, at most `most`; `reply` has `rows`, `used`,
+/// `last` and `state`.
+///
+/// # Safety
+/// As `workbench_hbase_cells`.
+#[no_mangle]
+pub unsafe extern "C" fn workbench_hbase_thrift(
+    decoder: *mut hbase::Decoder,
+    input: *const u8,
+    length: i64,
+    most: i64,
+    reply: *mut HbaseReply,
+) -> i32 {
+    guarded(|| {
+        let (decoder, reply) = unsafe { (decoder.as_mut()?, slice_mut(reply, 1)?.first_mut()?) };
+        match decoder.thrift_rows(unsafe { slice(input, length)? }, usize::try_from(most).ok()?) {
+            Ok((used, last)) => {
+                (reply.rows, reply.used) = (i64::try_from(decoder.rows).ok()?, i64::try_from(used).ok()?);
+                (reply.last, reply.last_length) = (i64::try_from(last.0).ok()?, i64::try_from(last.1).ok()?);
+                reply.state = 0;
+            }
+            Err(_) => reply.state = 1,
+        }
+        Some(())
+    })
+}
+
+/// Where the buffers of column `index` are. They stay until the decoder is used again.
+///
+/// # Safety
+/// As `workbench_hbase_cells`; `out` is one.
+#[no_mangle]
+pub unsafe extern "C" fn workbench_hbase_buffers(decoder: *const hbase::Decoder, index: i64, out: *mut Buffers) -> i32 {
+    use hbase::Values;
+    guarded(|| {
+        let (decoder, out) = unsafe { (decoder.as_ref()?, slice_mut(out, 1)?.first_mut()?) };
+        let column = decoder.columns.get(usize::try_from(index).ok()?)?;
+        let none: &[u8] = &[];
+        let (values, length, data) = match &column.values {
+            Values::Bool(bits) => (bits.as_ptr(), bits.len(), none),
+            Values::Int16(values) => (values.as_ptr().cast(), values.len() * 2, none),
+            Values::Int32(values) => (values.as_ptr().cast(), values.len() * 4, none),
+            Values::Int64(values) => (values.as_ptr().cast(), values.len() * 8, none),
+            Values::Float(values) => (values.as_ptr().cast(), values.len() * 4, none),
+            Values::Double(values) => (values.as_ptr().cast(), values.len() * 8, none),
+            Values::Varying(text) => (text.offsets.as_ptr().cast(), text.offsets.len() * 4, text.data()),
+        };
+        *out = Buffers {
+            rows: i64::try_from(column.rows).ok()?,
+            nulls: i64::try_from(column.nulls).ok()?,
+            lost: i64::try_from(column.lost).ok()?,
+            validity: column.bits.as_ptr(),
+            values,
+            values_bytes: i64::try_from(length).ok()?,
+            data: data.as_ptr(),
+            data_bytes: i64::try_from(data.len()).ok()?,
+        };
+        Some(())
+    })
+}
+
+/// # Safety
+/// `decoder` is of `workbench_hbase_new`, and nobody uses it or its buffers any more.
+#[no_mangle]
+pub unsafe extern "C" fn workbench_hbase_free(decoder: *mut hbase::Decoder) {
+    if !decoder.is_null() {
+        drop(unsafe { Box::from_raw(decoder) });
+    }
 }

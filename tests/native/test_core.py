@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.native.fuzz import fuzz
+from tests.native import fuzz_bson, fuzz_hbase, fuzz_hive, fuzz_mysql
 from workbench.contract.errors import NativeMissing
 from workbench.kit import native
 
@@ -109,15 +109,21 @@ def test_wrong_input_pointers_are_refused() -> None:
 
 
 def test_the_fence_of_the_fuzzer_bites() -> None:
-    code = "import ctypes; from tests.native.fuzz import Fence; ctypes.memset(Fence(10).at(8), 1, 9)"
+    code = "import ctypes; from tests.native.fence import Fence; ctypes.memset(Fence(10).at(8), 1, 9)"
     ran = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], env={"PYTHONPATH": "connectors"})
     assert ran.returncode == -signal.SIGSEGV
 
 
 def test_fuzz_for_five_seconds() -> None:
-    seen = fuzz(5.0, seed=20261125)
+    seen = fuzz_mysql.fuzz(5.0, seed=20261125)
     assert all(seen[f"state {state}"] for state in (0, 1, 2, 4, 5, 6, 7, 8)), seen
     assert seen["rows"] > 1000
+
+
+def test_fuzz_documents_for_five_seconds() -> None:
+    seen = fuzz_bson.fuzz(5.0, seed=20261129)
+    assert seen["refused"] > 100, seen
+    assert seen["read"] > 100, seen
 
 
 def test_the_crate_s_own_tests() -> None:
@@ -130,3 +136,15 @@ def test_the_crate_s_own_tests() -> None:
     ran = subprocess.run(command, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert " 0 failed" in ran.stdout
+
+
+def test_fuzz_rows_of_hbase_for_five_seconds() -> None:
+    seen = fuzz_hbase.fuzz(5.0, seed=20261129)
+    assert seen["read"]
+    assert seen["refused"]
+
+
+def test_fuzz_rows_of_hive_server_2_for_five_seconds() -> None:
+    seen = fuzz_hive.fuzz(5.0, seed=20261129)
+    assert seen["read"] > 50
+    assert seen["refused"] > 50

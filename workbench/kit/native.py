@@ -10,12 +10,16 @@ import ctypes
 import functools
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from workbench.contract.errors import NativeMissing
 
-__all__ = ["ABI", "Column", "Progress", "call", "library", "path"]
+if TYPE_CHECKING:
+    import pyarrow as pa
 
-ABI = 1
+__all__ = ["ABI", "Buffers", "Column", "Progress", "borrowed", "call", "library", "path"]
+
+ABI = 4
 """Must be what the library says; changed together with `native/src/lib.rs`."""
 
 _NAMES = {"darwin": "libworkbench_native.dylib", "win32": "workbench_native.dll"}
@@ -41,6 +45,21 @@ class Column(ctypes.Structure):
     )
 
 
+class Buffers(ctypes.Structure):
+    """A column that a decoder made in memory of its own, as `native/src/lib.rs` has it."""
+
+    _fields_ = (
+        ("rows", ctypes.c_int64),
+        ("nulls", ctypes.c_int64),
+        ("lost", ctypes.c_int64),
+        ("validity", ctypes.c_void_p),
+        ("values", ctypes.c_void_p),
+        ("values_bytes", ctypes.c_int64),
+        ("data", ctypes.c_void_p),
+        ("data_bytes", ctypes.c_int64),
+    )
+
+
 class Progress(ctypes.Structure):
     """Where a decoder begins and where it stopped, as `native/src/lib.rs` has it."""
 
@@ -55,6 +74,13 @@ class Progress(ctypes.Structure):
         ("sequence", ctypes.c_uint32),
         ("strict", ctypes.c_uint32),
     )
+
+
+def borrowed(owner: object, address: int | None, size: int) -> pa.Buffer:
+    """Native memory as Arrow's, without a copy; `owner` lives as long as it is used."""
+    import pyarrow as pa
+
+    return pa.foreign_buffer(address, size, base=owner) if size else pa.py_buffer(b"")
 
 
 def path() -> Path:
