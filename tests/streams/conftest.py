@@ -1,0 +1,33 @@
+"""Topologies of these tests register in a register of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workbench.runs import Register
+from workbench.streams import Topology
+from workbench.streams.running import Running
+
+
+@pytest.fixture
+def register(tmp_path: Path) -> Register:
+    return Register(tmp_path / "runs.sqlite")
+
+
+@pytest.fixture
+def started(register: Register) -> Iterator[Callable[..., Running]]:
+    """Runs a topology, and ends it with the test."""
+    running: list[Running] = []
+
+    def start(topology: Topology, **options: Any) -> Running:
+        running.append(topology.run(register=register, **options))
+        return running[-1]
+
+    yield start
+    for one in running:
+        one.stop(5)
+    register.close()

@@ -1,0 +1,80 @@
+"""Storm's model in Python: topologies of spouts and bolts, run beside the notebook.
+
+import workbench as wb
+
+@wb.streams.spout("page")
+def views():
+    yield from ("/", "/cart", "/")
+
+t = wb.streams.Topology("trending")
+t.spout("views", views)
+t.bolt("count", CountPages, inputs=[("views", wb.streams.fields("page"))])
+run = t.run()
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from workbench.streams.component import (
+        Bolt as Bolt,
+        IteratorSpout as IteratorSpout,
+        Spout as Spout,
+        bolt as bolt,
+        spout as spout,
+    )
+    from workbench.streams.groupings import (
+        all_ as all_,
+        custom as custom,
+        direct as direct,
+        fields as fields,
+        global_ as global_,
+        local_or_shuffle as local_or_shuffle,
+        none as none,
+        partial_key as partial_key,
+        shuffle as shuffle,
+    )
+    from workbench.streams.sinks import ParquetSink as ParquetSink
+    from workbench.streams.spouts import ParquetReplay as ParquetReplay, Tail as Tail
+    from workbench.streams.topology import Topology as Topology
+    from workbench.streams.tuples import Batch as Batch
+    from workbench.streams.watched import find as find
+    from workbench.streams.windows import session as session, sliding as sliding, tumbling as tumbling
+
+_MODULES = {
+    **dict.fromkeys(("Bolt", "IteratorSpout", "Spout", "bolt", "spout"), "workbench.streams.component"),
+    **dict.fromkeys(
+        (
+            *("all_", "custom", "direct", "fields", "global_"),
+            *("local_or_shuffle", "none", "partial_key", "shuffle"),
+        ),
+        "workbench.streams.groupings",
+    ),
+    **dict.fromkeys(("session", "sliding", "tumbling"), "workbench.streams.windows"),
+    "Batch": "workbench.streams.tuples",
+    "ParquetReplay": "workbench.streams.spouts",
+    "ParquetSink": "workbench.streams.sinks",
+    "Tail": "workbench.streams.spouts",
+    "Topology": "workbench.streams.topology",
+    "find": "workbench.streams.watched",
+}
+
+__all__ = [
+    "Batch", "Bolt", "IteratorSpout", "ParquetReplay", "ParquetSink", "Spout", "Tail", "Topology", "all_", "bolt",
+    "custom", "direct", "fields", "find", "global_", "local_or_shuffle", "none", "partial_key", "session", "shuffle",
+    "sliding", "spout", "tumbling",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'workbench.streams' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,392 @@
+"""The runner `inline`: one background thread of this process in which spouts are called, and through them all else."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import traceback
+import weakref
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from queue import Empty, Full, Queue
+from typing import TYPE_CHECKING, Any
+
+from workbench.contract.errors import EmitRefused
+from workbench.execution.stop import Watch
+from workbench.runs import Register
+from workbench.runs.publisher import Publisher
+from workbench.streams.collecting import patient_collector
+from workbench.streams.metrics import History, Scrape, scraped
+from workbench.streams.printing import Log, printing_to
+from workbench.streams.report import Metrics
+from workbench.streams.running import DeadLetter, Interrupted, Running
+from workbench.streams.task import Fault, Task
+from workbench.streams.telling import Telling
+from workbench.streams.tracking import Source
+from workbench.streams.wiring import Wiring
+
+if TYPE_CHECKING:
+    from workbench.streams.topology import Topology
+
+__all__ = ["Inline", "run"]
+
+BURST = 100
+"""Calls of one spout's task before the next one's turn."""
+QUEUED = 10_000
+"""Calls from other threads that may wait; whoever has one more, waits itself. They go before what spouts give, and the
+time that half of them and more take is counted as back-pressure."""
+TICK = 0.2
+SHORT_NAP, LONG_NAP = 0.001, 0.01
+ANSWER = 1.0
+"""Seconds that a scrape waits for a component to return."""
+KEPT_LETTERS = 1_000
+_PACKAGE = str(Path(__file__).parent)
+
+_watches: weakref.WeakKeyDictionary[Register, Watch] = weakref.WeakKeyDictionary()
+_registers: dict[str, Register] = {}
+
+
+def run(topology: Topology, *, register: Register | None = None, **options: Any) -> Running:
+    """Starts it. Raises what a component's `open` or `prepare` raises."""
+    register = register or own_register()
+    engine = Inline(topology, register, **options)
+    engine.start()
+    running = Running(engine)
+    telling = Telling(Publisher.of(register), running)
+    running.topic, running.publish = telling.topic, lambda: telling.published(register)
+    telling.start()
+    return running
+
+
+def own_register() -> Register:
+    """The user's, one for this process."""
+    from workbench.catalog import places
+
+    path = places.register()
+    return _registers.setdefault(str(path), Register(path))
+
+
+class Inline:
+    """The thread, and what others ask of it. `clock` gives seconds that only move on, `wall` those of the epoch."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        register: Register,
+        *,
+        clock: Callable[[], float] = time.perf_counter,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.topology, self.log = topology, Log()
+        self.error: BaseException | None = None
+        self.clock, self._began = clock, clock()
+        self._wiring = Wiring(topology, clock=clock, wall=wall, post=self._post, log=self._note, buried=self._bury)
+        self._tasks, self._spouts = self._wiring.all_tasks(), self._wiring.spouts()
+        self._limit = topology.config["max_spout_pending"]
+        self._register, self._run, self.id = register, None, ""
+        self._state, self._asked = "running", deque[str]()
+        self._attention, self._ready = threading.Event(), threading.Event()
+        self._calls: list[None] = []
+        """Not empty while the attention is asked for: looking at a list costs a tenth of asking the event."""
+        self._inbox: Queue[tuple[Callable[..., None], tuple[Any, ...]]] = Queue(QUEUED)
+        self._letters: deque[DeadLetter] = deque(maxlen=KEPT_LETTERS)
+        self._dead = {task.component: 0 for task in self._spouts}
+        self._why: tuple[str, str] = ("", "")
+        self._history, self._last = History(), None
+        self._scrapes: deque[tuple[threading.Event, list[Scrape]]] = deque()
+        self._ticked = self._rotated = self._began
+        self._naps = 0
+        self._abandoned = False
+        self.thread = threading.Thread(target=self._main, name=f"workbench-stream-{topology.name}", daemon=True)
+
+    _run: Any
+    _last: Scrape | None
+
+    # --- from any thread
+
+    @property
+    def state(self) -> str:
+        return self._state
+
+    def start(self) -> None:
+        self.thread.start()
+        self._ready.wait()
+        if self.error is not None and not self.id:
+            self.thread.join()
+            raise self.error
+
+    def ask(self, what: str) -> None:
+        """`stop`, `pause` or `resume`, between two tuples."""
+        self._asked.append(what)
+        self._call()
+
+    def _call(self) -> None:
+        self._calls.append(None)
+        self._attention.set()
+
+    def metrics(self) -> Metrics:
+        answered, found = threading.Event(), list[Scrape]()
+        if threading.current_thread() is not self.thread and self.thread.is_alive():
+            self._scrapes.append((answered, found))
+            self._call()
+            answered.wait(ANSWER)
+        if not found and not self.thread.is_alive():
+            found = [self._last or self._scrape()]
+        scrape = found[0] if found else self._last or self._scrape()
+        age = self.clock() - scrape.at if self.thread.is_alive() else 0.0
+        kinds = {node.id: node.kind for node in self.topology.nodes.values()}
+        before = {name: self._history.before(name, scrape.at) for name in ("10m", "3h", "1d")}
+        return Metrics(self.topology.name, kinds, scrape, before, age)
+
+    def faults(self) -> list[Fault]:
+        return sorted((fault for task in self._tasks for fault in list(task.faults)), key=lambda fault: fault.at)
+
+    def letters(self) -> list[DeadLetter]:
+        return list(self._letters)
+
+    def where(self) -> str:
+        frame = sys._current_frames().get(self.thread.ident or 0)
+        steps = traceback.extract_stack(frame) if frame is not None else []
+        own = [
+            step
+            for step in steps
+            if not step.filename.startswith(_PACKAGE) and not step.filename.endswith("threading.py")
+        ]
+        return f"{own[-1].filename}:{own[-1].lineno} in {own[-1].name}" if own else "between two tuples"
+
+    def abandon(self, why: str) -> None:
+        """Its thread does not end: the run does, all the same."""
+        self._abandoned = True
+        self._finish("stopped", why)
+
+    def _post(self, call: Callable[..., None], given: tuple[Any, ...]) -> None:
+        while True:
+            if not self.thread.is_alive() or self._state in ("done", "stopped", "failed"):
+                raise EmitRefused(
+                    self.topology.name, "it has ended, so nothing can be emitted, acked or failed any more."
+                )
+            try:
+                self._inbox.put((call, given), timeout=TICK)
+            except Full:
+                continue
+            self._call()
+            return
+
+    def _note(self, component: str, text: str) -> None:
+        self.log.add(f"{component}: {text}")
+
+    # --- in its thread
+
+    def _main(self) -> None:
+        with printing_to(self.log), patient_collector():
+            try:
+                self._wiring.open(threading.get_ident())
+                self._run = self._register.begin("topology", f"topology {self.topology.name}")
+                self.id = self._run.id
+            except BaseException as error:  # noqa: BLE001  # raised where it was started
+                self.error = error
+                self._ready.set()
+                return
+            _watch(self._register).add(self._run, lambda: self.ask("stop"))
+            self._ready.set()
+            state, text = "failed", ""
+            try:
+                state = self._loop()
+            except Interrupted:
+                state, text = "stopped", "A component was interrupted, for it did not return."
+            except BaseException as error:  # noqa: BLE001  # raised where it is waited for
+                self.error, text = error, f"{type(error).__name__}: {error}"
+            self._close(state, text)
+
+    def _loop(self) -> str:
+        while True:
+            if self._calls:
+                self._attention.clear()
+                self._calls.clear()
+                self._attend()
+            if self._state == "stopping":
+                return "stopped"
+            moved = False
+            if self._state == "running":
+                for task in self._spouts:
+                    moved = self._burst(task, self._wiring.sources[task.id]) or moved
+            if self._tick() or moved:
+                self._naps = 0
+            elif self._inbox.empty():
+                if self._finished():
+                    if self._wiring.finish_windows():
+                        self._flush()
+                        continue
+                    if not any(source.waiting for source in self._wiring.sources.values()):
+                        return "done"
+                self._nap()
+
+    def _burst(self, task: Task, source: Source) -> bool:
+        """Whether something was emitted, or a verdict told."""
+        next_tuple, calls, limit = task.instance.next_tuple, self._calls, self._limit
+        before = start = source.calls
+        try:
+            for _ in range(BURST):
+                if calls or (source.waiting and source.waiting - source.held >= limit):
+                    break
+                next_tuple()
+                if source.calls == before:
+                    break
+                before = source.calls
+        except Exception as error:
+            task.raised(error)
+            raise
+        told = bool(source.acks or source.fails)
+        if told:
+            self._tell(task, source)
+        return told or source.calls != start
+
+    def _tell(self, task: Task, source: Source) -> None:
+        spout = task.instance
+        if source.acks:
+            acks = source.acks[:]
+            source.acks.clear()  # the collector holds on to this list
+            spout.ack_each(acks)
+        if source.fails:
+            fails, source.fails = source.fails, []
+            for message_id, why in fails:
+                self._why = why
+                spout.fail(message_id)
+
+    def _attend(self) -> None:
+        while self._asked:
+            self._obey(self._asked.popleft())
+        full, began = self._inbox.qsize() >= QUEUED // 2, self.clock()
+        for _ in range(QUEUED):
+            try:
+                call, given = self._inbox.get_nowait()
+            except Empty:
+                break
+            call(*given)
+            if self._wiring.tracking.dirty:
+                self._wiring.tracking.flush()
+        if full:
+            for task in self._spouts:
+                task.idle["backpressure"] += self.clock() - began
+        self._tell_all()
+        while self._scrapes:
+            answered, found = self._scrapes.popleft()
+            found.append(self._scrape())
+            answered.set()
+
+    def _obey(self, what: str) -> None:
+        if what == "stop":
+            self._state = "stopping"
+        elif what == "pause" and self._state == "running":
+            self._state = "paused"
+            for task in self._spouts:
+                task.instance.deactivate()
+        elif what == "resume" and self._state == "paused":
+            self._state = "running"
+            for task in self._spouts:
+                task.instance.activate()
+
+    def _tell_all(self) -> bool:
+        told = False
+        for task in self._spouts:
+            source = self._wiring.sources[task.id]
+            if source.acks or source.fails:
+                self._tell(task, source)
+                told = True
+        return told
+
+    def _tick(self) -> bool:
+        """What is due by time; whether that has moved anything."""
+        now = self.clock()
+        if now - self._ticked < TICK:
+            return False
+        self._ticked = now
+        if now - self._rotated >= self.topology.config["message_timeout"]:
+            self._rotated = now
+            self._wiring.tracking.rotate()
+        for task in self._tasks:
+            task.fold()
+        for windows in self._wiring.windows.values():
+            windows.tick()
+        if self._history.due(now):
+            self._history.note(self._scrape())
+        counts = [out for task in self._spouts for out in task.outs.values()]
+        self._run.progress(sum(out.acked + out.untracked for out in counts), 0)
+        return self._tell_all()
+
+    def _nap(self) -> None:
+        """Nothing to do: waits a little, and writes down why."""
+        self._naps += 1
+        began = self.clock()
+        self._attention.wait(SHORT_NAP if self._naps < 100 else LONG_NAP)
+        slept = self.clock() - began
+        for task in self._spouts:
+            source = self._wiring.sources[task.id]
+            if self._state == "paused":
+                task.idle["inactive"] += slept
+            elif source.waiting - source.held >= self._limit:
+                task.idle["max-spout"] += slept
+
+    def _finished(self) -> bool:
+        """No spout has anything to give, new or again; what is on its way then is held by windows and bolts."""
+        if self._state != "running":
+            return False
+        return all(task.instance.finished and not task.instance.waiting for task in self._spouts)
+
+    def _flush(self) -> None:
+        if self._wiring.tracking.dirty:
+            self._wiring.tracking.flush()
+        self._tell_all()
+
+    def _scrape(self) -> Scrape:
+        scrape = scraped(self._tasks, self.clock(), self._began, self._dead, self._inbox.qsize())
+        scrape.windows = {
+            (one.task.component, task): {
+                "late": one.late,
+                "watermark": one.watermark,
+                "behind": one.behind,
+                "rows": one.manager.rows,
+            }
+            for task, one in self._wiring.windows.items()
+        }
+        self._last = scrape
+        return scrape
+
+    def _bury(self, task: Task, row: tuple[Any, ...], tries: int, message_id: Any) -> None:
+        component, error = self._why
+        self._letters.append(DeadLetter(row, component, error, tries))
+        self._dead[task.component] += 1
+        self._wiring.bury(task, (row, component, error, tries))
+
+    # --- the end
+
+    def _close(self, state: str, text: str) -> None:
+        for task in self._tasks:
+            try:
+                task.instance.close() if task.node.kind == "spout" else task.instance.cleanup()
+            except Exception as error:  # noqa: BLE001  # the others are to be closed all the same; it is shown
+                task.raised(error)
+        self._scrape()
+        self._finish(state, text)
+        while self._scrapes:
+            answered, found = self._scrapes.popleft()
+            found.append(self._last or self._scrape())
+            answered.set()
+
+    def _finish(self, state: str, text: str) -> None:
+        if self._state in ("done", "stopped", "failed"):
+            return
+        self._state = state
+        _watch(self._register).remove(self._run)
+        counts = [out for task in self._spouts for out in task.outs.values()]
+        self._run.progress(sum(out.acked + out.untracked for out in counts), 0)
+        self._run.finish(state, text)
+
+
+def _watch(register: Register) -> Watch:
+    watch = _watches.get(register)
+    if watch is None:
+        watch = _watches[register] = Watch(register)
+    return watch

@@ -1,0 +1,170 @@
+"""The handle of a topology that runs: stop, pause, metrics, errors, log, from any thread."""
+
+from __future__ import annotations
+
+import ctypes
+import html
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from workbench.contract.errors import UsageError
+from workbench.streams.printing import Log
+from workbench.streams.report import Metrics
+from workbench.streams.task import Fault
+
+if TYPE_CHECKING:
+    from workbench.runs.register import Engine as PublishedAt
+    from workbench.runs.topics import Topic
+    from workbench.streams.topology import Topology
+
+__all__ = ["DeadLetter", "Interrupted", "Running"]
+
+PATIENCE = 2.0
+"""Seconds that a component has to return when the topology is stopped, before it is interrupted."""
+
+
+class Interrupted(BaseException):
+    """Raised in a component that does not return although the topology is stopped."""
+
+
+class DeadLetter(tuple[Any, ...]):
+    """A row that was given up: `row`, the `component` that failed with it, the `error`, and how many `tries` it had."""
+
+    __slots__ = ()
+
+    def __new__(cls, row: tuple[Any, ...], component: str, error: str, tries: int) -> DeadLetter:
+        return super().__new__(cls, (row, component, error, tries))
+
+    row = property(lambda self: self[0])
+    component = property(lambda self: self[1])
+    error = property(lambda self: self[2])
+    tries = property(lambda self: self[3])
+
+
+class Engine(Protocol):
+    """What runs a topology, as far as its handle needs it."""
+
+    topology: Topology
+    log: Log
+    id: str
+    thread: threading.Thread
+    error: BaseException | None
+
+    @property
+    def state(self) -> str: ...
+    def ask(self, what: str) -> None: ...
+    def metrics(self) -> Metrics: ...
+    def faults(self) -> list[Fault]: ...
+    def letters(self) -> list[DeadLetter]: ...
+    def where(self) -> str: ...
+    def abandon(self, why: str) -> None: ...
+
+
+class Running:
+    """A topology that runs. `state` is `running`, `paused`, `done` (its spouts are finished and all is acked),
+    `stopped` or `failed`. `wb.running()` lists it by `id`, and any process of the user can stop it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.topic: Topic | None = None
+        """What viewers see of it, set by the runner."""
+        self.publish: Callable[[], PublishedAt | None] | None = None
+        """Lets others watch it from now on, and says where; set by the runner."""
+
+    @property
+    def id(self) -> str:
+        return self._engine.id
+
+    @property
+    def topology(self) -> Topology:
+        return self._engine.topology
+
+    @property
+    def state(self) -> str:
+        return self._engine.state
+
+    @property
+    def engine(self) -> PublishedAt | None:
+        """Where viewers find it, from now on."""
+        return None if self.publish is None else self.publish()
+
+    @property
+    def failure(self) -> str:
+        """What made it fail, in words; empty where nothing did."""
+        error = self._engine.error
+        return "" if error is None else f"{type(error).__name__}: {error}"
+
+    def ended(self, seconds: float) -> bool:
+        """Whether it has ended, now or within so many seconds."""
+        self._engine.thread.join(seconds)
+        return self.state in ("done", "stopped", "failed")
+
+    def stop(self, patience: float = PATIENCE) -> Running:
+        """Ends it between two tuples. A component that does not return within `patience` seconds is interrupted; one
+        that does not heed that (it waits in C code) is left behind, and what it does counts no more."""
+        engine = self._engine
+        engine.ask("stop")
+        if threading.current_thread() is engine.thread:
+            return self  # a component stops its own topology
+        engine.thread.join(patience)
+        if engine.thread.is_alive():
+            where = engine.where()
+            _interrupt(engine.thread)
+            engine.thread.join(patience)
+            if engine.thread.is_alive():
+                engine.abandon(f"It did not return when it was stopped: {where}")
+        return self
+
+    def pause(self) -> Running:
+        """Spouts are not called until `resume`; what is on its way goes on."""
+        self._engine.ask("pause")
+        return self
+
+    def resume(self) -> Running:
+        self._engine.ask("resume")
+        return self
+
+    def wait(self, seconds: float | None = None) -> Running:
+        """Until it has ended, or so long. Raises what made it fail."""
+        if threading.current_thread() is self._engine.thread:
+            raise UsageError("A component cannot wait for the end of its own topology.")
+        self._engine.thread.join(seconds)
+        if self._engine.error is not None and self.state == "failed":
+            raise self._engine.error
+        return self
+
+    def metrics(self) -> Metrics:
+        """Everything counted, at one moment between two tuples. When a component does not return, that of before."""
+        return self._engine.metrics()
+
+    @property
+    def errors(self) -> list[Fault]:
+        """The last errors of the components, the newest last; each fails its tuple's tree, none ends the run."""
+        return self._engine.faults()
+
+    @property
+    def log(self) -> Log:
+        """What components printed and logged."""
+        return self._engine.log
+
+    @property
+    def dead_letters(self) -> list[DeadLetter]:
+        """The last rows that were given up."""
+        return self._engine.letters()
+
+    def where(self) -> str:
+        """Where it is just now, in the components' code: for one that does not return."""
+        return self._engine.where()
+
+    def __repr__(self) -> str:
+        return f"topology {self.topology.name} ({self.state}, run {self.id})\n{self.metrics()!r}"
+
+    def _repr_html_(self) -> str:
+        head = f"topology {html.escape(self.topology.name)} ({self.state}, run {html.escape(self.id)})"
+        return f"<p>{head}</p>{self.metrics()._repr_html_()}"
+
+
+def _interrupt(thread: threading.Thread) -> None:
+    raised: Callable[..., int] = ctypes.pythonapi.PyThreadState_SetAsyncExc
+    raised(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(Interrupted))

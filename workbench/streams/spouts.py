@@ -1,0 +1,174 @@
+"""Spouts of the room itself: the lines of a file that grows, and a folder of Parquet files played again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from workbench.contract.errors import InvalidParameter, PathUnreachable, UnknownField
+from workbench.streams.component import Collector, Context, IteratorSpout, Outputs
+from workbench.streams.tuples import Batch
+
+__all__ = ["ParquetReplay", "Tail"]
+
+CHUNK = 1 << 16
+LONGEST_LINE = 1 << 20
+
+
+class Tail(IteratorSpout):
+    """The lines of a text file as they are written, without their end; `whole=True` those from before, too.
+
+    When the file was moved away and there is a new one (log rotation), the old one is read to its end first; one that
+    has become shorter is read from its beginning. A line is a tuple when its end is there; a longer one than a MiB is
+    given in parts. A file that is not there yet is waited for. Bytes that are no UTF-8 become U+FFFD. One task
+    reads it: a second one would give each line again.
+    """
+
+    outputs = ("line",)
+
+    def __init__(self, path: str | os.PathLike[str], whole: bool = False) -> None:
+        self.path, self.whole = Path(path), whole
+
+    def open(self, config: Mapping[str, Any], context: Context, collector: Collector) -> None:
+        if len(context.tasks) > 1:
+            raise InvalidParameter(
+                "parallelism",
+                f"of `{context.component}` is {len(context.tasks)}, and each task would give all lines of {self.path}. "
+                "Say 1, and more for the bolts that take the lines.",
+            )
+        super().open(config, context, collector)
+
+    def rows(self) -> Iterator[Any]:
+        whole = self.whole
+        while True:
+            try:
+                file = self.path.open("rb")
+            except FileNotFoundError:
+                whole = True  # what comes later is new from its first line on
+                yield None
+                continue
+            except OSError as error:
+                raise PathUnreachable(str(self.path), error.strerror or str(error)) from None
+            with file:
+                if not whole:
+                    file.seek(0, os.SEEK_END)
+                whole = True
+                yield from self._lines(file)
+
+    def _lines(self, file: Any) -> Iterator[Any]:
+        """Until another file has taken its place."""
+        rest = b""
+        while True:
+            data = file.read(CHUNK)
+            if data:
+                *lines, rest = (rest + data).split(b"\n")
+                for line in lines:
+                    yield (line.removesuffix(b"\r").decode(errors="replace"),)
+                if len(rest) > LONGEST_LINE:
+                    yield (rest.decode(errors="replace"),)
+                    rest = b""
+                continue
+            if self._replaced(file):
+                if late := file.read():  # written between the two looks
+                    *lines, rest = (rest + late).split(b"\n")
+                    yield from ((line.removesuffix(b"\r").decode(errors="replace"),) for line in lines)
+                if rest:
+                    yield (rest.decode(errors="replace"),)
+                return
+            yield None
+
+    def _replaced(self, file: Any) -> bool:
+        mine = os.fstat(file.fileno())
+        try:
+            now = self.path.stat()
+        except FileNotFoundError:
+            return False  # moved away, and the new one is not there yet
+        return (now.st_dev, now.st_ino) != (mine.st_dev, mine.st_ino) or now.st_size < file.tell()
+
+
+class ParquetReplay(IteratorSpout):
+    """The Parquet files of a folder, in the order of their names, as Arrow tables of up to `rows` rows. Several tasks
+    have the files in turn, each its own.
+
+    With `time`, a column of milliseconds or timestamps in which the rows are in order, they come when their time has
+    come: `speed=1` as fast as they were, `speed=60` an hour a minute, counted from the first row of the first file.
+    Without, as fast as they are taken. A row without a time ends the run, for it would never come.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], time: str = "", speed: float = 1.0, rows: int = 10_000) -> None:
+        if not speed > 0:
+            raise InvalidParameter("speed", f"is {speed!r}; 1 is as fast as it was, 60 an hour a minute.")
+        self.folder, self.time, self.speed, self.most = str(folder), time, speed, rows
+
+    def declared_outputs(self) -> Outputs:
+        import pyarrow.parquet as pq
+
+        names = tuple(pq.read_schema(self._files()[0]).names)
+        if self.time and self.time not in names:
+            raise UnknownField(self.time, names)
+        return names
+
+    def _files(self) -> list[Path]:
+        files = sorted(Path(self.folder).glob("*.parquet"))
+        if not files:
+            raise PathUnreachable(self.folder, "there is no .parquet file in it")
+        return files
+
+    def rows(self) -> Iterator[Any]:
+        import pyarrow.parquet as pq
+
+        files = self._files()
+        if self.time:
+            self._begin(files)
+        for path in files[self.context.index :: len(self.context.tasks)]:
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(batch_size=self.most):
+                    yield from self._timed(batch, path) if self.time else (Batch(batch),)
+
+    def _begin(self, files: list[Path]) -> None:
+        """All tasks count from the same row on."""
+        import pyarrow.parquet as pq
+
+        for path in files:
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(batch_size=1, columns=[self.time]):
+                    self._origin = self.context.clock() - float(self._times(batch, path)[0]) / 1000 / self.speed
+                    return
+
+    def _times(self, batch: Any, path: Path) -> Any:
+        """Milliseconds."""
+        import numpy as np
+        import pyarrow as pa
+
+        if self.time not in batch.schema.names:
+            raise UnknownField(self.time, batch.schema.names, f"It is not in {path}.")
+        column = batch.column(batch.schema.names.index(self.time))
+        if pa.types.is_timestamp(column.type):
+            column = column.cast(pa.timestamp("ms", column.type.tz), safe=False).cast(pa.int64())
+        times = column.to_numpy(zero_copy_only=False)
+        if column.null_count or not np.isfinite(times).all():
+            raise InvalidParameter(
+                "time",
+                f"is `{self.time}`, and in {path} some rows have none (NULL, NaN, infinite), so they would never come. "
+                "Write the file again without them, or play it without `time`.",
+            )
+        return times
+
+    def _timed(self, batch: Any, path: Path) -> Iterator[Any]:
+        """The part of the batch whose time has come, and then the next one."""
+        import numpy as np
+
+        times = self._times(batch, path)
+        start = 0
+        while start < len(times):
+            now = self.context.clock()
+            upto = int(np.searchsorted(times, (now - self._origin) * 1000 * self.speed + 1e-6, side="right"))
+            if upto > start:
+                yield Batch(batch.slice(start, upto - start))
+                start = upto
+            else:
+                yield None
+
+    _origin: float

@@ -1,0 +1,108 @@
+"""One task of a component as it runs: its instance, its counters, its errors."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from workbench.streams.component import FunctionBolt
+from workbench.streams.counting import Link, Out
+from workbench.streams.topology import Node
+from workbench.streams.tuples import shown
+
+__all__ = ["Fault", "Task"]
+
+KEPT_ERRORS = 50
+Deferred = list[tuple[Callable[[Any], None], Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An error in a component: where, when (seconds of the epoch), what, and the row that it happened with, as text
+    of 500 characters at most."""
+
+    component: str
+    task: int
+    at: float
+    error: str
+    row: str
+
+
+class Task:
+    """A task. `flushes` hand on the rows that were gathered for a batch bolt; `deferred` holds what it emits while
+    one of its calls is timed, so that the time is its own."""
+
+    def __init__(
+        self,
+        node: Node,
+        task: int,
+        index: int,
+        sample_every: int,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+    ) -> None:
+        self.node, self.component, self.id, self.index = node, node.id, task, index
+        self.sample_every, self.clock, self._wall = sample_every, clock, wall
+        self.instance: Any = node.made()
+        self.outs: dict[str, Out] = {}
+        self.links: list[Link] = []
+        self.flushes: list[Callable[[], None]] = []
+        self.deferred: Deferred | None = None
+        self.defers: list[Callable[[Deferred | None], None]] = []
+        """Tell the task's quick emitters what `deferred` is."""
+        self.thread = 0
+        self.idle = {"max-spout": 0.0, "backpressure": 0.0, "inactive": 0.0}
+        """Of a spout: seconds in which `next_tuple` was not called, by reason."""
+        self.errors = 0
+        self.faults: deque[Fault] = deque(maxlen=KEPT_ERRORS)
+
+    def execute(self) -> Callable[[Any], None]:
+        """What is called with a tuple. The instance has its collector by now."""
+        instance = self.instance
+        called: Callable[[Any], None] = instance.called() if type(instance) is FunctionBolt else instance.execute
+        return called
+
+    def timed(self, link: Link, execute: Callable[[Any], None], given: Any) -> None:
+        """Calls, and adds the time to the link's; what is emitted meanwhile goes on afterwards."""
+        if not self.outs:
+            began = self.clock()
+            execute(given)
+            link.execute.add(self.clock() - began)
+            return
+        deferred: Deferred = []
+        raised = None
+        self._defer(deferred)
+        began = self.clock()
+        try:
+            execute(given)
+        except Exception as error:  # noqa: BLE001  # raised again below
+            raised = error
+        finally:
+            link.execute.add(self.clock() - began)
+            self._defer(None)
+        for hand_on, what in deferred:
+            hand_on(what)
+        if raised is not None:
+            raise raised
+
+    def fold(self) -> None:
+        """Sorts the times that were noted."""
+        for link in self.links:
+            link.execute.fold()
+            link.process.fold()
+        for out in self.outs.values():
+            out.complete.fold()
+
+    def _defer(self, deferred: Deferred | None) -> None:
+        self.deferred = deferred
+        for tell in self.defers:
+            tell(deferred)
+
+    def raised(self, error: BaseException, given: object = "") -> None:
+        """Notes it."""
+        self.errors += 1
+        text = "" if given.__class__ is str and not given else shown(given, 500)
+        fault = Fault(self.component, self.id, self._wall(), f"{type(error).__name__}: {error}"[:2000], text)
+        self.faults.append(fault)

@@ -1,0 +1,202 @@
+"""What the viewers of a topology see of it while it runs: the topic `runs/<run>/topology`.
+
+Its state: `name`, `state`, `error`, `uptime` in seconds, `components` and `edges` as they were declared; what each does
+under `component/<id>`, and the tuples in a second along an edge under `edge/<source>/<stream>/<target>`. The lists `at`
+(seconds of the epoch), `emitted` and `acked` (tuples in a second, of all spouts), `p50` and `p99` (complete latency in
+ms, null while nothing was acked) grow together; `log` is what components print, and their errors.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from workbench.contract.errors import UsageError, WorkbenchError
+from workbench.runs.publisher import Publisher
+from workbench.streams.counting import quantile
+
+if TYPE_CHECKING:
+    from workbench.runs import Register
+    from workbench.runs.register import Engine
+    from workbench.runs.topics import Topic
+    from workbench.streams.metrics import Scrape
+    from workbench.streams.report import Metrics
+    from workbench.streams.running import Running
+    from workbench.streams.topology import Topology
+
+__all__ = ["CONTROLS", "KEEP", "Sampler", "Telling", "shape"]
+
+_log = logging.getLogger(__name__)
+WATCHED, UNWATCHED = 0.1, 1.0
+"""Seconds between two changes, while somebody looks and while nobody does."""
+SOON = 0.2
+"""Seconds after which a topology can be watched: what is over sooner has no viewers."""
+KEEP = {"at": 600, "emitted": 600, "acked": 600, "p50": 600, "p99": 600, "log": 200}
+CONTROLS = ("stop", "pause", "resume")
+_SUMS = ("emitted", "executed", "acked", "failed", "pending")
+
+
+def shape(topology: Topology) -> dict[str, Any]:
+    """What does not change while it runs."""
+    nodes = topology.nodes.values()
+    return {
+        "name": topology.name,
+        "components": [{"id": node.id, "kind": node.kind, "tasks": node.parallelism} for node in nodes],
+        "edges": [
+            {"source": one.component, "stream": one.stream, "target": node.id, "grouping": str(one.grouping)}
+            for node in nodes
+            for one in node.inputs
+        ],
+    }
+
+
+class Sampler:
+    """Makes of one moment after the other what is told. Plain code: metrics go in, values and new points come out."""
+
+    def __init__(self, topology: Topology) -> None:
+        self._kinds = {node.id: node.kind for node in topology.nodes.values()}
+        self._before: Scrape | None = None
+
+    def sample(self, metrics: Metrics) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+        """Values by key, and a point of each list but `log`."""
+        now, before = metrics.now, self._before
+        self._before = now
+        passed = now.at - before.at if before is not None else now.uptime
+        values: dict[str, Any] = {"uptime": round(now.uptime, 1)}
+        rates = _rates(now, before, passed)
+        for component, kind in self._kinds.items():
+            values[f"component/{component}"] = self._component(component, kind, metrics, rates)
+        values |= {
+            f"edge/{source}/{stream}/{target}": rate for (target, source, stream), rate in rates["edges"].items()
+        }
+        spouts = [component for component, kind in self._kinds.items() if kind == "spout"]
+        times = _complete(now, before, spouts)
+        points: dict[str, list[Any]] = {
+            "emitted": [round(sum(rates["emitted"].get(one, 0.0) for one in spouts), 1)],
+            "acked": [round(sum(rates["acked"].get(one, 0.0) for one in spouts), 1)],
+            "p50": [_ms(quantile(times, 0.5))],
+            "p99": [_ms(quantile(times, 0.99))],
+        }
+        return values, points
+
+    def _component(self, component: str, kind: str, metrics: Metrics, rates: Mapping[str, Any]) -> dict[str, Any]:
+        which = "complete" if kind == "spout" else "execute"
+        cells = [cell for key, cell in metrics.now.cells.items() if key[0] == component]
+        times = [cell.times[which] for cell in cells if which in cell.times and cell.times[which][0]]
+        count, total = sum(one[0] for one in times), sum(one[1] for one in times)
+        buckets = [sum(parts) for parts in zip(*(one[2] for one in times), strict=True)]
+        return {
+            **{name: sum(getattr(cell, name) for cell in cells) for name in _SUMS},
+            "rate": round(rates["emitted" if kind == "spout" else "executed"].get(component, 0.0), 1),
+            "ms": _ms(total / count) if count else None,
+            "p99": _ms(quantile(buckets, 0.99)) if buckets else None,
+            "capacity": round(metrics.capacity(component), 3) if kind == "bolt" else None,
+            "errors": metrics.now.errors.get(component, 0),
+            "dead": metrics.now.dead.get(component, 0),
+        }
+
+
+class Telling:
+    """Publishes one run, from a thread of its own. A socket that cannot be bound is logged, and the run goes on."""
+
+    def __init__(self, publisher: Publisher, running: Running, wall: Callable[[], float] = time.time) -> None:
+        self._publisher, self._running, self._wall = publisher, running, wall
+        weakref.finalize(running, publisher.release)  # its last state can be looked at as long as somebody has it
+        self._sampler = Sampler(running.topology)
+        self._logged = self._faults = 0
+        state = {**shape(running.topology), "run": running.id, "state": running.state, "error": "", "uptime": 0.0}
+        lists: dict[str, Any] = {name: [] for name in KEEP}
+        self.topic: Topic = publisher.topic(f"runs/{running.id}/topology", {**state, **lists}, KEEP)
+        publisher.control(running.id, self._control)
+        self._thread = threading.Thread(target=self._main, name=f"workbench-telling-{running.id}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def open(self) -> None:
+        """Lets others watch it from now on."""
+        try:
+            self._publisher.open()
+        except (OSError, WorkbenchError) as error:
+            _log.warning("Nobody can watch run %s live: %s", self._running.id, error)
+
+    def published(self, register: Register) -> Engine | None:
+        """Lets others watch it from now on, and says where they find it."""
+        self.open()
+        return register.engine(self._running.id)
+
+    def _control(self, what: str) -> None:
+        if what not in CONTROLS:
+            raise UsageError(f"A topology takes {', '.join(CONTROLS)}, and not `{what}`.")
+        {"stop": self._running.stop, "pause": self._running.pause, "resume": self._running.resume}[what]()
+
+    def _main(self) -> None:
+        try:
+            if not self._running.ended(SOON):
+                self.open()
+                self._tell()
+                while not self._running.ended(WATCHED if self.topic.watched else UNWATCHED):
+                    self._tell()
+            self._tell()
+            self._tell()  # that nothing comes any more: what is seen of it from now on has no rates
+        finally:
+            self._publisher.control(self._running.id, None)
+            self.topic.end()
+
+    def _tell(self) -> None:
+        running = self._running
+        metrics = running.metrics()
+        values, points = self._sampler.sample(metrics)
+        values |= {"state": running.state, "error": running.failure}
+        errors = sum(metrics.now.errors.values())
+        self.topic.tell(values, {**points, "at": [round(self._wall(), 3)], "log": self._lines(errors)})
+
+    def _lines(self, errors: int) -> list[str]:
+        """What was printed since the last time, and what has failed since."""
+        fresh, self._logged = self._running.log.since(self._logged)
+        faults = self._running.errors if errors > self._faults else []
+        new = faults[max(0, len(faults) - (errors - self._faults)) :]
+        self._faults = errors
+        said = [f"{_clock(fault.at)} {fault.component}: {fault.error}" for fault in new]
+        return [line[:500] for line in [*fresh, *said]][-KEEP["log"] :]
+
+
+def _rates(now: Scrape, before: Scrape | None, passed: float) -> dict[str, dict[Any, float]]:
+    """In a second: emitted, acked and executed by component, and executed by edge."""
+    found: dict[str, dict[Any, float]] = {"emitted": {}, "acked": {}, "executed": {}, "edges": {}}
+    seconds = passed or 1.0
+    for key, cell in now.cells.items():
+        component, _, source, stream = key
+        old = before.cells.get(key) if before is not None else None
+        for name in ("emitted", "acked", "executed"):
+            grown = getattr(cell, name) - (getattr(old, name) if old is not None else 0)
+            found[name][component] = found[name].get(component, 0.0) + grown / seconds
+            if name == "executed" and source != component:
+                edge = (component, source, stream)
+                found["edges"][edge] = round(found["edges"].get(edge, 0.0) + grown / seconds, 1)
+    return found
+
+
+def _complete(now: Scrape, before: Scrape | None, spouts: list[str]) -> list[int]:
+    """The histogram of the complete latencies since."""
+    whole: list[int] = []
+    for key, cell in now.cells.items():
+        if key[0] in spouts and "complete" in cell.times:
+            buckets = list(cell.times["complete"][2])
+            old = before.cells.get(key) if before is not None else None
+            if old is not None and "complete" in old.times:
+                buckets = [new - was for new, was in zip(buckets, old.times["complete"][2], strict=True)]
+            whole = [a + b for a, b in zip(whole, buckets, strict=True)] if whole else buckets
+    return whole
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(1000 * seconds, 4)
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(seconds))

@@ -1,0 +1,314 @@
+"""A topology as pure data: spouts, bolts, the streams between them, how many tasks, configuration. Building it runs
+nothing. The standard library only, but for `run`, which asks a runner.
+
+    t = Topology("trending")
+    t.spout("views", Views)
+    t.bolt("count", CountPages, inputs=[("views", fields("page"))], parallelism=4)
+    t                                # drawn
+    run = t.run()
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from workbench.contract.errors import InvalidParameter, TopologyError, UnknownComponent, UnknownField, UnknownStream
+from workbench.streams.component import DEFAULT, Bolt, Component, FunctionBolt, FunctionSpout, Spout, declared
+from workbench.streams.configuration import configured
+from workbench.streams.groupings import Grouping, shuffle
+from workbench.streams.windows import LATE, LATE_FIELDS, WindowSpec
+
+if TYPE_CHECKING:
+    from workbench.runs import Register
+    from workbench.streams.running import Running
+
+__all__ = ["DEAD_LETTER", "DEAD_LETTER_FIELDS", "Input", "Node", "Topology"]
+
+MOST_TASKS = 1024
+DEAD_LETTER = "dead_letter"
+DEAD_LETTER_FIELDS = ("row", "component", "error", "tries")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Input:
+    """A stream that a bolt subscribes to."""
+
+    component: str
+    stream: str = DEFAULT
+    grouping: Grouping = field(default_factory=shuffle)
+
+
+@dataclass(frozen=True)
+class Node:
+    """A spout or bolt of a topology. `component` is what each task's is made like, `outputs` its fields by stream."""
+
+    id: str
+    kind: str
+    component: Any
+    outputs: Mapping[str, tuple[str, ...]]
+    direct: frozenset[str]
+    parallelism: int = 1
+    inputs: tuple[Input, ...] = ()
+    window: WindowSpec | None = None
+
+    def made(self) -> Any:
+        """A new instance, for one task."""
+        args, kwargs = self.component.arguments
+        return type(self.component)(*args, **kwargs)
+
+    def fields_of(self, stream: str) -> tuple[str, ...]:
+        """Raises UnknownStream."""
+        if stream == DEAD_LETTER and self.kind == "spout":
+            return DEAD_LETTER_FIELDS
+        if stream == LATE and self.window is not None:
+            return LATE_FIELDS
+        if stream not in self.outputs:
+            raise UnknownStream(f"{self.id}.{stream}", [f"{self.id}.{name}" for name in self.outputs])
+        return self.outputs[stream]
+
+
+class Topology:
+    """A graph of spouts and bolts. What is wrong with one component is said when it is added, what is wrong with the
+    whole by `check`, which `run` calls; both name the value and the way out. Settings are those of
+    `workbench.streams.configuration.DEFAULTS`."""
+
+    def __init__(self, name: str, **config: Any) -> None:
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise InvalidParameter("name", f"of a topology is {name!r}; it is letters, digits, `_` and `-`.")
+        self.name = name
+        self.given = dict(config)
+        self.config = configured(config)
+        self.nodes: dict[str, Node] = {}
+
+    def spout(self, id: str, code: Any, *, outputs: Any = None, parallelism: int = 1) -> Topology:  # noqa: A002
+        """Adds a spout: a class, an instance, or a generator function (with `outputs`, where it is not decorated).
+        Gives the topology, so that calls can be chained."""
+        return self._add(id, "spout", code, outputs, parallelism, ())
+
+    def bolt(
+        self,
+        id: str,  # noqa: A002
+        code: Any,
+        *,
+        inputs: Any,
+        outputs: Any = None,
+        parallelism: int = 1,
+        batch: bool = False,
+        window: WindowSpec | None = None,
+    ) -> Topology:
+        """Adds a bolt. `inputs` is a component's name, or a list of names and pairs: `("views", fields("page"))`,
+        `("views.errors", "shuffle")`; without a grouping it is shuffle. `batch`: a plain function takes batches.
+        `window`: it is called with windows of its tuples; those that come too late are on its stream `late`."""
+        return self._add(id, "bolt", code, outputs, parallelism, _inputs(id, inputs), batch, window)
+
+    def _add(
+        self,
+        id: str,  # noqa: A002
+        kind: str,
+        code: Any,
+        outputs: Any,
+        parallelism: int,
+        inputs: tuple[Input, ...],
+        batch: bool = False,
+        window: WindowSpec | None = None,
+    ) -> Topology:
+        if not isinstance(id, str) or not _NAME.fullmatch(id):
+            raise InvalidParameter("id", f"of a {kind} is {id!r}; it is letters, digits, `_` and `-`.")
+        if id in self.nodes:
+            raise InvalidParameter("id", f"`{id}` is already that of a {self.nodes[id].kind}. Give this one another.")
+        if not isinstance(parallelism, int) or isinstance(parallelism, bool) or not 1 <= parallelism <= MOST_TASKS:
+            raise InvalidParameter("parallelism", f"of `{id}` is {parallelism!r}; it is 1 to {MOST_TASKS} tasks.")
+        component = _template(id, kind, code, outputs, batch)
+        streams = declared(component)
+        if DEAD_LETTER in streams and kind == "spout":
+            raise InvalidParameter("outputs", f"of `{id}` name a stream `{DEAD_LETTER}`, which every spout has.")
+        if window is not None:
+            _fits_window(id, component, streams, window)
+        node = Node(id, kind, component, streams, frozenset(component.direct), parallelism, inputs, window)
+        self.nodes[id] = node
+        return self
+
+    # --- checking
+
+    def check(self) -> None:
+        """Raises UnknownComponent, UnknownStream, UnknownField, TopologyError."""
+        if not any(node.kind == "spout" for node in self.nodes.values()):
+            self._refuse("it has no spout, so nothing would ever happen. Add one with .spout(id, code).")
+        for node in self.nodes.values():
+            for one in node.inputs:
+                self._check_input(node, one)
+            self._check_window(node)
+        self.order()
+
+    def _check_window(self, node: Node) -> None:
+        """What windows alone hold does not time out. What a bolt that acks by itself has, too, does, so the time-out is
+        at least twice as long as the window."""
+        if node.window is None:
+            return
+        held, timeout = node.window.longest(), self.config["message_timeout"]
+        if held >= timeout and "message_timeout" in self.given:
+            self._refuse(
+                f"window `{node.id}` holds tuples for up to {held:g} s, and after a message_timeout of {timeout:g} s "
+                "those fail that a bolt which acks by itself has, too. Leave that setting out, or say a longer one."
+            )
+        self.config["message_timeout"] = max(timeout, 2 * held)
+
+    def _check_input(self, node: Node, one: Input) -> None:
+        source = self.nodes.get(one.component)
+        if source is None:
+            raise UnknownComponent(one.component, self.nodes, f"It is an input of `{node.id}`.")
+        names = source.fields_of(one.stream)
+        used = () if node.window is None else (*node.window.by, *((node.window.time,) if node.window.time else ()))
+        for name in (*one.grouping.fields, *used):
+            if name not in names:
+                where = f"Stream `{one.component}.{one.stream}` has {', '.join(f'`{other}`' for other in names)}"
+                raise UnknownField(name, names, f"{where}; `{node.id}` needs it.")
+        if (one.grouping.kind == "direct") != (one.stream in source.direct):
+            declares = "is declared as direct" if one.stream in source.direct else "is not declared as direct"
+            self._refuse(
+                f"`{node.id}` takes `{one.component}.{one.stream}` by {one.grouping}, and that stream {declares}. "
+                f'Put it into `direct` of `{one.component}`, and group it by "direct".'
+            )
+
+    def order(self) -> list[str]:
+        """The components, each after those that it takes from. Raises TopologyError at a cycle."""
+        left = {name: {one.component for one in node.inputs} for name, node in self.nodes.items()}
+        ordered: list[str] = []
+        while left:
+            free = [name for name, before in left.items() if not before & left.keys()]
+            if not free:
+                self._refuse(
+                    f"{' → '.join(f'`{name}`' for name in _cycle(left))} is a cycle: a tuple's tree would never be "
+                    "done. Take one of these inputs away."
+                )
+            ordered += free
+            for name in free:
+                del left[name]
+        return ordered
+
+    def consumers(self, component: str, stream: str) -> list[tuple[Node, Input]]:
+        """The bolts that take a stream."""
+        return [
+            (node, one)
+            for node in self.nodes.values()
+            for one in node.inputs
+            if (one.component, one.stream) == (component, stream)
+        ]
+
+    def _refuse(self, why: str) -> NoReturn:
+        raise TopologyError(self.name, why)
+
+    # --- running, keeping, drawing
+
+    def run(self, on: str = "inline", *, register: Register | None = None, **options: Any) -> Running:
+        """Checks it and starts it; returns at once, with the handle. `on="inline"`: in a thread of this process.
+        Raises what `check` does, and what a component's `open` or `prepare` raises."""
+        self.check()
+        if on != "inline":
+            raise InvalidParameter("on", f'is {on!r}; a topology runs on "inline", a thread of this process.')
+        inline: Any = importlib.import_module("workbench.streams.inline")
+        running: Running = inline.run(self, register=register, **options)
+        return running
+
+    def to_document(self) -> dict[str, Any]:
+        """Plain JSON, from which `Topology.from_document` makes it again. Raises DocumentError where a component is
+        no code that can be imported, or has arguments that are no plain values."""
+        from workbench.streams.saving import to_document
+
+        return to_document(self)
+
+    @classmethod
+    def from_document(cls, body: Mapping[str, Any]) -> Topology:
+        """Imports the components that the document names. Raises DocumentError, and what adding them raises."""
+        from workbench.streams.saving import from_document
+
+        return from_document(body)
+
+    def describe(self) -> str:
+        """Its components and streams in words, one a line."""
+        from workbench.streams.drawing import described
+
+        return described(self)
+
+    def svg(self) -> str:
+        """Its picture."""
+        from workbench.streams.drawing import svg
+
+        return svg(self)
+
+    def __repr__(self) -> str:
+        return self.describe()
+
+    def _repr_html_(self) -> str:
+        return f'<div style="overflow:auto">{self.svg()}</div>'
+
+
+def _template(id: str, kind: str, code: Any, outputs: Any, batch: bool) -> Component:  # noqa: A002
+    base: type[Component] = Spout if kind == "spout" else Bolt
+    made = code
+    if isinstance(code, type) and issubclass(code, Component):
+        made = code()
+    elif not isinstance(code, Component) and callable(code):
+        if outputs is None and kind == "spout":
+            raise InvalidParameter("outputs", f'of `{id}` are not said: outputs=("page", "user") names its fields.')
+        made = FunctionSpout(code, outputs) if kind == "spout" else FunctionBolt(code, outputs or (), batch)
+        outputs = None
+    if not isinstance(made, base):
+        raise InvalidParameter(
+            "code",
+            f"of `{id}` is {type(made).__name__}; a {kind} is a class or instance of {base.__name__}, or a function.",
+        )
+    if outputs is not None:
+        raise InvalidParameter("outputs", f"of `{id}` are said twice: its class or decorator names them.")
+    if isinstance(made, Bolt) and not (made.takes_rows or made.takes_batches):
+        raise InvalidParameter("code", f"of `{id}`: {type(made).__name__} has neither `execute` nor `execute_batch`.")
+    return made
+
+
+def _fits_window(id: str, component: Any, streams: Mapping[str, Any], window: object) -> None:  # noqa: A002
+    if not isinstance(window, WindowSpec):
+        raise InvalidParameter("window", f'of `{id}` is {window!r}; say tumbling("1m"), sliding(…) or session(…).')
+    if not component.takes_rows or not component.auto_ack:
+        what = "has `auto_ack = False`" if component.takes_rows else "has no `execute`"
+        raise InvalidParameter(
+            "window", f"of `{id}`: its code {what}; a window is given to `execute`, and acked for it."
+        )
+    if LATE in streams:
+        raise InvalidParameter("outputs", f"of `{id}` name a stream `{LATE}`, which every window bolt has.")
+
+
+def _inputs(id: str, inputs: Any) -> tuple[Input, ...]:  # noqa: A002
+    listed: Sequence[Any] = [inputs] if isinstance(inputs, str | Input) else list(inputs)
+    if not listed:
+        raise InvalidParameter("inputs", f'of `{id}` are empty; name a component: inputs="views".')
+    return tuple(_input(id, one) for one in listed)
+
+
+def _input(id: str, one: Any) -> Input:  # noqa: A002
+    if isinstance(one, Input):
+        return one
+    name, grouping = (one, shuffle()) if isinstance(one, str) else one if len(one) == 2 else (None, None)
+    if isinstance(grouping, str):
+        grouping = Grouping(grouping)
+    if not isinstance(name, str) or not isinstance(grouping, Grouping):
+        raise InvalidParameter(
+            "inputs",
+            f'of `{id}` have {one!r}; an input is "views", or ("views", fields("page")), or ("views.errors", …).',
+        )
+    component, _, stream = name.partition(".")
+    return Input(component, stream or DEFAULT, grouping)
+
+
+def _cycle(left: Mapping[str, set[str]]) -> list[str]:
+    """A cycle among components that all wait for each other, in the direction of the tuples."""
+    path = [next(iter(left))]
+    while True:
+        before = sorted(left[path[-1]] & left.keys())[0]
+        if before in path:
+            return [before, *reversed(path[path.index(before) :])]
+        path.append(before)

@@ -1,0 +1,355 @@
+"""A window bolt's task in one process: rows are held until they leave their last window, the bolt is called with whole
+windows, and what it emits is anchored to every row of them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from workbench.contract.errors import InvalidParameter
+from workbench.streams.counting import Link
+from workbench.streams.delivering import Deliver, failing
+from workbench.streams.panes import Entry, Fired, Panes, manager
+from workbench.streams.task import Task
+from workbench.streams.tracking import Anchor, Hold, Tracking
+from workbench.streams.tuples import Batch, Row, Tuple, shown
+from workbench.streams.windows import WindowSpec
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Window", "WindowTask"]
+
+EARLIEST, LATEST = -(2.0**63), 2.0**63
+"""Milliseconds, exclusive. What is not between them (NaN, infinite) would hold the windows of all other rows back."""
+
+
+class Window:
+    """What a window bolt's `execute` gets. `start` (exclusive) and `end` (inclusive) are milliseconds, None for windows
+    of rows alone; `key` is a session's. Iterating gives its rows."""
+
+    __slots__ = ("_fired", "_table", "end", "fields", "key", "start")
+
+    def __init__(self, fired: Fired, fields: tuple[str, ...]) -> None:
+        self._fired, self.fields = fired, fields
+        self.start, self.end, self.key = fired.start, fired.end, fired.key
+        self._table: Any = None
+
+    @property
+    def rows(self) -> list[Row]:
+        return _rows(self._fired.entries)
+
+    @property
+    def new(self) -> list[Row]:
+        """Those that were in no window before."""
+        return _rows(self._fired.new)
+
+    @property
+    def expired(self) -> list[Row]:
+        """Those that have left since the window before."""
+        return _rows(self._fired.expired)
+
+    @property
+    def table(self) -> pa.Table:
+        """Its rows as an Arrow table; at no cost where they came in Arrow tables."""
+        if self._table is None:
+            import pyarrow as pa
+
+            parts = [item for _, item, _ in self._fired.entries]
+            if all(part.__class__ is _Chunk for part in parts):
+                self._table = pa.concat_tables([part.table for part in parts])
+            else:
+                self._table = Batch(self.rows, self.fields).table
+        return self._table
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return _count(self._fired.entries)
+
+
+class _Chunk:
+    """Rows of an Arrow table that are in one pane; `make` is the class of their tuples."""
+
+    __slots__ = ("make", "rows", "table")
+
+    def __init__(self, table: pa.Table, make: type[Tuple]) -> None:
+        self.table, self.rows, self.make = table, table.num_rows, make
+
+
+def _count(entries: Sequence[Entry]) -> int:
+    return sum(item.rows if item.__class__ is _Chunk else 1 for _, item, _ in entries)
+
+
+def _rows(entries: Sequence[Entry]) -> list[Row]:
+    found: list[Row] = [entry[1] for entry in entries]
+    if _Chunk not in set(map(type, found)):
+        return found
+    items: list[Any] = found
+    found = []
+    for item in items:
+        if item.__class__ is _Chunk:
+            found += map(item.make, Batch(item.table).rows)
+        else:
+            found.append(item)
+    return found
+
+
+class WindowTask:
+    """Windows of one task, over all streams that it takes. The watermark is the least of the streams' latest times,
+    minus the lag; a stream that is silent for `idle_timeout` is left out. It moves when a row moves it, so the same
+    rows in the same order give the same windows, however fast they come. `wall` gives seconds of the epoch."""
+
+    def __init__(
+        self,
+        task: Task,
+        spec: WindowSpec,
+        tracking: Tracking,
+        streams: Sequence[tuple[str, str]],
+        idle_timeout: float,
+        wall: Callable[[], float],
+        late: Callable[[str, str, Row], None],
+    ) -> None:
+        self.task, self.spec, self.manager = task, spec, manager(spec)
+        self.late, self.watermark = 0, -math.inf
+        self._tracking, self._wall, self._late = tracking, wall, late
+        self._latest = dict.fromkeys(streams, -math.inf)
+        self._heard = dict.fromkeys(streams, wall())
+        self._counts: dict[tuple[str, str], tuple[Callable[[], int], int]] = {}
+        self._idle_timeout = idle_timeout
+        self._shared = False
+        """Whether a hold may be that of several rows."""
+        self._within = 0
+        """Windows that are handed out just now, one within another."""
+        self._link: Link | None = None
+        self._fields: tuple[str, ...] = ()
+        self._aligned = isinstance(self.manager, Panes) and self.manager.length % self.manager.every == 0
+
+    def deliver(self, link: Link, fields: tuple[str, ...]) -> Deliver:
+        """Of one stream."""
+        self._link, self._fields = link, fields
+        link.whole = True
+        failed = failing(self.task, link, self._tracking)
+        stream = (link.component, link.stream)
+        stamp, key = self._stamp(fields), _key(fields, self.spec.by)
+        place = fields.index(self.spec.time) if self.spec.time else 0
+        stamped = not self.spec.time
+        tracking, add, latest = self._tracking, self.manager.add, self._latest
+        apart = isinstance(self.manager, Panes) and self.manager.length == self.manager.every
+        panes: dict[int, list[Entry]] | None = self.manager.panes if apart else None  # type: ignore[attr-defined]
+        every, ceil = float(self.spec.every), math.ceil
+        executed, top, counted = 0, -math.inf, self.spec.counted
+
+        def row(given: Tuple) -> None:
+            nonlocal executed, top
+            executed += 1
+            if tracking.dirty:
+                tracking.flush()  # rows that wait above may come here, and must not while a window is handed out
+            try:
+                at = given[place]
+                kind = at.__class__
+                if stamped or (kind is not int and kind is not float) or not EARLIEST < at < LATEST:
+                    at = stamp(given)
+                anchors = tracking.anchors
+                if anchors and anchors[0].__class__ is Anchor and not anchors[0].busy:  # as held(), for the first one
+                    anchor = anchors[0]
+                    first = Hold()
+                    first.anchor, first.left = anchor, 1
+                    anchor.hold, anchor.busy = first, True
+                    hold: Hold | None = first
+                else:
+                    hold = tracking.held()
+                    self._shared = self._shared or (hold is not None and hold.left > 1)
+                pane = panes.get(ceil(at / every)) if panes is not None else None
+                if pane is not None:  # as add(), where the pane is there: it is handed out whole, so it is not late
+                    pane.append((at, given, hold))
+                    taken = True
+                else:
+                    taken = add(at, given, hold, key(given)) if key else add(at, given, hold)
+            except Exception as error:  # noqa: BLE001  # a time that is none
+                failed(error, given)
+                return
+            if not taken:
+                self._too_late(stream, given, hold)
+            if at > top or counted:
+                top = latest[stream] = at if at > latest[stream] else latest[stream]
+                self.move()
+
+        def batch(rows: Batch, make: type[Tuple]) -> None:
+            nonlocal executed
+            if not len(rows):
+                return
+            executed += len(rows)
+            if tracking.dirty:
+                tracking.flush()
+            try:
+                last = self._add_batch(stream, rows, make, stamp, key)
+            except Exception as error:  # noqa: BLE001
+                failed(error, rows)
+                link.failed += len(rows) - 1
+                return
+            if last > latest[stream] or self.spec.counted:
+                latest[stream] = max(last, latest[stream])
+                self.move()
+
+        link.counts.append(lambda: executed)
+        self._counts[stream] = (lambda: executed), 0
+        return Deliver(row, batch, self.task, link)
+
+    # --- rows
+
+    def _add_batch(self, stream: tuple[str, str], rows: Batch, make: Any, stamp: Any, key: Any) -> float:
+        parts = self._chunks(rows, make) if rows.columnar and self._aligned and self.spec.time and not key else None
+        entries: list[tuple[float, Any, Any]] = (
+            [(stamp(row), made, key(row) if key else ()) for row in rows.rows for made in (make(row),)]
+            if parts is None
+            else [(at, chunk, ()) for at, chunk in parts]
+        )
+        hash(tuple(of for _, _, of in entries))  # one that is no key raises here, before any row is in a window
+        hold = self._tracking.held()
+        if hold is not None:
+            hold.left += len(entries)
+            self._shared = True
+        for at, item, of in entries:
+            if self.manager.add(at, item, hold, of):
+                continue
+            for row in _rows([(at, item, hold)]):
+                self._too_late(stream, row, None)
+            self._tracking.let_go((hold,))
+        self._tracking.let_go((hold,))
+        return max(at for at, _, _ in entries)
+
+    def _chunks(self, rows: Batch, make: type[Tuple]) -> list[tuple[float, _Chunk]]:
+        """The table cut into panes, each with its latest time."""
+        import numpy as np
+
+        table = rows.table
+        column = table.column(rows.fields.index(self.spec.time))
+        if column.null_count or str(column.type) not in ("int64", "int32", "double", "float"):
+            return [
+                (_milliseconds(at), _Chunk(table.slice(place, 1), make)) for place, at in enumerate(column.to_pylist())
+            ]
+        times = column.to_numpy()
+        ordinary = (times > EARLIEST) & (times < LATEST)
+        if not ordinary.all():
+            _milliseconds(times[int(np.argmin(ordinary))].item())  # raises, and says which
+        panes = np.ceil(times / self.spec.every).astype(np.int64)
+        order = np.argsort(panes, kind="stable")
+        sorted_panes = panes[order]
+        cuts = [0, *(np.flatnonzero(np.diff(sorted_panes)) + 1).tolist(), len(order)]
+        found = []
+        for start, end in itertools.pairwise(cuts):
+            places = order[start:end]
+            whole = len(places) == int(places[-1]) - int(places[0]) + 1
+            part = table.slice(int(places[0]), len(places)) if whole else table.take(places)
+            found.append((float(times[places].max()), _Chunk(part, make)))
+        return found
+
+    def _too_late(self, stream: tuple[str, str], row: Row, hold: Any) -> None:
+        self.late += 1
+        self._late(*stream, tuple(row))
+        self._tracking.let_go((hold,))
+
+    def _stamp(self, fields: tuple[str, ...]) -> Callable[[Row], float]:
+        if not self.spec.time:
+            return lambda row: self._wall() * 1000
+        place = fields.index(self.spec.time)
+
+        return lambda row: _milliseconds(row[place])
+
+    # --- time
+
+    @property
+    def behind(self) -> float:
+        """Seconds from the watermark until now; infinite where there is none yet."""
+        return self._wall() - self.watermark / 1000
+
+    def move(self) -> None:
+        """Hands out the windows that end by now."""
+        if self.spec.counted:
+            self._advance(math.inf)
+            return
+        mark = min(self._latest.values()) - self.spec.lag
+        if mark > self.watermark:
+            self.watermark = mark
+            if mark >= self.manager.next_end():
+                self._advance(mark)
+
+    def tick(self) -> None:
+        """Some times a second: time passes, and streams may be silent."""
+        now = self._wall()
+        if not self.spec.time:
+            if not self.spec.counted:
+                self._latest.update(dict.fromkeys(self._latest, now * 1000))
+                self.move()
+            return
+        if len(self._latest) == 1:
+            return
+        active = []
+        for stream, (count, before) in self._counts.items():
+            if count() != before:
+                self._heard[stream], self._counts[stream] = now, (count, count())
+            if now - self._heard[stream] < self._idle_timeout:
+                active.append(self._latest[stream])
+        if active and (mark := min(active) - self.spec.lag) > self.watermark:
+            self.watermark = mark
+            self._advance(mark)
+
+    def finish(self) -> bool:
+        """The spouts will give no more: hands out what is left; whether that was anything."""
+        some = bool(self.manager.rows)
+        for fired in self.manager.finish():
+            self._execute(fired)
+        self._evict()
+        return some
+
+    def _advance(self, mark: float) -> None:
+        for fired in self.manager.advance(mark):
+            self._execute(fired)
+            self._evict()
+        self._evict()
+
+    def _evict(self) -> None:
+        evicted = self.manager.evicted
+        if evicted and not self._within:
+            gone = evicted[:]
+            evicted.clear()
+            self._tracking.let_go(gone)
+
+    def _execute(self, fired: Fired) -> None:
+        holds = [entry[2] for entry in fired.entries if entry[2] is not None]
+        if self._shared:
+            holds = list(dict.fromkeys(holds))
+        # What the bolt emits may bring rows here before it has returned. They may end other windows, but what is handed
+        # out just now is let go when its bolt is done: until then it is an anchor.
+        self._within += 1
+        try:
+            self._tracking.with_anchors(tuple(holds), self._call, Window(fired, self._fields))
+        finally:
+            self._within -= 1
+
+    def _call(self, window: Window) -> None:
+        link = self._link
+        assert link is not None
+        try:
+            self.task.timed(link, self.task.instance.execute, window)
+        except Exception as error:  # noqa: BLE001  # all its rows fail
+            # As `executed`, in rows, each once: those that were in windows before were counted by them.
+            link.failed += _count(window._fired.new)
+            self.task.raised(error, f"a window of {len(window):,} rows that ends at {window.end}")
+            self._tracking.raised(self.task.component, error)
+
+
+def _key(fields: tuple[str, ...], by: tuple[str, ...]) -> Callable[[Row], tuple[Any, ...]] | None:
+    places = [fields.index(name) for name in by]
+    return (lambda row: tuple(row[place] for place in places)) if places else None
+
+
+def _milliseconds(at: Any) -> float:
+    found = float(at.timestamp()) * 1000 if hasattr(at, "timestamp") else at
+    if isinstance(found, int | float) and EARLIEST < found < LATEST:
+        return found
+    raise InvalidParameter("time", f"is {shown(at, 200)}; an event's time is milliseconds or a datetime.")

@@ -1,0 +1,301 @@
+"""From a topology to what runs in one process: tasks, and for each stream the direct calls of whoever takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any
+
+from workbench.contract.errors import InvalidParameter
+from workbench.streams.component import Context
+from workbench.streams.counting import Link, Out
+from workbench.streams.delivering import Deliver, to_batches, to_held, to_rows
+from workbench.streams.emitting import BoltCollector, Outlet, Post, SpoutCollector
+from workbench.streams.groupings import Grouping
+from workbench.streams.quick import quick
+from workbench.streams.routing import key_refused, many, one
+from workbench.streams.task import Task
+from workbench.streams.topology import DEAD_LETTER, DEAD_LETTER_FIELDS, Node, Topology
+from workbench.streams.tracking import Source, Tracking
+from workbench.streams.tuples import Batch, Row, Tuple, tuple_class
+from workbench.streams.windowing import WindowTask
+from workbench.streams.windows import LATE, LATE_FIELDS
+
+__all__ = ["Wiring"]
+
+
+class Wiring:
+    """All tasks of a topology. `open` makes the instances ready, in the order of the tuples reversed: whoever takes is
+    there before whoever gives."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        *,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+        post: Post,
+        log: Callable[[str, str], None],
+        buried: Callable[[Task, Row, int, Any], None],
+    ) -> None:
+        self.topology, self.config = topology, topology.config
+        self._clock, self._wall, self._post, self._log, self._buried = clock, wall, post, log, buried
+        self._random = Random(self.config["seed"])
+        self.tracking = Tracking(self._random, clock)
+        self.tracking.flush = self._flush
+        self.tasks: dict[str, list[Task]] = {}
+        self.sources: dict[int, Source] = {}
+        self.windows: dict[int, WindowTask] = {}
+        self._lates: dict[int, Outlet] = {}
+        self._letters: dict[int, Outlet] = {}
+        self._flushes: list[Callable[[], None]] = []
+        number = 0
+        for node in topology.nodes.values():
+            made = []
+            for index in range(node.parallelism):
+                number += 1
+                made.append(Task(node, number, index, self.config["sample_every"], clock, wall))
+            self.tasks[node.id] = made
+
+    def open(self, thread: int) -> None:
+        """In the runner's thread. Raises what a component raises."""
+        order = self.topology.order()
+        for id in reversed(order):  # noqa: A001
+            node = self.topology.nodes[id]
+            outlets = self._outlets(node)
+            for task in self.tasks[id]:
+                task.thread = thread
+                self._open(node, task, outlets[task.index])
+        for id in order:  # noqa: A001
+            for task in self.tasks[id]:
+                self._flushes += task.flushes
+
+    def all_tasks(self) -> list[Task]:
+        return [task for tasks in self.tasks.values() for task in tasks]
+
+    def spouts(self) -> list[Task]:
+        return [task for task in self.all_tasks() if task.node.kind == "spout"]
+
+    def bury(self, task: Task, row: Row) -> None:
+        """Emits a dead letter, untracked, on the spout's stream for them."""
+        outlet = self._letters[task.id]
+        outlet.out.counted += 1
+        outlet.out.untracked += 1
+        self.tracking.with_anchors((), outlet.row, outlet.make(row))
+
+    def _late(self, task: Task, row: Row) -> None:
+        """Emits a row that came too late on its bolt's stream for them."""
+        outlet = self._lates[task.id]
+        outlet.out.counted += 1
+        outlet.row(outlet.make(row))
+
+    def finish_windows(self) -> bool:
+        """No spout will give more: hands out the first windows that are left, in the tuples' order."""
+        for name in self.topology.order():
+            found = [self.windows[task.id].finish() for task in self.tasks[name] if task.id in self.windows]
+            if any(found):
+                return True
+        return False
+
+    def _flush(self) -> None:
+        tracking = self.tracking
+        tracking.dirty = False
+        for flush in self._flushes:  # in the order of the tuples, so one round is enough
+            flush()
+        tracking.dirty = False
+
+    def _open(self, node: Node, task: Task, outlets: dict[str, Outlet]) -> None:
+        ids = tuple(other.id for other in self.tasks[node.id])
+        random = Random(self._random.getrandbits(64))
+        context = Context(self.topology.name, node.id, task.id, task.index, ids, self.config, self._clock, random)
+        instance = task.instance
+        if node.kind == "spout":
+            source = Source(len(self.tracking.sources))
+            self.tracking.sources.append(source)
+            self.sources[task.id] = source
+            self._letters[task.id] = outlets[DEAD_LETTER]
+            collector: Any = SpoutCollector(
+                task, outlets, self.tracking, self._post, self._log, source, self.config["acking"], self._buried
+            )
+            instance.context, instance.collector = context, collector
+            instance.open(self.config, context, collector)
+        else:
+            collector = BoltCollector(task, outlets, self.tracking, self._post, self._log)
+            instance.context, instance.collector = context, collector
+            if node.window is not None:
+                self._lates[task.id] = outlets[LATE]
+                self.windows[task.id] = WindowTask(
+                    task,
+                    node.window,
+                    self.tracking,
+                    [(one.component, one.stream) for one in node.inputs],
+                    self.config["idle_timeout"],
+                    self._wall,
+                    lambda *given: self._late(task, given),
+                )
+            instance.prepare(self.config, context, collector)
+
+    # --- streams
+
+    def _outlets(self, node: Node) -> list[dict[str, Outlet]]:
+        """For each task of the node, its streams. Tasks share the links that they lead to, and nothing else."""
+        streams = dict(node.outputs)
+        if node.kind == "spout":
+            streams[DEAD_LETTER] = DEAD_LETTER_FIELDS
+        if node.window is not None:
+            streams[LATE] = LATE_FIELDS
+        found: list[dict[str, Outlet]] = [{} for _ in self.tasks[node.id]]
+        for stream, fields in streams.items():
+            taken = [
+                (consumer, given.grouping, [self._deliver(task, node.id, stream) for task in self.tasks[consumer.id]])
+                for consumer, given in self.topology.consumers(node.id, stream)
+            ]
+            for task in self.tasks[node.id]:
+                found[task.index][stream] = self._outlet(node, task, stream, fields, taken)
+        return found
+
+    def _deliver(self, task: Task, component: str, stream: str) -> Deliver:
+        instance = task.instance
+        link = Link(component, stream, own_acks=not instance.auto_ack)
+        task.links.append(link)
+        if task.node.window is not None:
+            return self.windows[task.id].deliver(link, self.topology.nodes[component].fields_of(stream))
+        if not instance.auto_ack:
+            return to_held(task, link, self.tracking)
+        if not instance.takes_batches:
+            return to_rows(task, link, self.tracking)
+        if not instance.takes_rows:
+            return to_batches(task, link, self.tracking)
+        return Deliver(to_rows(task, link, self.tracking).row, to_batches(task, link, self.tracking).batch, task, link)
+
+    def _outlet(
+        self,
+        node: Node,
+        task: Task,
+        stream: str,
+        fields: tuple[str, ...],
+        taken: Sequence[tuple[Node, Grouping, list[Deliver]]],
+    ) -> Outlet:
+        make = tuple_class(node.id, stream, fields, task.id)
+        out = task.outs[stream] = Out(stream, fields)
+        if stream in node.direct:
+            direct = {
+                other.id: deliver.row
+                for consumer, _, delivers in taken
+                for other, deliver in zip(self.tasks[consumer.id], delivers, strict=True)
+            }
+            out.receivers = 1
+            return Outlet(out, make, _nobody, _nobody, direct)
+        fast = None
+        if len(taken) == 1 and taken[0][2][0].rows_only:
+            consumer, grouping, delivers = taken[0]
+            fast = quick(task, out, make, grouping, delivers, self.tracking)
+        rows: list[Callable[[Tuple], None]] = []
+        batches: list[Callable[[Batch], None]] = []
+        for consumer, grouping, delivers in taken:
+            row, batch = self._handed(consumer, grouping, fields, delivers, make, out, task)
+            rows.append(row)
+            batches.append(batch)
+        return Outlet(out, make, _each(rows), _each(batches), None, fast)
+
+    def _handed(
+        self,
+        consumer: Node,
+        grouping: Grouping,
+        fields: tuple[str, ...],
+        delivers: list[Deliver],
+        make: type[Tuple],
+        out: Out,
+        task: Task,
+    ) -> tuple[Callable[[Tuple], None], Callable[[Batch], None]]:
+        to_row, to_batch = [each.row for each in delivers], [each.batch for each in delivers]
+        choose = one(grouping, fields, len(delivers), self._random)
+        if choose is not None:
+            out.receivers += 1
+            if len(delivers) == 1 or grouping.kind == "global":
+                first, whole = to_row[0], to_batch[0]
+                return first, lambda batch: whole(batch, make)
+            refused = self._refused(task, consumer, grouping, fields)
+
+            def to_one(given: Tuple) -> None:
+                try:
+                    place = choose(given)
+                except InvalidParameter:
+                    refused(given)
+                    return
+                to_row[place](given)
+
+            return to_one, _divided(lambda row: (choose(row),), to_batch, make, refused)
+        ids = [task.id for task in self.tasks[consumer.id]]
+        choose_many = many(grouping, ids, consumer.id)
+        if grouping.kind == "all":
+            out.receivers += len(ids)
+
+        def row(given: Tuple) -> None:
+            places = choose_many(given)
+            if grouping.kind != "all":
+                out.extra += len(places)
+            for place in places:
+                to_row[place](given)
+
+        def counted(given: Row) -> Sequence[int]:
+            places = choose_many(given)
+            if grouping.kind != "all":
+                out.extra += len(places)
+            return places
+
+        return row, _divided(counted, to_batch, make, self._refused(task, consumer, grouping, fields))
+
+    def _refused(
+        self, task: Task, consumer: Node, grouping: Grouping, fields: tuple[str, ...]
+    ) -> Callable[[Row], None]:
+        """Fails what holds just now, for its row has a key that leads to no task."""
+
+        def refused(row: Row) -> None:
+            error = key_refused(task.component, consumer.id, grouping.fields, fields, row)
+            task.raised(error, row)
+            self.tracking.raised(task.component, error)
+
+        return refused
+
+
+def _divided(
+    places: Callable[[Row], Sequence[int]],
+    to: list[Callable[[Batch, type[Tuple]], None]],
+    make: type[Tuple],
+    refused: Callable[[Row], None],
+) -> Callable[[Batch], None]:
+    """A batch's rows, dealt out; each task gets its part as one batch."""
+
+    def batch(given: Batch) -> None:
+        parts: list[list[Row]] = [[] for _ in to]
+        for row in given.rows:
+            try:
+                found = places(row)
+            except InvalidParameter:
+                refused(row)  # the batch fails as one, so nobody gets any of it
+                return
+            for place in found:
+                parts[place].append(row)
+        for part, deliver in zip(parts, to, strict=True):
+            if part:
+                deliver(Batch.of_rows(part, given.fields, given.source_component, given.source_stream), make)
+
+    return batch
+
+
+def _each(calls: list[Callable[[Any], None]]) -> Callable[[Any], None]:
+    if not calls:
+        return _nobody
+    if len(calls) == 1:
+        return calls[0]
+
+    def all_of_them(given: Any) -> None:
+        for call in calls:
+            call(given)
+
+    return all_of_them
+
+
+def _nobody(given: Any) -> None:
+    """Nobody takes the stream; what is emitted on it is counted and gone, as on Storm."""
