@@ -122,13 +122,14 @@ def names(link: Link, database: str, like: str, after: str | None, limit: int) -
         where.append(f"lower(convert(table_name using utf8mb4)) like lower({literal(pattern)}) collate utf8mb4_bin")
     if after is not None:
         where.append(f"cast(convert({name} using utf8mb4) as binary) > cast({literal(after)} as binary)")
-    rows = link.run(
+    of, tables = link.texts(
         f"select table_schema, table_name from information_schema.tables where {' and '.join(where)}"
         f" order by cast(convert({name} using utf8mb4) as binary) limit {max(0, limit)}"
     )
     schemas: dict[str, str] = {}  # one text for all of its tables
     return [
-        TableRef(_text(row[1]), None if database else schemas.setdefault(_text(row[0]), _text(row[0]))) for row in rows
+        TableRef(table, None if database else schemas.setdefault(schema, schema))
+        for schema, table in zip(of, tables, strict=True)
     ]
 
 

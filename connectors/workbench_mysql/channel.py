@@ -42,7 +42,7 @@ _LONGEST_ROW = (1 << 30) + (1 << 20)
 """`max_allowed_packet` ends at 1 GiB."""
 _BULK_AFTER = 1 << 20
 _BULK_WAKE = 1 << 17
-_BULK_PAUSE = 0.003
+_BULK_PAUSE = 0.01
 _GRACE = 10.0
 _MALFORMED = (struct.error, IndexError, ValueError, KeyError, TypeError, AttributeError, AssertionError)
 
@@ -347,7 +347,7 @@ class Channel:
         """Waits at most `SLICE` for something to read; gives the seconds that passed in vain.
 
         Where much comes, the socket wakes us at 128 KiB, not at each of the 16 KiB that a server writes at once:
-        a quarter of the CPU of a read is being woken. What is less than that is fetched after 3 ms.
+        a quarter of the CPU of a read is being woken. What is less than that is fetched after 10 ms.
         """
         if not self._bulk and self.received >= _BULK_AFTER and not isinstance(self._sock, ssl.SSLSocket):
             self._bulk = True

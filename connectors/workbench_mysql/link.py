@@ -106,6 +106,20 @@ class Link(Connection):
             cursor.execute(text)
             return tuple(cursor.fetchall())
 
+    def texts(self, text: str) -> list[list[Any]]:
+        """A statement with many rows of text, read by the native core, which leaves other threads running; its
+        columns."""
+        from workbench_mysql import wire
+
+        with self._faults.translated(text):
+            statement = wire.prepare(self, text, None, self._faults.made(text))
+            rows = statement.execute()
+            batches = list(rows)
+            statement.close()
+        return [
+            [value for batch in batches for value in batch.column(at).to_pylist()] for at in range(len(rows.schema))
+        ]
+
     def explained(self, text: str) -> dict[str, Any]:
         """The first line of the server's plan for a statement, by column name in small letters."""
         with self._faults.translated(text), self.cursor() as cursor:

@@ -36,6 +36,7 @@ _PARAMETERS = {
             "description": "Seconds to reach the server, and again to log in",
         },
         "guard": {
+            "title": "Statement limit",
             "type": "number",
             "minimum": 1,
             "maximum": 604_800,
@@ -43,6 +44,7 @@ _PARAMETERS = {
             "description": "Seconds after which the server ends a statement, where the run sets no limit of its own",
         },
         "impossible": {
+            "title": "Impossible dates",
             "type": "string",
             "enum": ["null_and_count", "error", "string"],
             "default": "null_and_count",

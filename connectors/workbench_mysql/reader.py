@@ -66,6 +66,9 @@ class _Watch:
     def ended(self, native_id: str) -> None:
         self._control.ended(native_id)
 
+    def working(self, said: str, fraction: float | None = None) -> None:
+        self._control.working(said, fraction)
+
 
 class MySQLReader:
     """See `workbench.contract.scan.Reader`. The session is there when it is made; the statement is sent by the first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from workbench.contract.change import Changes, Guarantee, Position, Rejects, WriteSpec
 from workbench.contract.errors import ConnectionLost, InvalidParameter, QueryFailed, SourceError, StatementRefused
 from workbench.contract.scan import TableRef
+from workbench.kit.operations import operations
 from workbench_mysql.catalog import POSITIONS, literal, target
 from workbench_mysql.link import Link
 from workbench_mysql.predicates import quoted
@@ -179,26 +181,11 @@ class MySQLWriter:
 
 def _runs(changes: Changes, spec: WriteSpec) -> Iterator[tuple[str, int, int]]:
     """Stretches of rows that are written the same way, in order: operation, first row, row after the last."""
-    count = changes.rows.num_rows
-    if changes.ops is None:
-        if count:
-            yield spec.mode, 0, count
-        return
-    if len(changes.ops) != count:
-        raise InvalidParameter("changes", f"have {len(changes.ops)} operations for {count} rows")
-    first, current = 0, ""
-    for row, said in enumerate(changes.ops.to_pylist()):
-        operation = {"insert": spec.mode, "update": "upsert", "delete": "delete"}.get(str(said))
-        if operation is None:
-            raise InvalidParameter("changes", f"have the operation `{said}`; it is insert, update or delete")
-        if operation != "insert" and not spec.key:
-            raise InvalidParameter("key", f"is needed for `{said}`: the columns that say which row is meant")
-        if current and operation != current:
-            yield current, first, row
-            first = row
-        current = operation
-    if current:
-        yield current, first, count
+    first = 0
+    for operation, same in itertools.groupby(operations(changes, spec)):
+        count = sum(1 for _ in same)
+        yield operation, first, first + count
+        first += count
 
 
 def _batches(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:

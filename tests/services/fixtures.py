@@ -6,6 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.services.hbase.server import HBase
+from tests.services.hive.server import Hive
+from tests.services.mongodb.server import FerretDB, MongoJava
 from tests.services.mysql.server import MariaDB, MySQL9, Server
 
 
@@ -26,3 +29,27 @@ def mysql_server(request: pytest.FixtureRequest) -> Server:
     """Each of the two in turn."""
     server: Server = request.getfixturevalue(request.param)
     return server
+
+
+@pytest.fixture(scope="session")
+def mongodb() -> Iterator[MongoJava]:
+    with MongoJava() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def ferretdb() -> Iterator[FerretDB]:
+    with FerretDB() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def hbase() -> Iterator[HBase]:
+    with HBase() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def hive() -> Iterator[Hive]:
+    with Hive() as server:
+        yield server

@@ -1,6 +1,8 @@
 """A real server to try things on: `make services NAME=mysql`, or `python -m tests.services.serve mysql`.
 
-It is the same code as the fixture of the tests. Ctrl-C ends the server and leaves nothing.
+`across` is four of them, with the demo shop spread over them, connected in the user's catalog as long as they run: what
+the notebook `03_across_stores.ipynb` asks. It is the same code as the fixtures of the tests. Ctrl-C ends the server and
+leaves nothing.
 """
 
 from __future__ import annotations
@@ -8,65 +10,155 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
-import secrets
 import signal
 import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from types import FrameType
+from typing import Any, Protocol
 
-from tests.services.mysql.server import MariaDB, MySQL9, Server
 from tests.services.process import ServiceError
+from workbench.contract import ConnectionConfig, Manifest
 
-SERVERS = {"mysql": MySQL9, "mariadb": MariaDB}
+ACROSS = "across"
+SERVERS = {
+    "ferretdb": "tests.services.mongodb.server:FerretDB",
+    "hbase": "tests.services.hbase.server:HBase",
+    "hive": "tests.services.hive.server:Hive",
+    "mariadb": "tests.services.mysql.server:MariaDB",
+    "mongodb": "tests.services.mongodb.server:MongoJava",
+    "mysql": "tests.services.mysql.server:MySQL9",
+}
+
+
+class Service(Protocol):
+    """A running server, as its class in `tests/services/<system>/server.py` gives it by `served()`."""
+
+    pid: int
+    demo: Mapping[str, Any]
+    """How the demo shop is loaded, beside the usual: words of `workbench.demo.load_into`."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """Of the connector that reads it."""
+        ...
+
+    def config(self, writable: bool = False) -> ConnectionConfig: ...
+
+    def told(self) -> str:
+        """What one writes in a notebook to connect."""
+        ...
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.services.serve", description=__doc__)
-    parser.add_argument("name", choices=sorted(SERVERS))
+    parser.add_argument("name", choices=sorted([ACROSS, *SERVERS]))
     parser.add_argument("--empty", action="store_true", help="do not load the demo shop")
     chosen = parser.parse_args(arguments)
+    told = across() if chosen.name == ACROSS else single(chosen.name, chosen.empty)
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, _end)
     try:
-        server = SERVERS[chosen.name](password=secrets.token_urlsafe(12))
+        with told as text:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+            while True:
+                time.sleep(0.2)  # not for good: a signal may be another thread's
+    except KeyboardInterrupt:
+        pass
     except ServiceError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    waited = {signal.SIGINT, signal.SIGTERM}
-    signal.pthread_sigmask(signal.SIG_BLOCK, waited)  # taken below; not earlier, for the server would inherit it
-    with server:
-        if not chosen.empty:
-            load_demo(server)
-        sys.stdout.write(
-            f"{chosen.name} is up, process {server.pid}\n\n"
-            f"    export SHOP_PASSWORD={server.password}\n"
-            f'    wb.connect("shop", "{server.url("reader")}", secret="env:SHOP_PASSWORD")\n'
-            f'    wb.connect("shop", "{server.url("writer")}", secret="env:SHOP_PASSWORD", writable=True)\n\n'
-            "Ctrl-C ends it and removes its files.\n"
-        )
-        sys.stdout.flush()
-        signal.sigwait(waited)
     sys.stdout.write(f"{chosen.name} is gone\n")
     return 0
 
 
-def load_demo(server: Server) -> None:
+def _end(number: int, frame: FrameType | None) -> None:
+    """Once: what is removed then is removed whole."""
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def single(name: str, empty: bool) -> Iterator[str]:
+    """The server, and what is said of it when it is ready."""
+    with served(name) as server:
+        if not empty and (server.manifest.capabilities.sinks or hasattr(server, "load")):
+            load_demo(server)
+        lines = "".join(f"    {line}\n" if line else "\n" for line in server.told().splitlines())
+        yield (
+            f"{name} is up, process {server.pid}\n\n"
+            f"In a notebook (the demo shop is `shop` there already):\n\n{lines}\n"
+            "or in JupyterLab's form, with the same values. Ctrl-C ends it and removes its files.\n"
+        )
+
+
+@contextmanager
+def across() -> Iterator[str]:
+    """The four servers as connections of whoever starts them, and what is said of them when they are ready."""
+    from tests.services.across import NAMES, Stores, must_be_free
+    from workbench.catalog import Catalog
+
+    catalog = Catalog()
+    must_be_free(catalog)
+    sys.stdout.write("starting MySQL, MongoDB, Hive and HBase (a minute; the first time they are fetched) …\n")
+    sys.stdout.flush()
+    try:
+        with Stores.served() as stores:
+            sys.stdout.write("spreading the demo shop over them (a minute) …\n")
+            sys.stdout.flush()
+            with stores.connected(catalog) as made:
+                lines = "".join(f"    {name:8s}{catalog.saved(name).where}\n" for name in (*NAMES, "web"))
+                notes = "".join(f"{note}\n" for note in made.notes)
+                yield (
+                    f"all are up, processes {', '.join(map(str, stores.pids))}, and connections of yours:\n\n{lines}\n"
+                    f"{notes}Now `workbench lab`, and open 03_across_stores.ipynb. Ctrl-C ends the servers, and takes "
+                    "them and their connections away.\n"
+                )
+    finally:
+        catalog.close()
+
+
+def served(name: str) -> AbstractContextManager[Service]:
+    """Starts it, with what is right for somebody who tries things."""
+    module, _, kind = SERVERS[name].partition(":")
+    server: Any = getattr(importlib.import_module(module), kind)
+    started: AbstractContextManager[Service] = server.served()
+    return started
+
+
+def load_demo(server: Service) -> None:
     """The demo shop, through our own connector: the same rows as everywhere."""
     if importlib.util.find_spec("workbench.demo") is None:
-        sys.stdout.write("this version has no demo shop: the database is empty\n")
+        sys.stdout.write("this version has no demo shop: the server is empty\n")
         return
-    from workbench.contract import ConnectionConfig, Secret
-    from workbench_mysql.manifest import MANIFEST
-
     sys.stdout.write("loading the demo shop (a minute; --empty leaves it out) …\n")
     sys.stdout.flush()
-    config = ConnectionConfig(
-        name="shop",
-        parameters={"host": server.host, "port": server.port, "user": "writer", "database": server.database},
-        secrets={"password": Secret(server.password)},
-        writable=True,
-    )
-    connector = MANIFEST.open(config)
+    if not server.manifest.capabilities.sinks:
+        fill(server)
+        return
+    connector = server.manifest.open(server.config(writable=True))
     try:
-        importlib.import_module("workbench.demo").load_into(connector)
+        importlib.import_module("workbench.demo").load_into(connector, **server.demo)
     finally:
         connector.close()
+
+
+def fill(server: Any) -> None:
+    """The same rows by the server's own `load(name, table)`: its connector only reads."""
+    import pyarrow as pa
+
+    from workbench.catalog import places
+    from workbench.demo import Shape
+    from workbench.demo.loading import KEYS, reader
+    from workbench.demo.making import make
+
+    folder = make(places.demo(), Shape())
+    for name in server.demo.get("tables", KEYS):
+        schema, _, batches = reader(folder, name)
+        server.load(name, pa.Table.from_batches(batches, schema))
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def _numbered(payloads: Sequence[bytes]) -> bytes:
 class Scripted:
     """Logs everybody in, then answers PREPARE and EXECUTE by script and all else with OK. One connection at a time.
 
-    `heard` is what came after a script that is not followed by another answer.
+    `heard` is every command that came.
     """
 
     def __init__(
@@ -105,6 +105,7 @@ class Scripted:
             first = True
             while head := stream.read(4):
                 payload = stream.read(int.from_bytes(head[:3], "little"))
+                self.heard += payload  # before it is answered: who has the answer knows that it was heard
                 if first:
                     peer.sendall(packet(2, OK))
                 elif payload[0] in (0x01, 0x19):  # QUIT, and CLOSE which has no answer
@@ -114,7 +115,6 @@ class Scripted:
                 else:
                     peer.sendall(packet(1, OK))
                 first = False
-                self.heard += payload
 
     def _say(self, peer: socket.socket, script: Script) -> None:
         if isinstance(script, bytes):

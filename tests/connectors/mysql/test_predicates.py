@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from tests.connectors.mysql.store import config
+from tests.connectors.mysql.store import MySQLStore, config
 from tests.services.mysql.server import Server
 from workbench.contract import (
     And,
@@ -126,7 +126,8 @@ def case(request: pytest.FixtureRequest, mysql_server: Server) -> Iterator[Case]
         for field in rows.schema
         if not pa.types.is_duration(field.type)
     }
-    yield Case(Judge(connector, ref, rows, oracle, MANIFEST.capabilities.predicates), _trees(values), values)
+    judge = Judge(MySQLStore(mysql_server), connector, ref, rows, oracle, MANIFEST.capabilities.predicates)
+    yield Case(judge, _trees(values), values)
     oracle.close()
     connector.close()
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Self
 from urllib.parse import quote
 
 import pymysql
@@ -15,6 +17,8 @@ import pymysql
 from tests.services import certificate
 from tests.services.mysql import fetch
 from tests.services.process import Process, ServiceError, free_port, install, private_folder
+from workbench.contract import ConnectionConfig, Manifest, Secret
+from workbench_mysql.manifest import MANIFEST
 
 PASSWORD = "a'b\"c@d:/?#%00\\ é\n$"
 """Everything that a careless client trips over; the same for each user."""
@@ -32,6 +36,7 @@ class Server:
 
     product = ""
     host = "127.0.0.1"
+    demo: Mapping[str, Any] = {}
 
     def __init__(self, password: str = PASSWORD, options: tuple[str, ...] = ()) -> None:
         self.password, self.database = password, DATABASE
@@ -52,6 +57,28 @@ class Server:
     def url(self, user: str = "reader", scheme: str = "mysql") -> str:
         """Without the password, which a URL must not carry."""
         return f"{scheme}://{quote(user, safe='')}@{self.host}:{self.port}/{self.database}"
+
+    @classmethod
+    def served(cls) -> Self:
+        """For somebody who tries things."""
+        return cls(password=secrets.token_urlsafe(12))
+
+    @property
+    def manifest(self) -> Manifest:
+        return MANIFEST
+
+    def config(self, writable: bool = False) -> ConnectionConfig:
+        user = "writer" if writable else "reader"
+        parameters = {"host": self.host, "port": self.port, "user": user, "database": self.database}
+        return ConnectionConfig("crm", parameters, {"password": Secret(self.password)}, writable)
+
+    def told(self) -> str:
+        return (
+            f'import os; os.environ["CRM_PASSWORD"] = "{self.password}"\n'
+            f'wb.connect("crm", "{self.url("reader")}", secret="env:CRM_PASSWORD")\n\n'
+            "# Who may write as well:\n"
+            f'wb.connect("crm", "{self.url("writer")}", secret="env:CRM_PASSWORD", writable=True)'
+        )
 
     @contextmanager
     def connection(self, user: str = "admin", **options: object) -> Iterator[pymysql.connections.Connection]:
@@ -116,6 +143,7 @@ class Server:
             f"--port={self.port}",
             f"--socket={self.folder}/s.sock",
             f"--pid-file={self.folder}/server.pid",
+            f"--tmpdir={self.folder}",  # one that starts removes what it takes for left over in it
             f"--init-file={self.folder}/init.sql",
             f"--ssl-cert={self.certificate}",
             f"--ssl-key={self._key}",

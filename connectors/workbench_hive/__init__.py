@@ -1,0 +1,1 @@
+"""Hive through HiveServer2."""

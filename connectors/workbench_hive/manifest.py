@@ -1,0 +1,106 @@
+"""What the connector for Hive can do and wants to know. Loads no driver."""
+
+from __future__ import annotations
+
+from workbench.contract.connector import Capabilities, Manifest
+
+__all__ = ["MANIFEST"]
+
+_PARAMETERS = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["host"],
+    "properties": {
+        "host": {"type": "string", "minLength": 1, "maxLength": 255, "description": "Name or address of HiveServer2"},
+        "port": {"type": "integer", "minimum": 1, "maximum": 65535, "default": 10000},
+        "user": {"type": "string", "maxLength": 255, "default": ""},
+        "database": {
+            "type": "string",
+            "maxLength": 128,
+            "default": "",
+            "description": "Where tables are looked for that are named without a database",
+        },
+        "authentication": {
+            "type": "string",
+            "enum": ["plain", "nosasl"],
+            "default": "plain",
+            "description": "As `hive.server2.authentication` has it: `plain` for NONE, LDAP, PAM and CUSTOM, `nosasl` "
+            "for NOSASL. KERBEROS is not there",
+        },
+        "transport": {
+            "type": "string",
+            "enum": ["binary", "http"],
+            "default": "binary",
+            "description": "As `hive.server2.transport.mode` has it. With `http`, port 10001 is usual",
+        },
+        "http_path": {
+            "title": "HTTP path",
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 200,
+            "pattern": "^[A-Za-z0-9._~/-]+$",
+            "default": "cliservice",
+        },
+        "tls": {
+            "title": "TLS",
+            "type": "string",
+            "enum": ["disabled", "required", "verify"],
+            "default": "disabled",
+            "description": "`verify` also wants a certificate for this host, signed by an authority that this machine "
+            "trusts",
+        },
+        "files": {
+            "type": "boolean",
+            "default": False,
+            "description": "Read the files of plain tables (Parquet, ORC, text) beside HiveServer2, where this "
+            "machine reaches them: faster, and past what the warehouse masks or forbids. Wants `metastore`",
+        },
+        "metastore": {
+            "type": "string",
+            "pattern": "^[^:/@ ]{1,255}:[0-9]{1,5}$",
+            "description": "host:port of the metastore, which is asked where files lie. Without SASL",
+        },
+        "connect_timeout": {
+            "type": "number",
+            "minimum": 0.1,
+            "maximum": 300,
+            "default": 20,
+            "description": "Seconds to reach the server and log in",
+        },
+        "guard": {
+            "type": "number",
+            "minimum": 1,
+            "maximum": 604_800,
+            "default": 3600,
+            "description": "Seconds after which the server ends a statement, where the run sets no limit of its own",
+        },
+        "password": {"type": "string", "secret": True},
+    },
+}
+
+_ICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24">'
+    '<path fill="#e8b52b" d="M7 2h5l2.500 4.300-2.500 4.300H7L4.500 6.300z"/>'
+    '<path fill="#d99a1f" d="M15.300 6.900h5L22.800 11.200l-2.500 4.300h-5l-2.500-4.300z"/>'
+    '<path fill="#b9803c" d="M7 11.900h5l2.500 4.300-2.500 4.300H7l-2.500-4.300z"/>'
+    "</svg>"
+)
+
+MANIFEST = Manifest(
+    name="hive",
+    label="Hive",
+    capabilities=Capabilities(
+        tables=True,
+        predicates=frozenset({"compare", "in", "is_null", "and", "or", "not"}),
+        splits=True,
+        native=True,
+        cancel=True,
+        guard=True,
+        schemas=True,
+    ),
+    implementation="workbench_hive.connector:HiveConnector",
+    parameters=_PARAMETERS,
+    schemes=("hive",),
+    icon=_ICON,
+    documentation="connectors/hive.md",
+)

@@ -1,0 +1,108 @@
+"""What the connector for MongoDB can do and wants to know. Loads no driver."""
+
+from __future__ import annotations
+
+from workbench.contract.connector import Capabilities, Manifest
+
+__all__ = ["MANIFEST"]
+
+_PARAMETERS = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["host"],
+    "dependentRequired": {"password": ["user"]},
+    "properties": {
+        "host": {"type": "string", "minLength": 1, "maxLength": 255, "description": "Name or address of the server"},
+        "port": {"type": "integer", "minimum": 1, "maximum": 65535, "default": 27017},
+        "user": {"type": "string", "maxLength": 255, "default": ""},
+        "database": {
+            "type": "string",
+            "maxLength": 63,
+            "default": "",
+            "description": "Where collections are looked for that are named without a database",
+        },
+        "auth_source": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 63,
+            "default": "admin",
+            "description": "The database that knows the user",
+        },
+        "auth_mechanism": {"type": "string", "enum": ["SCRAM-SHA-256", "SCRAM-SHA-1"]},
+        "tls": {
+            "title": "TLS",
+            "type": "string",
+            "enum": ["disabled", "required", "verify"],
+            "default": "disabled",
+            "description": "`verify` also wants a certificate for this host, signed by an authority that this machine "
+            "trusts",
+        },
+        "connect_timeout": {
+            "type": "number",
+            "minimum": 0.1,
+            "maximum": 300,
+            "default": 10,
+            "description": "Seconds to reach the server and log in",
+        },
+        "guard": {
+            "title": "Statement limit",
+            "type": "number",
+            "minimum": 1,
+            "maximum": 604_800,
+            "default": 3600,
+            "description": "Seconds after which the server ends a statement, where the run sets no limit of its own",
+        },
+        "hide_id": {
+            "title": "Hide _id",
+            "type": "boolean",
+            "default": False,
+            "description": "Leave `_id` out of the columns",
+        },
+        "password": {"type": "string", "secret": True},
+    },
+}
+
+_TABLE = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "columns": {
+            "type": "object",
+            "description": "Columns that are known: name and type. They come first; others are found in a sample",
+            "additionalProperties": {
+                "type": "string",
+                "enum": ["bool", "long", "double", "date", "string", "objectId", "decimal", "binData", "json"],
+            },
+        }
+    },
+}
+
+_ICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24">'
+    '<path fill="#4aa560" d="M12 1.5c4.5 5 6 8 6 11.5 0 4-2.5 6.5-5.4 7.500h-1.200C8.500 19.5 6 17 6 13 6 9.5 '
+    '7.500 6.5 12 1.5z"/>'
+    '<path fill="#b9803c" d="M11.4 9h1.200v13.5h-1.200z"/>'
+    "</svg>"
+)
+
+MANIFEST = Manifest(
+    name="mongodb",
+    label="MongoDB",
+    capabilities=Capabilities(
+        tables=True,
+        sinks=True,
+        predicates=frozenset({"compare", "in", "is_null", "and", "or", "not"}),
+        splits=True,
+        cancel=True,
+        guard=True,
+        schemas=True,
+        writes=frozenset({"insert", "upsert"}),
+        lossless=False,
+    ),
+    implementation="workbench_mongodb.connector:MongoDBConnector",
+    parameters=_PARAMETERS,
+    schemes=("mongodb",),
+    table_parameters=_TABLE,
+    icon=_ICON,
+    documentation="connectors/mongodb.md",
+)

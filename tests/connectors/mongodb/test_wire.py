@@ -1,0 +1,313 @@
+"""What is said to a server and made of its answers, where no server from a package has it: by a scripted one."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import itertools
+import random
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import bson
+import pytest
+
+from tests.connectors.mongodb.scripted import Scripted, framed, refusal
+from workbench.contract import ScanRequest, TableRef
+from workbench.contract.errors import (
+    AuthenticationFailed,
+    Cancelled,
+    ConnectionLost,
+    ProtocolError,
+    QueryFailed,
+    SnapshotChanged,
+    SourceError,
+    SourceTimeout,
+    StatementRefused,
+    UnknownTable,
+    WorkbenchError,
+)
+from workbench.testing.control import RecordingControl
+from workbench_mongodb.connector import MongoDBConnector
+
+ORDERS, MARK = TableRef("orders"), "wb-wire-1"
+ROWS = [{"_id": n, "n": n} for n in range(3)]
+
+
+@contextlib.contextmanager
+def connected(server: Scripted, **parameters: object) -> Iterator[MongoDBConnector]:
+    connector = MongoDBConnector(server.config(**parameters))
+    try:
+        yield connector
+    finally:
+        connector.close()
+
+
+def read(connector: MongoDBConnector) -> list[dict[str, Any]]:
+    split = connector.tables.plan(ScanRequest(ORDERS, ("_id", "n"))).splits[0]
+    with contextlib.closing(connector.tables.read(split, RecordingControl(MARK))) as reader:
+        return [row for batch in reader for row in batch.to_pylist()]
+
+
+def of_the_scan(command: dict[str, Any]) -> bool:
+    """Those that read rows carry a mark; those of the sample have none."""
+    return "comment" in command
+
+
+def test_every_command_has_a_limit_and_those_that_read_the_mark() -> None:
+    more = {"ok": 1.0, "cursor": {"id": bson.Int64(7), "ns": "shop.orders", "firstBatch": ROWS[:1]}}
+    last = {"ok": 1.0, "cursor": {"id": bson.Int64(0), "ns": "shop.orders", "nextBatch": ROWS[1:]}}
+
+    def answer(name: str, command: dict[str, Any]) -> dict[str, Any] | None:
+        if name == "getMore":
+            return last
+        return more if name == "find" and of_the_scan(command) else None
+
+    with Scripted(answer) as server, connected(server, guard=12) as connector:
+        assert read(connector) == ROWS
+        (find,) = (one for one in server.commands("find") if of_the_scan(one))
+        assert (find["comment"], find["maxTimeMS"]) == (MARK, 12_000)
+        (more_of_it,) = server.commands("getMore")
+        assert more_of_it["getMore"] == 7
+        asked = [command for name, command in server.asked if name not in ("getMore", "endSessions")]
+        assert all(command["maxTimeMS"] > 0 for command in asked)
+
+
+def test_stop_ends_the_operation_and_the_cursor_that_carry_the_mark_and_no_other() -> None:
+    working = [
+        {"type": "op", "opid": 4711, "ns": "shop.orders", "command": {"find": "orders", "comment": MARK}},
+        {"type": "idleCursor", "ns": "shop.a.b", "cursor": {"cursorId": bson.Int64(99),
+                                                           "originatingCommand": {"comment": MARK}}},
+    ]  # fmt: skip
+
+    def answer(name: str, command: dict[str, Any]) -> dict[str, Any] | None:
+        if name == "aggregate":
+            return {"ok": 1.0, "cursor": {"id": bson.Int64(0), "ns": "admin.$cmd.aggregate", "firstBatch": working}}
+        return None
+
+    with Scripted(answer) as server, connected(server) as connector:
+        connector.cancel(MARK)
+        first, match = server.commands("aggregate")[0]["pipeline"]
+        assert first == {"$currentOp": {"allUsers": False, "idleCursors": True}}
+        asked = {"command.comment": MARK}, {"cursor.originatingCommand.comment": MARK}
+        assert match == {"$match": {"$or": list(asked)}}
+        assert [(one["killOp"], one["op"]) for one in server.commands("killOp")] == [(1, 4711)]
+        (killed,) = server.commands("killCursors")
+        assert (killed["$db"], killed["killCursors"], killed["cursors"]) == ("shop", "a.b", [99])
+
+
+def test_a_reader_that_is_closed_while_the_server_works_has_it_ended() -> None:
+    began, ended = threading.Event(), threading.Event()
+
+    def answer(name: str, command: dict[str, Any]) -> dict[str, Any] | None:
+        if name == "find" and of_the_scan(command):
+            began.set()
+            ended.wait(20)
+            return refusal(11601, "operation was interrupted")
+        if name == "aggregate":
+            working = [{"type": "op", "opid": 5, "ns": "shop.orders", "command": {"comment": MARK}}]
+            return {"ok": 1.0, "cursor": {"id": bson.Int64(0), "ns": "admin.x", "firstBatch": working}}
+        if name == "killOp":
+            ended.set()
+        return None
+
+    with Scripted(answer) as server, connected(server) as connector:
+        split = connector.tables.plan(ScanRequest(ORDERS, ("n",))).splits[0]
+        control = RecordingControl(MARK)
+        reader = connector.tables.read(split, control)
+        ends: list[WorkbenchError] = []
+
+        def look() -> None:
+            try:
+                list(reader)
+            except WorkbenchError as error:
+                ends.append(error)
+
+        reading = threading.Thread(target=look)
+        reading.start()
+        assert began.wait(10)
+        control.cancel()
+        reading.join(10)
+        assert not reading.is_alive()
+        assert isinstance(ends[0], Cancelled)
+        assert ended.wait(10)
+        assert server.commands("killOp")
+
+
+def test_readers_side_by_side_keep_each_to_its_session() -> None:
+    lock, numbers = threading.Lock(), itertools.count(100)
+
+    def answer(name: str, command: dict[str, Any]) -> dict[str, Any] | None:
+        if name == "find" and of_the_scan(command):
+            with lock:
+                cursor = next(numbers)
+            time.sleep(0.01)  # so that the others' commands come between
+            return {"ok": 1.0, "cursor": {"id": bson.Int64(cursor), "ns": "shop.orders", "firstBatch": ROWS[:1]}}
+        if name == "getMore":
+            over = int(command["getMore"]) >= 1000
+            cursor = 0 if over else int(command["getMore"]) + 1000
+            return {"ok": 1.0, "cursor": {"id": bson.Int64(cursor), "ns": "shop.orders", "nextBatch": ROWS[1:2]}}
+        return None
+
+    with Scripted(answer) as server, connected(server) as connector:
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda _: read(connector), range(12)))
+        assert found == [[ROWS[0], ROWS[1], ROWS[1]]] * 12
+        assert len({str(one["lsid"]["id"]) for one in server.commands("find") if of_the_scan(one)}) > 1
+
+
+def test_text_is_compared_by_its_code_points_whatever_the_collection_s_order() -> None:
+    about = {
+        "name": "orders",
+        "type": "collection",
+        "info": {},
+        "options": {"collation": {"locale": "en", "strength": 2}},
+    }
+
+    def answer(name: str, command: dict[str, Any]) -> dict[str, Any] | None:
+        if name == "listCollections":
+            return {"ok": 1.0, "cursor": {"id": bson.Int64(0), "ns": "shop.$cmd.x", "firstBatch": [about]}}
+        return None
+
+    with Scripted(answer) as server, connected(server) as connector:
+        assert read(connector) == ROWS
+        (find,) = (one for one in server.commands("find") if of_the_scan(one))
+        assert find["collation"] == {"locale": "simple"}
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "kind", "text"),
+    [
+        (50, "operation exceeded time limit", SourceTimeout, "12"),
+        (11601, "operation was interrupted", Cancelled, "stopped"),
+        (43, "cursor id 5 not found", QueryFailed, "10 minutes of rest"),
+        (13, "not authorized on shop", StatementRefused, "`read`"),
+        (18, "Authentication failed", AuthenticationFailed, "password"),
+        (2, "unknown operator: $x", QueryFailed, "unknown operator"),
+    ],
+)
+def test_a_refusal_is_an_error_of_ours_that_says_the_way_out(
+    code: int, said: str, kind: type[WorkbenchError], text: str
+) -> None:
+    def answer(name: str, command: dict[str, Any]) -> dict[str, Any] | None:
+        return refusal(code, said) if name == "find" and of_the_scan(command) else None
+
+    with Scripted(answer) as server, connected(server, guard=12) as connector, pytest.raises(kind, match=text):
+        read(connector)
+
+
+def test_a_reply_cut_at_any_byte_is_an_error_or_whole() -> None:
+    whole = framed({"ok": 1.0, "cursor": {"id": bson.Int64(0), "ns": "shop.orders", "firstBatch": ROWS}})
+    cut = 0
+
+    def answer(name: str, command: dict[str, Any]) -> bytes | None:
+        return whole[:cut] if name == "find" and of_the_scan(command) else None
+
+    with Scripted(answer) as server:
+        with connected(server) as connector:
+            split = connector.tables.plan(ScanRequest(ORDERS, ("_id", "n"))).splits[0]
+        for cut in range(len(whole)):  # noqa: B007 - `answer` looks at it
+            with (
+                connected(server) as connector,  # a new one, for the driver of a broken one waits before it tries again
+                pytest.raises(SourceError),
+                contextlib.closing(connector.tables.read(split, RecordingControl(MARK))) as it,
+            ):
+                list(it)
+
+
+def test_changed_bytes_of_a_reply_are_an_error_or_rows_that_are_counted() -> None:
+    chance = random.Random(5)
+    whole = framed({"ok": 1.0, "cursor": {"id": bson.Int64(0), "ns": "shop.orders", "firstBatch": ROWS}})
+    broken = whole
+
+    def answer(name: str, command: dict[str, Any]) -> bytes | None:
+        return broken if name == "find" and of_the_scan(command) else None
+
+    with Scripted(answer) as server, connected(server) as connector:
+        split, errors = connector.tables.plan(ScanRequest(ORDERS, ("_id", "n"))).splits[0], 0
+        for _ in range(60):
+            at = chance.randrange(16, len(whole))
+            broken = whole[:at] + bytes((whole[at] ^ (1 << chance.randrange(8)),)) + whole[at + 1 :]
+            try:
+                with contextlib.closing(connector.tables.read(split, RecordingControl(MARK))) as reader:
+                    rows = [row for batch in reader for row in batch.to_pylist()]
+            except WorkbenchError:
+                errors += 1
+            else:
+                assert len(rows) <= len(ROWS)
+    assert 0 < errors < 60
+
+
+@pytest.mark.parametrize("length", [0, 15, 2**31 - 1, -1])
+def test_a_length_that_lies_is_a_protocol_error(length: int) -> None:
+    whole = framed({"ok": 1.0})
+    lie = struct.pack("<i", length) + whole[4:]
+
+    def answer(name: str, command: dict[str, Any]) -> bytes | None:
+        return lie if name == "find" and of_the_scan(command) else None
+
+    with Scripted(answer) as server, connected(server) as connector, pytest.raises((ProtocolError, ConnectionLost)):
+        read(connector)
+
+
+def cursor(number: object, *rows: dict[str, Any], part: str = "firstBatch") -> dict[str, Any]:
+    return {"ok": 1.0, "cursor": {"id": number, "ns": "shop.orders", part: list(rows)}}
+
+
+@pytest.mark.parametrize(
+    ("more", "kind"),
+    [
+        (cursor(5.0, part="nextBatch"), ProtocolError),  # no cursor is a double
+        ({"ok": 1.0, "cursor": {"ns": "shop.orders", "nextBatch": ROWS[1:]}}, ProtocolError),
+        (refusal(175, "collection dropped. UUID 1-2"), SnapshotChanged),
+        (refusal(96, "operation failed"), QueryFailed),
+    ],
+)
+def test_after_an_error_nothing_is_left_at_the_server(more: dict[str, Any], kind: type[WorkbenchError]) -> None:
+    def answer(name: str, command: dict[str, Any]) -> dict[str, Any] | None:
+        if name == "getMore":
+            return more
+        return cursor(bson.Int64(77), ROWS[0]) if name == "find" and of_the_scan(command) else None
+
+    with Scripted(answer) as server, connected(server) as connector:
+        with pytest.raises(kind):
+            read(connector)
+        assert [one["cursors"] for one in server.commands("killCursors")] == [[77]]
+
+
+def test_a_collection_that_is_gone_when_it_is_asked_is_an_error_and_not_empty() -> None:
+    gone = threading.Event()
+
+    def answer(name: str, command: dict[str, Any]) -> dict[str, Any] | None:
+        if name == "find" and of_the_scan(command):
+            gone.set()
+            return cursor(bson.Int64(0))
+        if name == "listCollections" and gone.is_set():
+            return {"ok": 1.0, "cursor": {"id": bson.Int64(0), "ns": "shop.$cmd.x", "firstBatch": []}}
+        return None
+
+    with Scripted(answer) as server, connected(server) as connector, pytest.raises(UnknownTable):
+        read(connector)
+
+
+def test_a_view_is_neither_sorted_nor_cut() -> None:
+    about = {"name": "orders", "type": "view", "options": {"viewOn": "all", "pipeline": []}, "info": {"readOnly": True}}
+
+    def answer(name: str, command: dict[str, Any]) -> dict[str, Any] | None:
+        if name == "listCollections":
+            return {"ok": 1.0, "cursor": {"id": bson.Int64(0), "ns": "shop.$cmd.x", "firstBatch": [about]}}
+        if name == "collStats":
+            return refusal(166, "Namespace shop.orders is a view, not a collection")
+        return None
+
+    with Scripted(answer) as server, connected(server) as connector:
+        assert [(str(one.table), one.kind) for one in connector.tables.list()] == [("orders", "view")]
+        assert read(connector) == ROWS
+        plan = connector.tables.plan(ScanRequest(ORDERS, ("n",), splits=16))
+        assert (len(plan.splits), plan.estimate) == (1, None)
+        assert server.commands("find")
+        assert not any("sort" in one for one in server.commands("find"))
+        assert not server.commands("aggregate")
