@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from workbench.catalog import Catalog
 from workbench.contract.connector import ConnectionConfig, Connector, Manifest
-from workbench.query.session import Namespace, Session
+from workbench.query.namespace import Namespace
+from workbench.query.session import Session
 from workbench.runs import Register
 from workbench.testing.memory import MANIFEST, MemorySource, source_config
 

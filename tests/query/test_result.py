@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -26,6 +27,7 @@ from workbench.contract.errors import (
     UsageError,
 )
 from workbench.query.engine import Limits
+from workbench.query.explain import Explanation, SourceReport
 from workbench.query.result import Count
 
 
@@ -82,6 +84,26 @@ def test_explain_before_and_after(shop: World) -> None:
     for word in ("EXACT", "NONE", "switched off", "moved", "kept"):
         assert word in repr(after)
         assert word in after._repr_html_()
+
+
+def test_of_many_parts_the_first_and_the_last_are_explained() -> None:
+    def shown(count: int) -> list[str]:
+        asked = "\n".join(f'find({{"$gt": {number}}})' for number in range(count))
+        report = SourceReport("docs", "orders", ("id",), asked, splits=count)
+        return [line for line in repr(Explanation("", "planned", (report,))).splitlines() if "find" in line]
+
+    assert [len(shown(count)) for count in (1, 4, 5, 300)] == [1, 4, 3, 3]
+    assert shown(300)[-1].strip() == 'find({"$gt": 299})'
+    asked = Explanation("", "planned", (SourceReport("docs", "orders", ("id",), "select 1\n" * 9, splits=1),))
+    assert repr(asked).count("select 1") == 9
+
+
+def test_a_pair_of_dollars_is_no_formula(shop: World) -> None:
+    """JupyterLab typesets what lies between them, unless it is told not to."""
+    result = shop.session.sql("select '$a_1$' as v from shop.orders")
+    result.wait()
+    for shown in (result, result.explain()):
+        assert re.search(r"""^(<p>[^<]*</p>)?<(div|table) class=.[\w -]*\bmathjax_ignore\b""", shown._repr_html_())
 
 
 def test_counts_are_honest(shop: World) -> None:

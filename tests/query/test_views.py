@@ -29,6 +29,7 @@ from workbench.execution.spool import Spool
 from workbench.query import views_child
 from workbench.query.conditions import checked
 from workbench.query.views import Views
+from workbench.query.views_process import Child
 
 SCHEMA = pa.schema(
     [
@@ -387,6 +388,33 @@ def test_a_child_that_died_is_replaced(find: Find, views: Views) -> None:
     assert find(("n", "eq", 2)) == [5]
 
 
+def test_one_that_is_killed_while_it_works_is_made_up_for_once(
+    shared: Shared, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    views = Views(folder / "results")
+    killed: list[int] = []
+    ask = Child.ask
+
+    def kill(child: Child, asked: dict[str, Any]) -> None:
+        ask(child, asked)
+        if len(killed) < times:
+            killed.append(child.pid)
+            os.kill(child.pid, signal.SIGSTOP)  # it has not answered yet, or its answer is thrown away
+            os.kill(child.pid, signal.SIGKILL)
+            child._process.wait()
+            while os.read(child._process.stdout.fileno(), 1 << 16):  # type: ignore[union-attr]
+                pass
+
+    monkeypatch.setattr(Child, "ask", kill)
+    times = 1
+    assert views.find(shared.id, checked(SCHEMA, [], [{"column": "n", "op": "eq", "value": 1}], "")).rows == 1
+    times = 3
+    with pytest.raises(DocumentError, match="has ended twice, by SIGKILL"):
+        views.find(shared.id, checked(SCHEMA, [], [{"column": "n", "op": "eq", "value": 2}], ""))
+    assert len(set(killed)) == 3
+    views.close()
+
+
 def test_one_that_takes_too_long_is_ended_and_the_next_one_works(shared: Shared, folder: Path) -> None:
     views = Views(folder / "results", seconds=0.5)
     conditions = checked(SCHEMA, [], [{"column": "n", "op": "eq", "value": 1}], "")
@@ -434,15 +462,16 @@ def test_the_child_is_fenced(tmp_path: Path) -> None:
     engine.close()
 
 
-def test_too_much_memory_is_an_error_that_says_so(shared: Shared, folder: Path) -> None:
+def test_too_much_memory_is_an_error_that_says_so(folder: Path) -> None:
     """The address space is bounded, and the next one that asks for less is served."""
-    views = Views(folder / "results", memory=1 << 20)
-    conditions = checked(SCHEMA, [{"column": "word", "descending": False}], [], "apple")
-    with pytest.raises(LimitExceeded, match="memory of a view"):
-        views.find(shared.id, conditions)
-    views._memory = 3 << 30
-    assert views.find(shared.id, conditions).rows == 2
-    views.close()
+    conditions = checked(pa.schema([("n", pa.float64())]), [{"column": "n", "descending": False}], [], "")
+    for shared in share(folder, pa.table({"n": pc.random(2_000_000, initializer=7)}), 100_000):
+        views = Views(folder / "results", memory=1 << 20)  # an order of that many rows has no place in it
+        with pytest.raises(LimitExceeded, match="memory of a view"):
+            views.find(shared.id, conditions)
+        views._memory = 3 << 30
+        assert views.find(shared.id, conditions).rows == 2_000_000
+        views.close()
 
 
 def test_damaged_files_are_said_by_the_child_too(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ class _Listing(Sequence[T], Generic[T]):
         if not rows:
             return f"<p>{html.escape(self.empty)}</p>"
         body = "".join(line(row, "td") for row in rows)
-        return f"<table><thead>{line(self.columns, 'th')}</thead><tbody>{body}</tbody></table>"
+        return f"<table class='mathjax_ignore'><thead>{line(self.columns, 'th')}</thead><tbody>{body}</tbody></table>"
 
 
 class TableList(_Listing[TableInfo]):

@@ -181,7 +181,7 @@ def _references(
         elif same and before is not None and name in before.secrets and not asked:
             references[name] = before.secrets[name]
             notes.append(f'Keeps the {name} that was given before; secret="ask" asks for it again.')
-        elif number == 0 or asked:
+        elif asked or (number == 0 and _is_meant(name, saved, manifest)):
             typed = ask(f"{name.capitalize()} for {saved.where}: ")
             if typed:
                 references[name] = catalog.secrets.keep(saved.name, name, typed)
@@ -191,6 +191,12 @@ def _references(
             f"The secret is in a file that only you can read, for the system's keyring cannot be used: {fault}."
         )
     return references
+
+
+def _is_meant(name: str, saved: Saved, manifest: Manifest) -> bool:
+    """Whether all is there that the secret is of no use without, as a password without a user."""
+    needed = manifest.parameters.get("dependentRequired", {}).get(name, ())
+    return all(saved.parameters.get(one) for one in needed)
 
 
 def _wanted(names: list[str], secret: Secret | Mapping[str, Any] | None, manifest: Manifest) -> dict[str, Secret]:

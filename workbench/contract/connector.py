@@ -71,7 +71,8 @@ class Manifest:
     connection stores: the allow-list of the URL's parts and query, the form in the panel, the table in the docs.
     The parts of a URL are the properties `host`, `port`, `user`, `database`, as far as the schema has them; a
     property with `"secret": true` is never stored with the others. `schemes` are for `connect(name, url)`,
-    `suffixes` and `folders` for `connect(name, path=…)`. `table_parameters` is the schema of one table's own
+    `suffixes` and `folders` for `connect(name, path=…)`. A secret that needs others by `dependentRequired` (a
+    password a user) is asked for only where these are given. `table_parameters` is the schema of one table's own
     settings (a mapping, a log format). `implementation` is `module:Class`, called with one `ConnectionConfig`.
     `requires`: the extra that brings the driver. `icon`: a small SVG picture, of shapes and colours alone (no script,
     style, link or comment), that is seen on dark and on light; without one a usual one is shown.

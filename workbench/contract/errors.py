@@ -4,12 +4,15 @@
     WorkbenchError
     ├── UsageError                 the caller can mend it by writing something else
     │   ├── UnknownName            UnknownConnection · UnknownConnector · UnknownTable · UnknownColumn ·
-    │   │                        UnknownVariable · UnknownRun · UnknownResult
+    │   │                        UnknownVariable · UnknownRun · UnknownResult · UnknownComponent ·
+    │   │                        UnknownStream · UnknownField
     │   ├── SqlSyntaxError         with line and column
     │   ├── StatementRefused       a kind of statement, function or option that is not allowed here
     │   ├── UrlRefused             scheme, parameter or host of a connection that is not on the allow-list
     │   ├── InvalidParameter       a value that does not fit its schema
     │   ├── DocumentError          a saved document that cannot be read or is from a newer version
+    │   ├── TopologyError          a topology that cannot run as it is written
+    │   ├── EmitRefused            a spout or bolt did with its collector what cannot be done
     │   └── Unsupported            the connector does not declare this ability
     ├── SourceError                a source or the way to it failed; `connection` says which
     │   ├── Unreachable            no TCP, no TLS, no answer to the greeting
@@ -37,9 +40,11 @@ from collections.abc import Iterable
 __all__ = [
     "AuthenticationFailed",
     "Cancelled",
+    "ClusterFailed",
     "ConnectionLost",
     "DataError",
     "DocumentError",
+    "EmitRefused",
     "InvalidParameter",
     "LimitExceeded",
     "NativeMissing",
@@ -54,14 +59,19 @@ __all__ = [
     "SourceTimeout",
     "SqlSyntaxError",
     "StatementRefused",
+    "TopologyError",
     "UnknownColumn",
+    "UnknownComponent",
     "UnknownConnection",
     "UnknownConnector",
+    "UnknownField",
     "UnknownName",
     "UnknownResult",
     "UnknownRun",
+    "UnknownStream",
     "UnknownTable",
     "UnknownVariable",
+    "UnknownView",
     "Unreachable",
     "Unsupported",
     "UrlRefused",
@@ -135,6 +145,26 @@ class UnknownResult(UnknownName):
     kind = "result"
 
 
+class UnknownComponent(UnknownName):
+    kind = "component"
+
+
+class UnknownStream(UnknownName):
+    kind = "stream"
+
+
+class UnknownField(UnknownName):
+    kind = "field"
+
+
+class UnknownView(UsageError):
+    """The rows in that order, or that fit those conditions, were let go: they are to be asked for again."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__("These sorted or filtered rows are not kept any more. Sort or filter again.")
+
+
 class SqlSyntaxError(UsageError):
     """The statement does not parse. `line` and `column` count from 1; 0 means unknown."""
 
@@ -169,6 +199,22 @@ class DocumentError(UsageError):
     def __init__(self, document: str, why: str) -> None:
         self.document, self.why = document, why
         super().__init__(f"The saved document {document} {why}")
+
+
+class TopologyError(UsageError):
+    """A topology that cannot run as it is written; `topology` is its name."""
+
+    def __init__(self, topology: str, why: str) -> None:
+        self.topology, self.why = topology, why
+        super().__init__(f"Topology `{topology}` cannot run: {why}")
+
+
+class EmitRefused(UsageError):
+    """A spout or bolt emitted, acked or failed what it could not; raised in its own code."""
+
+    def __init__(self, component: str, why: str) -> None:
+        self.component, self.why = component, why
+        super().__init__(f"Component `{component}`: {why}")
 
 
 class NotReplaced(UsageError):
@@ -222,7 +268,7 @@ class AuthenticationFailed(SourceError):
     def __init__(self, user: str, where: str, why: str, connection: str = "", variable: str = "") -> None:
         self.user, self.where, self.why, self.variable = user, where, why, variable
         again = f"the environment variable {variable}, which the password is taken from"
-        hint = f"Check the user, and {again if variable else 'set the password again with connect()'}"
+        hint = f"Check the user, and {again if variable else 'give the connection its password again'}"
         super().__init__(f"{where} did not let `{user}` in: {why}. {hint}.", connection)
 
 
@@ -283,6 +329,14 @@ class LimitExceeded(WorkbenchError):
     def __init__(self, limit: str, value: str, hint: str = "") -> None:
         self.limit, self.value = limit, value
         super().__init__(f"The limit `{limit}` of {value} was reached.{' ' + hint if hint else ''}")
+
+
+class ClusterFailed(WorkbenchError):
+    """A cluster that cannot be reached, or cannot do what was asked. `address` is its scheduler's."""
+
+    def __init__(self, address: str, why: str) -> None:
+        self.address, self.why = address, why
+        super().__init__(f"The cluster {address} cannot be used: {why}.")
 
 
 class SecretMissing(WorkbenchError):

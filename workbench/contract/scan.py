@@ -133,6 +133,11 @@ class Control(Protocol):
         """Call when the source works no more on it, and before its connection is used for anything else."""
         ...
 
+    def working(self, said: str, fraction: float | None = None) -> None:
+        """May be called, from any thread and as often as there is news: what the source says of its own work while no
+        rows come, a few words for people, and how much of that work is done, between 0 and 1."""
+        ...
+
 
 class Reader(Protocol):
     """The batches of one split: an iterator of `pyarrow.RecordBatch`, each exactly of `schema`.

@@ -44,6 +44,11 @@ class Access:
         """A new token: the old links, and who is logged in by them, are out."""
         self._save({"token": secrets.token_urlsafe(24)})
 
+    @property
+    def guessable(self) -> bool:
+        """Whether somebody chose it: a token of 32 letters is not found by trying."""
+        return "hash" in self._kept()
+
     def fits(self, given: str) -> bool:
         kept = self._kept()
         if "hash" in kept:

@@ -21,7 +21,7 @@ from workbench.contract.errors import UsageError, WorkbenchError
 from workbench.documents.private import private_folder, write_private
 from workbench.runs.process import Process
 
-__all__ = ["HOST", "PORT", "Viewer", "folder", "say", "start", "stop", "viewer"]
+__all__ = ["HOST", "PORT", "Viewer", "check", "folder", "say", "start", "stop", "viewer"]
 
 HOST, PORT = "127.0.0.1", 8899
 HOME = "WORKBENCH_HOME"
@@ -66,16 +66,23 @@ def say(home: Path, this: Viewer) -> None:
     write_private(folder(home) / "viewer.json", json.dumps(asdict(this)).encode())
 
 
+def check(home: Path, host: str | None = None, port: int | None = None) -> None:
+    """Raises UsageError where `start` would, as far as that can be known."""
+    if port is not None and not 0 < port < 65_536:
+        raise UsageError(f"A port is a number from 1 to 65535, not {port}.")
+    running = viewer(home)
+    if running is not None and (host or running.host, port or running.port) != (running.host, running.port):
+        at = running.address()
+        raise UsageError(f"The viewer runs at {at} already: stop it first (workbench dashboards --stop).")
+
+
 def start(home: Path, host: str | None = None, port: int | None = None) -> Viewer:
     """The viewer that runs, else a new one, up and listening: at `PORT`, or where another has that, at a free one. It
     goes on when we end. Raises UsageError when the one
     that runs is at another address, and WorkbenchError when it does not come up."""
     with _one_at_a_time(home):
-        running = viewer(home)
-        if running is not None:
-            if (host or running.host, port or running.port) != (running.host, running.port):
-                at = running.address()
-                raise UsageError(f"The viewer runs at {at} already: stop it first (workbench dashboards --stop).")
+        check(home, host, port)
+        if (running := viewer(home)) is not None:
             return running
         host = host or HOST
         return _started(home, host, _free(host) if port is None else port)
@@ -140,6 +147,11 @@ def _started(home: Path, host: str, port: int) -> Viewer:
             raise WorkbenchError(f"The viewer has ended at its start: {last[0]} ({log} has more).")
         time.sleep(0.05)
     child.terminate()
+    try:
+        child.wait(5)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
     raise WorkbenchError(f"The viewer did not come up within {_PATIENCE:g} s; {log} may say why.")
 
 

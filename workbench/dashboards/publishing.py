@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 
 from workbench.dashboards.access import Access
-from workbench.dashboards.process import folder, start
+from workbench.dashboards.process import check, folder, start
 from workbench.dashboards.published import Dashboard, Dashboards
 
 __all__ = ["Published", "publish", "publish_at"]
@@ -49,6 +49,7 @@ def publish_at(
     """`publish` for the user whose home folder this is."""
     from workbench.catalog import places
 
+    check(home, host, port)  # before anybody could see what was published
     dashboard = Dashboards(places.documents(home)).publish(notebook, name)
     viewer = start(home, host, port)
     return Published(dashboard, viewer.address(dashboard.name, Access(folder(home)).token()))

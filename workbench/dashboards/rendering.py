@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -69,12 +69,13 @@ class _Renderer(NotebookRenderer):  # type: ignore[misc]
 async def page(
     dashboard: Dashboard,
     theme: str,
+    values: Mapping[str, Any],
     start: Callable[[], Awaitable[tuple[str, Any]]],
     handler: Any,
     configuration: VoilaConfiguration,
 ) -> AsyncIterator[str]:
     """The page in pieces, each as soon as it is there: the first before `start` gives (kernel id, its manager), then
-    one a cell."""
+    one a cell. `values` are those of the address, which the page says."""
     settings, log = handler.settings, handler.log
     found = get_page_config(handler.base_url, settings, log, configuration)
     found |= {"fullMathjaxUrl": f"{handler.base_url}no-formulas.js", "mathjaxConfig": "none"}
@@ -94,7 +95,12 @@ async def page(
     await renderer.initialize(theme=theme)
     renderer.resources["workbench"] = {
         "title": dashboard.title,
+        "asked": [(name, _said(value)) for name, value in values.items()],
         "published": time.strftime("%d %B %Y, %H:%M", time.localtime(dashboard.published)),
     }
     async for piece, _ in renderer.generate_content_generator():
         yield piece
+
+
+def _said(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -85,13 +85,15 @@ def load_into(
     tables: Sequence[str] = ("customers", "items", "orders", "events"),
     schema: str | None = None,
     mode: str = "insert",
+    unit: str = "microseconds",
     progress: Progress | None = None,
 ) -> dict[str, int]:
     """Writes the same rows into any store whose connector has sinks; returns the rows of each table. `folder` is a
-    demo that is there already, else the usual one is made below the user's home."""
+    demo that is there already, else the usual one is made below the user's home. `unit` (`milliseconds`) is what times
+    are cut to, for a store that has no finer ones."""
     from workbench.catalog import places
     from workbench.demo.loading import load
     from workbench.demo.making import make
 
     folder = folder or make(places.demo(), Shape())
-    return load(connector, folder, tables=tables, schema=schema, mode=mode, progress=progress)
+    return load(connector, folder, tables=tables, schema=schema, mode=mode, unit=unit, progress=progress)

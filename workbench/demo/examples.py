@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["DASHBOARD", "examples", "publish"]
 
 DASHBOARD = "demo-shop"
-_NOTEBOOK = "03_dashboard.ipynb"
+_NOTEBOOK = "06_dashboard.ipynb"
 
 
 def examples() -> Path | None:

@@ -9,6 +9,8 @@ from typing import Protocol
 
 __all__ = ["ReadControl", "RunLike"]
 
+_LONGEST = 200
+"""Letters of what a source says of its work."""
 _numbers = itertools.count(1)
 """Of marks: unique within the process, and runs are unique beyond, so that a mark names one piece of work."""
 
@@ -40,6 +42,7 @@ class ReadControl:
         self._mark = run.mark(next(_numbers))
         self._lock = threading.Lock()
         self._running: set[str] = set()
+        self.said: tuple[str, float | None] = ("", None)
 
     @property
     def mark(self) -> str:
@@ -63,6 +66,9 @@ class ReadControl:
                 return
             self._running.remove(native_id)
         self._run.native_ended(self._connection, native_id)
+
+    def working(self, said: str, fraction: float | None = None) -> None:
+        self.said = (said[:_LONGEST], fraction if fraction is not None and 0 <= fraction <= 1 else None)
 
     def natives(self) -> tuple[str, ...]:
         """What runs at the source now, as far as the reader has said."""

@@ -149,7 +149,8 @@ class Crew:
         with self._lock:
             under_way = sum(seat.received for seat in self._open.values())
             flow, estimate = self.flow, self._source.plan.estimate
-            return self.counts.stats(self._clock(), under_way, flow.done, flow.total, estimate)
+            said = [seat.control.said for seat in self._open.values()]
+            return self.counts.stats(self._clock(), under_way, flow.done, flow.total, estimate, said)
 
     # The workers' side
 

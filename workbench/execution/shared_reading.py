@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from workbench.contract.errors import DocumentError, UnknownResult
+from workbench.execution.layouts import sound
 from workbench.execution.shared import ID, RECORD, VERSION, Paths
 from workbench.runs import Process
 
@@ -127,7 +128,7 @@ class SharedReader:
             if checked:
                 for at, column in zip(columns, read.columns, strict=True):
                     if (number, at) not in self._checked:
-                        column.validate(full=True)
+                        sound(column)
                         self._checked.add((number, at))
         except (pa.ArrowException, OSError, StopIteration, ValueError) as error:
             raise self._damaged(f"batch {number}: {error}") from None

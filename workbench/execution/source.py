@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from workbench.contract.connector import Connector
@@ -44,6 +44,8 @@ class ScanStats:
     retries: int = 0
     fraction: float | None = None
     """An estimate between 0 and 1, or None where nothing is known; 1 only at the end."""
+    said: str = ""
+    """What the source says of its own work, while it sends no rows."""
 
 
 @dataclass
@@ -60,7 +62,15 @@ class Counts:
     first: float | None = None
     ended: float | None = None
 
-    def stats(self, now: float, under_way: int, done: int, splits: int, estimate: int | None) -> ScanStats:
+    def stats(
+        self,
+        now: float,
+        under_way: int,
+        done: int,
+        splits: int,
+        estimate: int | None,
+        said: Sequence[tuple[str, float | None]] = (),
+    ) -> ScanStats:
         began = now if self.began is None else self.began
         fraction: float | None
         if splits == done:
@@ -69,6 +79,12 @@ class Counts:
             fraction = min(self.rows_moved / estimate, 0.99)
         else:
             fraction = done / splits if splits > 1 else None
+        texts: dict[str, None] = {}
+        if self.rows_moved == 0 and splits > done:
+            texts = dict.fromkeys(text for text, _ in said if text)
+            parts = [part for _, part in said if part is not None]
+            if not done and parts and len(parts) == len(said):
+                fraction = min(sum(parts) / len(parts), 0.99)
         return ScanStats(
             rows_moved=self.rows_moved,
             rows_kept=self.rows_kept,
@@ -81,4 +97,5 @@ class Counts:
             lost=dict(self.lost),
             retries=self.retries,
             fraction=fraction,
+            said="; ".join(texts),
         )

@@ -35,13 +35,14 @@ EXIT_SECONDS = 3.0
 @dataclass(frozen=True)
 class Progress:
     """How far an execution is: rows and bytes moved from the sources (or rows delivered, where there is no source);
-    `fraction` is None where nobody knows."""
+    `fraction` is None where nobody knows. `said` is what the sources say of their own work while they send no rows."""
 
     seconds: float
     rows: int
     bytes: int
     fraction: float | None
     finished: bool = False
+    said: str = ""
 
 
 _live: weakref.WeakSet[Execution] = weakref.WeakSet()
@@ -82,6 +83,10 @@ class Job(Protocol):
 
     def open(self, run: Run) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]: ...
 
+    def plan(self, run: Run) -> list[SourceReport]:
+        """What would be asked of the sources; nothing is started there."""
+        ...
+
     def translated(self, error: BaseException) -> BaseException:
         """The error that the caller shall see for what was raised."""
         ...
@@ -94,6 +99,10 @@ class Job(Protocol):
     def failed_early(self) -> BaseException | None: ...
 
     def progress(self) -> tuple[int, int, float | None]: ...
+
+    def said(self) -> str:
+        """What the sources say of their own work while they send no rows."""
+        ...
 
     def reports(self) -> list[SourceReport]: ...
 
@@ -215,7 +224,8 @@ class Execution:
         return self._progress(*self._figures())
 
     def _progress(self, rows: int, size: int, fraction: float | None) -> Progress:
-        return Progress(self.seconds, rows, size, 1.0 if self.done else fraction, self.done)
+        said = "" if self.done else self.job.said()
+        return Progress(self.seconds, rows, size, 1.0 if self.done else fraction, self.done, said)
 
     # --- stopping
 

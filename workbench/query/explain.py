@@ -9,6 +9,9 @@ from typing import Any
 
 __all__ = ["Applied", "Explanation", "SourceReport", "amount", "counted"]
 
+_SENT = 4
+"""Lines that are shown of what the parts of a scan are asked."""
+
 
 def amount(size: int) -> str:
     """Bytes for people: `12 B`, `45.2 MB`."""
@@ -105,9 +108,8 @@ class Explanation:
                 for name, value in _facts(source)
             )
             title = html.escape(f"{source.connection}: {source.table}")
-            parts.append(
-                f"<table><thead><tr><th colspan='2' style='text-align:left'>{title}</th></tr></thead>{rows}</table>"
-            )
+            head = f"<thead><tr><th colspan='2' style='text-align:left'>{title}</th></tr></thead>"
+            parts.append(f"<table class='mathjax_ignore'>{head}{rows}</table>")
         if not self.sources:
             parts.append("<p>No source is asked.</p>")
         return "".join(parts)
@@ -123,8 +125,16 @@ class Explanation:
         return ", ".join(parts)
 
 
+def _sent(source: SourceReport) -> str:
+    """Of many parts that are asked in lines of their own, the first and the last."""
+    lines = source.native_text.splitlines()
+    if len(lines) != source.splits or len(lines) <= _SENT:
+        return source.native_text
+    return "\n".join([*lines[: _SENT - 2], f"… {len(lines) - _SENT + 1} more like these", lines[-1]])
+
+
 def _facts(source: SourceReport) -> list[tuple[str, str]]:
-    facts = [("sent", source.native_text), ("columns", ", ".join(source.columns) or "none, only the number of rows")]
+    facts = [("sent", _sent(source)), ("columns", ", ".join(source.columns) or "none, only the number of rows")]
     facts += [
         ("where", f"{one.condition}: {one.level}{f' ({one.why})' if one.why else ''}") for one in source.conditions
     ]

@@ -14,6 +14,7 @@ import pyarrow.types as pt
 from workbench.execution.shared_reading import SharedReader
 from workbench.query.jsonlines import as_json
 from workbench.query.pages import Rows, pieces
+from workbench.query.pylist import clock
 from workbench.query.write import encoder
 
 __all__ = ["disposition", "encoded", "guarded"]
@@ -35,9 +36,11 @@ def encoded(reader: SharedReader, rows: Rows, suffix: str) -> Generator[bytes, N
     schema = reader.schema
     texts = [at for at, field in enumerate(schema) if pt.is_string(field.type) or pt.is_large_string(field.type)]
     nested = [at for at, field in enumerate(schema) if pt.is_nested(field.type)] if suffix == ".csv" else []
+    times = [at for at, field in enumerate(schema) if pt.is_time(field.type)] if suffix == ".csv" else []
     if suffix == ".csv":
         names = guarded(pa.array(schema.names, pa.string())).to_pylist()
-        kinds = [pa.large_string() if at in set(nested) else field.type for at, field in enumerate(schema)]
+        said = {*nested, *times}
+        kinds = [pa.large_string() if at in said else field.type for at, field in enumerate(schema)]
         schema = pa.schema(list(zip(names, kinds, strict=True)))
 
     def fit(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -48,6 +51,8 @@ def encoded(reader: SharedReader, rows: Rows, suffix: str) -> Generator[bytes, N
             made[at] = guarded(made[at])
         for at in nested:
             made[at] = as_json(made[at])
+        for at in times:
+            made[at] = clock(made[at])
         return pa.RecordBatch.from_arrays(made, schema=schema)
 
     sink = _Sink()

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from workbench.runs import Run
 
-__all__ = ["NativeJob", "Prepared", "QueryJob"]
+__all__ = ["NativeJob", "Prepared", "QueryJob", "distinct_names", "figures", "report"]
 
 BATCH_ROWS = 8_192
 """DuckDB hands a batch on when it is full: smaller ones would cost time, larger ones the sight of the first rows."""
@@ -119,7 +119,7 @@ class QueryJob:
                 self._prepare(stage, cursor)
                 if self._seen is None:
                     self._run(cursor).close()  # what the rehearsal has kept to itself is why there is no plan
-            return [_report(feed.target, feed.plan, None, feed.foreseen, feed.again) for feed in stage.feeds]
+            return [report(feed.target, feed.plan, None, feed.foreseen, feed.again) for feed in stage.feeds]
         finally:
             self.close()
 
@@ -140,12 +140,15 @@ class QueryJob:
         return self._stage.failed_early() if self._stage is not None else None
 
     def progress(self) -> tuple[int, int, float | None]:
-        return _figures([feed.stats for feed in self._stage.feeds]) if self._stage is not None else (0, 0, None)
+        return figures([feed.stats for feed in self._stage.feeds]) if self._stage is not None else (0, 0, None)
+
+    def said(self) -> str:
+        return sayings([feed.stats for feed in self._stage.feeds]) if self._stage is not None else ""
 
     def reports(self) -> list[SourceReport]:
         if self._stage is None:
             return []
-        return [_report(feed.target, feed.plan, feed.stats, feed.foreseen, feed.again) for feed in self._stage.feeds]
+        return [report(feed.target, feed.plan, feed.stats, feed.foreseen, feed.again) for feed in self._stage.feeds]
 
     def stop(self) -> None:
         with self._lock:
@@ -363,7 +366,7 @@ class NativeJob:
 
     def plan(self, run: Run) -> list[SourceReport]:
         request = ScanRequest(self._target.table, ())
-        return [_report(self._target, ScanPlan(request, (), pa.schema([]), self._text), None, True, False)]
+        return [report(self._target, ScanPlan(request, (), pa.schema([]), self._text), None, True, False)]
 
     def translated(self, error: BaseException) -> BaseException:
         return error
@@ -372,12 +375,15 @@ class NativeJob:
         return None
 
     def progress(self) -> tuple[int, int, float | None]:
-        return _figures([self._scan.stats]) if self._scan is not None else (0, 0, None)
+        return figures([self._scan.stats]) if self._scan is not None else (0, 0, None)
+
+    def said(self) -> str:
+        return self._scan.stats.said if self._scan is not None else ""
 
     def reports(self) -> list[SourceReport]:
         if self._plan is None or self._scan is None:
             return []
-        return [_report(self._target, self._plan, self._scan.stats, True, False)]
+        return [report(self._target, self._plan, self._scan.stats, True, False)]
 
     def stop(self) -> None:
         with self._lock:
@@ -411,13 +417,18 @@ def _renamed(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[p
         yield handed_on(batch, schema)
 
 
-def _figures(stats: list[ScanStats]) -> tuple[int, int, float | None]:
+def figures(stats: list[ScanStats]) -> tuple[int, int, float | None]:
     fractions = [one.fraction for one in stats if one.fraction is not None]
     fraction = sum(fractions) / len(stats) if stats and len(fractions) == len(stats) else None
     return sum(one.rows_moved for one in stats), sum(one.bytes_received for one in stats), fraction
 
 
-def _report(target: RemoteTarget, plan: ScanPlan, stats: ScanStats | None, foreseen: bool, again: bool) -> SourceReport:
+def sayings(stats: list[ScanStats]) -> str:
+    """What the sources say of their own work, each thing once."""
+    return "; ".join(dict.fromkeys(one.said for one in stats if one.said))
+
+
+def report(target: RemoteTarget, plan: ScanPlan, stats: ScanStats | None, foreseen: bool, again: bool) -> SourceReport:
     conditions = tuple(
         Applied(str(one), Level(plan.applied.get(one, Level.NONE)).name, plan.reasons.get(one, ""))
         for one in plan.request.predicates

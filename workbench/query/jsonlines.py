@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from workbench.query.arrays import none, text, texts
-from workbench.query.pylist import pylist
+from workbench.query.pylist import clock, pylist
 
 __all__ = ["as_json", "lines"]
 
@@ -87,6 +87,10 @@ def _moment(column: pa.Array) -> pa.Array:
     return _quoted(_joined(text, "+00:00") if zoned else text)
 
 
+def _time(column: pa.Array) -> pa.Array:
+    return _quoted(pc.replace_substring_regex(clock(column), r"\.0+$", ""))
+
+
 def _is_utc_or_local(kind: pa.DataType) -> bool:
     return bool(pt.is_timestamp(kind)) and kind.tz in (None, "UTC")
 
@@ -101,7 +105,7 @@ _FORMS: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.Array], pa.Array
     (pt.is_string_view, _string),
     (pt.is_decimal, _unescaped),
     (pt.is_date32, _unescaped),
-    (pt.is_time, _moment),
+    (pt.is_time, _time),
     (_is_utc_or_local, _moment),
 )
 """The types of which every value is formatted by Arrow; the others go through Python."""

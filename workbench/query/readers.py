@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 
 from workbench.contract.errors import WorkbenchError
@@ -21,10 +22,10 @@ LOOK_SECONDS = 5.0
 
 class Readers:
     """Of the results in `folder`, at most `MOST`. Thread-safe. A reader that is let go stays good for whoever reads in
-    it, and is closed after that."""
+    it, and is closed after that. `gone` is told of results that were removed meanwhile."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, gone: Callable[[str], object] = lambda _: None) -> None:
+        self._folder, self._gone = folder, gone
         self._changed = threading.Condition()
         self._kept: OrderedDict[str, tuple[SharedReader, float]] = OrderedDict()
         self._looking = False
@@ -62,11 +63,16 @@ class Readers:
 
     def _look(self) -> None:
         """Until none is kept."""
-        with self._changed:
-            while self._kept:
+        while True:
+            with self._changed:
+                if not self._kept:
+                    self._looking = False
+                    return
                 self._changed.wait(LOOK_SECONDS)
                 oldest = time.monotonic() - IDLE_SECONDS
-                for result_id, (reader, used) in list(self._kept.items()):
-                    if used < oldest or reader.removed:
-                        del self._kept[result_id]
-            self._looking = False
+                removed = [result_id for result_id, (reader, _) in self._kept.items() if reader.removed]
+                idle = [result_id for result_id, (_, used) in self._kept.items() if used < oldest]
+                for result_id in {*removed, *idle}:
+                    del self._kept[result_id]
+            for result_id in removed:  # outside, for it has a lock of its own
+                self._gone(result_id)

@@ -60,8 +60,8 @@ def as_html(result: Result, rows: int = SHOWN_ROWS) -> str:
     )
     lines = "".join(f'<div style="margin-top:.4em">{html.escape(line)}</div>' for line in _lines(result, table, shown))
     return (
-        f'<div class="workbench-result"><div style="{_BOX}"><table style="margin:0"><thead style="{_HEAD}">'
-        f"<tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{lines}</div>"
+        f'<div class="workbench-result mathjax_ignore"><div style="{_BOX}"><table style="margin:0">'
+        f'<thead style="{_HEAD}"><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{lines}</div>'
     )
 
 

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Count", "Result", "Runner"]
 
+_SHOWING = 1.0
+"""Seconds within which heads belong to one showing."""
+
 
 @dataclass(frozen=True)
 class Count:
@@ -62,6 +65,8 @@ class Runner:
     plan: Callable[[Job], list[SourceReport]]
     again: Callable[[], Result]
     on_progress: Callable[[], Callable[[Progress], object] | None]
+    files: Callable[[str], Result] | None = None
+    """Where others than this process write the rows into a folder: names, rows and bytes of the files."""
 
 
 class Result:
@@ -76,6 +81,7 @@ class Result:
         self._runner = runner
         self._lock = threading.Lock()
         self._execution: Execution | None = None
+        self._patient: float | None = None
         self._spooled: Spooled | None = None
         self._shared: Shared | None = None
 
@@ -141,6 +147,16 @@ class Result:
 
         return write_file(self.stream, path)
 
+    def write_parquet(self, folder: str | os.PathLike[str]) -> int:
+        """Writes all rows as Parquet files into a new (or empty) folder, which appears whole or not at all. Of a result
+        `on="cluster"` the workers write theirs, each where it is: nothing comes here, and no limit holds; an ORDER BY
+        without LIMIT holds within a file then. The folder has to be one that all workers see. Returns how many rows it
+        has. Raises UsageError for a name that is taken, PathUnreachable, ClusterFailed."""
+        from workbench.query.write_folder import write_by_workers, write_here
+
+        files = self._runner.files
+        return write_by_workers(files, folder) if files is not None else write_here(self.stream, folder)
+
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         return self._follow().__arrow_c_stream__(requested_schema)
 
@@ -192,13 +208,15 @@ class Result:
 
     def head(self, most: int = 50, patience: float = 0.0) -> pa.Table:
         """The first rows, as soon as they are there; `patience` seconds more for the end, so that what is nearly
-        done is shown with its exact count."""
+        done is shown with its exact count. One showing is several heads: they have that time together."""
         if most < 0:
             raise UsageError(f"Of rows there are 0 or more to show, not {most}.")
         execution, spool = self._spool()
         execution.wait_bound(self._runner.on_progress())
         execution.wait(lambda: spool.rows >= most, self._runner.on_progress())
-        until = time.monotonic() + patience
+        if patience and (self._patient is None or time.monotonic() > self._patient + _SHOWING):
+            self._patient = time.monotonic() + patience
+        until = self._patient if patience and self._patient is not None else 0.0
         execution.wait(lambda: time.monotonic() >= until)
         assert execution.schema is not None
         taken: list[pa.RecordBatch] = []

@@ -63,7 +63,7 @@ class Running(list[RunInfo]):
         if not self:
             return "<p>nothing runs</p>"
         body = "".join(line(row, "td") for row in self.rows())
-        return f"<table><thead>{line(self.columns, 'th')}</thead><tbody>{body}</tbody></table>"
+        return f"<table class='mathjax_ignore'><thead>{line(self.columns, 'th')}</thead><tbody>{body}</tbody></table>"
 
 
 def _plain(title: str) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+import contextlib
 import threading
 import time
 import weakref
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -17,7 +18,6 @@ from workbench.catalog import Catalog, Connection, Connections, Saved, places
 from workbench.catalog.secrets import Hidden, typed
 from workbench.contract.connector import ConnectionConfig, Connector
 from workbench.contract.errors import (
-    Cancelled,
     StatementRefused,
     UnknownTable,
     Unsupported,
@@ -29,7 +29,7 @@ from workbench.contract.secret import Secret
 from workbench.execution import watchdog
 from workbench.execution.spool import Spool
 from workbench.execution.stop import Watch
-from workbench.query.delivery import Stream
+from workbench.query.clusters import Clusters
 from workbench.query.engine import Engine, Limits
 from workbench.query.execution import Delivery, Execution, Job, Progress
 from workbench.query.explain import SourceReport
@@ -37,28 +37,33 @@ from workbench.query.jobs import NativeJob, Prepared, QueryJob
 from workbench.query.local import LocalTable
 from workbench.query.lookup import Paths, RemoteTarget, SessionLookup, Variables
 from workbench.query.names import resolve
+from workbench.query.namespace import Namespace, caller
 from workbench.query.parameters import bound
 from workbench.query.result import Result, ResultTable, Runner
 from workbench.query.running import Running
-from workbench.query.stage import CLOSE_SECONDS
+from workbench.query.stage import CLOSE_SECONDS, Stage
 from workbench.query.statement import Kind, Statement, parse
 from workbench.query.templates import Templates
-from workbench.query.write import WriteReport, write_table
-from workbench.runs import Register
+from workbench.query.watching import watched
+from workbench.query.write import WriteReport
+from workbench.query.writing import written
+from workbench.runs import Register, Run
 from workbench.runs.publisher import Publisher
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from workbench.execution.cluster import Cluster
+    from workbench.query.table_scan import Scan
 
 __all__ = [
-    "Namespace",
     "Session",
+    "cluster",
     "connect",
     "connection",
     "connections",
     "default",
     "native",
     "running",
+    "scan",
     "sql",
     "write",
 ]
@@ -92,12 +97,14 @@ class Session:
         self._templates = Templates()
         self._paths = Paths()
         self._watch = Watch(register)
-        self._publisher = Publisher(register)
+        self._publisher, self._at_end = Publisher.of(register), contextlib.ExitStack()
+        self._at_end.callback(self._publisher.release)
         self._lock = threading.Lock()
         self._folder = places.spool(catalog.home)
         self._temporary: dict[str, _Temporary] = {}
         self._estimates: dict[Hashable, tuple[float, int | None]] = {}
         self._live: weakref.WeakSet[Execution] = weakref.WeakSet()
+        self.clusters = Clusters()
         self._configs: weakref.WeakKeyDictionary[Connector, ConnectionConfig] = weakref.WeakKeyDictionary()
 
     # --- asking
@@ -107,10 +114,12 @@ class Session:
         text: str,
         parameters: Mapping[str, object] | None = None,
         *,
+        on: str = "",
         variables: Variables | None = None,
     ) -> Result:
         """Checks the statement and looks its names up; runs it when the result is used. Temporary tables are made
-        and dropped at once. `variables` are for this statement, in place of the session's.
+        and dropped at once. `on="cluster"`: on the workers of `clusters`. `variables` are for this statement, in place
+        of the session's.
 
         Raises SqlSyntaxError, StatementRefused, UnknownConnection, UnknownTable, UnknownVariable, InvalidParameter,
         and what the sources raise when they are asked for their columns.
@@ -126,9 +135,12 @@ class Session:
         later = known.settled() if isinstance(known, Namespace) else known
 
         def again() -> Result:
-            return self.sql(text, given, variables=later)
+            return self.sql(text, given, on=on, variables=later)
 
-        result = self._result(text, lambda: self._query(prepared), again)
+        if on:
+            result = self._there(text, prepared, self.clusters.chosen(on), again)
+        else:
+            result = self._result(text, partial(self._query, prepared), again)
         return self._created(statement, result) if statement.kind is Kind.CREATE else result
 
     def native(self, connection: str, text: str) -> Result:
@@ -158,6 +170,23 @@ class Session:
             lambda: self.native(connection, text),
         )
 
+    def scan(
+        self,
+        table: str,
+        columns: Sequence[str] | None = None,
+        where: str = "",
+        parameters: Mapping[str, object] | None = None,
+        variables: Variables | None = None,
+    ) -> Scan:
+        """A table's rows in parts, on the workers of `clusters` where there is one, else here. Nothing is read before
+        it is used. Raises what `sql` does, UnknownColumn, InvalidParameter."""
+        from workbench.query.table_scan import Scan, scan_text
+
+        text = scan_text(table, columns, where)
+        known = variables if variables is not None else self.variables
+        statement = self._parsed(text)
+        return Scan(self, self._prepared(statement, parameters, known), columns, self.clusters.there)
+
     def tables(self) -> list[str]:
         """Names of the temporary tables."""
         with self._lock:
@@ -171,37 +200,7 @@ class Session:
         """Writes a result (or whatever has an Arrow stream) to `connection.table`, in one commit. `mode` is `insert`,
         which refuses an existing key, or `upsert` with the columns of `key`. The connection must be `writable`.
         Raises UnknownConnection, Unsupported, UsageError, and what the target raises."""
-        keys = (key,) if isinstance(key, str) else tuple(key)  # one name is one column, not its letters
-        name, target = self._target(table)
-        sinks = self.catalog.open(name).sinks
-        if sinks is None:
-            raise Unsupported(f"Connection `{name}`", "be written to")
-        with result.stream() if isinstance(result, Result) else _foreign(result) as rows:
-            run = self.register.begin("write", f"write {name}.{target}", connections=(name,))
-            asked = threading.Event()
-
-            def stop() -> None:
-                asked.set()
-                if isinstance(rows, Stream):  # the source may be silent
-                    rows.stop()
-
-            self._watch.add(run, stop)
-            try:
-                self._watchdog(name)
-                report = write_table(
-                    rows, name, sinks, target, mode=mode, key=keys, create=create, run=run, stopped=asked.is_set
-                )
-            except (Cancelled, KeyboardInterrupt):
-                run.finish("stopped")
-                raise
-            except BaseException as error:
-                run.finish("failed", str(error))
-                raise
-            finally:
-                self._watch.remove(run)
-            run.finish("done")
-        self.catalog.refresh(name)
-        return report
+        return written(self.catalog, self.register, self._watch, result, table, mode, key, create)
 
     # --- the rest
 
@@ -218,10 +217,26 @@ class Session:
             execution.stop()
         for execution in live:
             execution.wait_closed(CLOSE_SECONDS)
+        self.clusters.close()
         for table in tables:
             table.result.close()
-        self._publisher.close()
+        self._at_end.close()
         self._engine.close()
+
+    # --- for jobs
+
+    @property
+    def engine(self) -> Engine:
+        return self._engine
+
+    def watched(self, run: Run, stop: Callable[[], None]) -> AbstractContextManager[None]:
+        """For a `with` around what the run does."""
+        return watched(self._watch, run, stop)
+
+    def stage(self, run: Run) -> Stage:
+        """Where a statement's tables are given to DuckDB."""
+        spool = partial(Spool, self._folder, self.limits.spool_memory)
+        return Stage(run, spool, seconds=self.limits.seconds, protect=self._protect)
 
     # --- inside
 
@@ -247,12 +262,25 @@ class Session:
         resolved = resolve(statement, lookup)
         return Prepared(statement, resolved, bound(resolved.parameters, parameters, variables))
 
+    def _there(
+        self, text: str, prepared: Prepared, cluster: Cluster, again: Callable[[], Result], folder: str = ""
+    ) -> Result:
+        """A result of the cluster: its rows, or with a folder what was written there."""
+        files = None if folder else partial(self._there, text, prepared, cluster, again)
+        return self._result(text, partial(self.clusters.job, self, prepared, cluster, folder), again, files)
+
     def _query(self, prepared: Prepared) -> QueryJob:
         return QueryJob(
-            prepared, self._engine, self.limits, self._folder, self._estimate, self._protect, self.catalog.refresh
+            prepared, self._engine, self.limits, self._folder, self.estimate, self._protect, self.catalog.refresh
         )
 
-    def _result(self, text: str, job: Callable[[], Job], again: Callable[[], Result]) -> Result:
+    def _result(
+        self,
+        text: str,
+        job: Callable[[], Job],
+        again: Callable[[], Result],
+        files: Callable[[str], Result] | None = None,
+    ) -> Result:
         def start(work: Job, delivery: Delivery) -> Execution:
             execution = Execution(work, delivery, self.register, self._watch, self.limits.seconds, self._publisher)
             with self._lock:
@@ -261,7 +289,7 @@ class Session:
             return execution
 
         return Result(
-            Runner(text, job, start, self._spool, self._shared, self._planned, again, lambda: self.on_progress)
+            Runner(text, job, start, self._spool, self._shared, self._planned, again, lambda: self.on_progress, files)
         )
 
     def _spool(self) -> Spool:
@@ -274,7 +302,6 @@ class Session:
     def _planned(self, job: Job) -> list[SourceReport]:
         run = self.register.begin("explain", job.title, job.text, job.connections)
         try:
-            assert isinstance(job, (QueryJob, NativeJob))
             reports = job.plan(run)
         except BaseException as error:
             shown = job.translated(error)
@@ -307,8 +334,8 @@ class Session:
             raise UnknownTable(statement.name, self.tables(), "Only temporary tables can be dropped.")
         return self.sql("select * from range(0) t(dropped)")
 
-    def _estimate(self, target: RemoteTarget) -> int | None:
-        """For the order of joins only, so it may be a minute old, and an error of it is none of the query's."""
+    def estimate(self, target: RemoteTarget) -> int | None:
+        """About how many rows it has; may be a minute old, and an error of it is none of the query's."""
         with self._lock:
             held = self._estimates.get(target.key)
         if held is not None and time.monotonic() - held[0] < ESTIMATE_SECONDS:
@@ -337,46 +364,12 @@ class Session:
                 self._configs[target.connector] = config
         watchdog.ensure(self.register.path, config, target.manifest)
 
-    def _watchdog(self, name: str) -> None:
-        manifest = self.catalog.manifest(name)
-        if manifest.capabilities.cancel:
-            watchdog.ensure(self.register.path, self.catalog.config(name), manifest)
-
-    def _target(self, table: str) -> tuple[str, TableRef]:
-        from workbench.query.tokens import tokens
-
-        words = tokens(table) if isinstance(table, str) else []
-        parts = [token.name for token in words[::2]]
-        dots = [token.text for token in words[1::2]]
-        if len(parts) not in (2, 3) or dots != ["."] * (len(parts) - 1):
-            raise UsageError(
-                f"`{table}` is no table of a connection. Write `connection.table` or `connection.schema.table`."
-            )
-        name = self.catalog.saved(parts[0]).name
-        try:
-            return self.catalog.resolve(parts)
-        except UnknownTable:
-            return name, TableRef(parts[-1], parts[1] if len(parts) == 3 else None)
-
 
 def _must_be_text(what: str, value: object) -> None:
     if not isinstance(value, str):
         raise UsageError(
             f"{what} is text, not {'None' if value is None else f'a value of the type `{type(value).__name__}`'}."
         )
-
-
-def _foreign(rows: Any) -> pa.RecordBatchReader:
-    """Rows that are no result's: whatever has an Arrow stream."""
-    import pyarrow as pa
-
-    if not hasattr(rows, "__arrow_c_stream__"):
-        kind = type(rows).__name__
-        raise UsageError(
-            f"The rows to write are of the type `{kind}`. Give a result, a polars or pandas frame or an Arrow table, "
-            "for example `polars.DataFrame(rows)`."
-        )
-    return pa.RecordBatchReader.from_stream(rows)
 
 
 class _Temporary:
@@ -386,32 +379,6 @@ class _Temporary:
 
 def _as_table(value: object) -> LocalTable | None:
     return ResultTable(value) if isinstance(value, Result) else None
-
-
-class Namespace:
-    """Variables of some dictionaries, the first that has the name. `passing` are those of a function that is running:
-    they come first."""
-
-    def __init__(self, *spaces: Mapping[str, object], passing: Mapping[str, object] | None = None) -> None:
-        self._spaces = spaces if passing is None else (passing, *spaces)
-        self._used: dict[str, object] = {}
-        self._passing = passing
-
-    def settled(self) -> Namespace:
-        """The same for later: of those that pass, the ones that were asked for, as they were then."""
-        return self if self._passing is None else Namespace(self._used, *self._spaces[1:])
-
-    def __call__(self, name: str) -> object:
-        if self._passing is not None and name in self._passing:
-            self._used[name] = self._passing[name]
-            return self._used[name]
-        for space in self._spaces:
-            if name in space:
-                return space[name]
-        raise KeyError(name)
-
-    def names(self) -> Iterable[str]:
-        return list(dict.fromkeys(name for space in self._spaces for name in space if not name.startswith("_")))
 
 
 # --- the default session, for `import workbench as wb`
@@ -430,11 +397,39 @@ def default() -> Session:
         return _default
 
 
-def sql(text: str, parameters: Mapping[str, object] | None = None) -> Result:
+def sql(text: str, parameters: Mapping[str, object] | None = None, *, on: str = "") -> Result:
     """Runs SQL over connections (`connection.table`), frames and results of the notebook by their variables' names,
     and paths: `wb.sql("select country, sum(total) from shop.orders group by 1")`. `$name` is bound from `parameters`
-    or the notebook's variables. Nothing runs until the result is used."""
-    return default().sql(text, parameters, variables=_caller())
+    or the notebook's variables. `on="cluster"` runs it on the workers of `wb.cluster(…)`. Nothing runs until the result
+    is used."""
+    return default().sql(text, parameters, on=on, variables=caller())
+
+
+def scan(
+    table: str,
+    *,
+    columns: Sequence[str] | None = None,
+    where: str = "",
+    parameters: Mapping[str, object] | None = None,
+) -> Scan:
+    """A table's rows in parts, for code of one's own: `wb.scan("hive.events", columns=["user_id", "total"],
+    where="day >= '2026-01-01'")`, then `.map_partitions(fn)` or `.to_dask()`. The parts are read on the workers of
+    `wb.cluster(…)` where there is one, else on threads here. `$name` in `where` is bound as in `sql`."""
+    return default().scan(table, columns, where, parameters, caller())
+
+
+def cluster(
+    address: str = "local",
+    *,
+    workers: int | None = None,
+    memory: str = "auto",
+    certificates: Mapping[str, str] | None = None,
+) -> Cluster:
+    """The cluster for `on="cluster"`: `"local"` starts workers beside this process, on loopback, which end with it;
+    `"tcp://host:8786"` and `"tls://…"` (with the paths `ca`, `cert`, `key` as `certificates`) take one that is there.
+    Takes the place of the one before. Raises InvalidParameter, ClusterFailed."""
+    session = default()
+    return session.clusters.choose(session.catalog.home, address, workers, memory, certificates)
 
 
 def native(connection: str, text: str) -> Result:
@@ -484,17 +479,3 @@ def connection(name: str) -> Connection:
 def connections() -> Connections:
     """All saved connections."""
     return Connections(default().catalog)
-
-
-def _caller() -> Namespace:
-    """The variables of whoever called: a notebook's, or the caller's locals and globals."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == "workbench":
-        frame = frame.f_back
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    notebook: Mapping[str, object] = shell.user_ns if shell is not None else {}
-    if frame is None or str(frame.f_globals.get("__name__", "")).partition(".")[0] == "IPython":
-        return Namespace(notebook)
-    if frame.f_locals is frame.f_globals:
-        return Namespace(frame.f_globals, notebook)
-    return Namespace(frame.f_globals, notebook, passing=frame.f_locals)

@@ -66,6 +66,7 @@ class Telling:
             "bytes": progress.bytes,
             "fraction": progress.fraction,
             "seconds": round(progress.seconds, 1),
+            "said": self._run.kept(progress.said),
             "sources": [
                 {"connection": one.connection, "table": one.table, "moved": one.rows_moved, "kept": one.rows_kept}
                 for one in self._job.reports()

@@ -24,6 +24,7 @@ from workbench.contract.errors import (
     InvalidParameter,
     LimitExceeded,
     UnknownResult,
+    UnknownView,
     WorkbenchError,
 )
 from workbench.execution.shared_reading import SharedReader
@@ -65,6 +66,7 @@ class View:
         self.error: WorkbenchError | None = None
         self.held: Numbers | None = None
         self.touched = time.monotonic()
+        self.askers = 1
         self._changed = threading.Condition()
         self._standing = Standing("working", 0, 0, None)
         self._stopped = False
@@ -76,6 +78,11 @@ class View:
     @property
     def seen(self) -> int:
         return self._standing.seen
+
+    @property
+    def state(self) -> str:
+        """Looked at without being asked for."""
+        return self._standing.state
 
     @property
     def standing(self) -> Standing:
@@ -120,7 +127,7 @@ class Views:
     def __init__(self, folder: Path, seconds: float = SECONDS, memory: int = MEMORY) -> None:
         self._folder, self._seconds, self._memory = folder, seconds, memory
         self._lock = threading.Lock()
-        self._readers = Readers(folder)
+        self._readers = Readers(folder, self._gone)
         self._views: OrderedDict[str, View] = OrderedDict()
         self._free = threading.BoundedSemaphore(CHILDREN)
         self._idle: list[Child] = []
@@ -143,7 +150,8 @@ class Views:
         with self._lock:
             for view in self._views.values():
                 same = (view.result, view.conditions, view.of) == (result_id, conditions, seen)
-                if same and not view.stopping and view.standing.state in ("working", "done"):
+                if same and not view.stopping and view.state in ("working", "done"):
+                    view.askers += 1
                     return view
             view = View(result_id, conditions, seen)
             self._views[view.id] = view
@@ -152,6 +160,13 @@ class Views:
         self._start(view)
         return view
 
+    def leave(self, view: View) -> None:
+        """Whoever asked for it has gone before it was answered; without anybody else it is looked for no more."""
+        with self._lock:
+            view.askers -= 1
+            if view.askers == 0:
+                view.stop()
+
     def find(self, result_id: str, conditions: Conditions, left: Callable[[], bool] = lambda: False) -> View:
         """The same, found. Raises LimitExceeded after `seconds`, Cancelled when `left`."""
         view = self.begin(result_id, conditions)
@@ -159,11 +174,11 @@ class Views:
         return view
 
     def get(self, result_id: str, view_id: str) -> View:
-        """A view that was begun before. Raises InvalidParameter."""
+        """A view that was begun before. Raises UnknownView."""
         with self._lock:
             view = self._views.get(view_id)
             if view is None or view.result != result_id:
-                raise InvalidParameter("view", "is not known any more. Sort or filter again.")
+                raise UnknownView(view_id)
             self._views.move_to_end(view_id)
             return view
 
@@ -171,19 +186,22 @@ class Views:
         """The numbers of the view's rows in the result, in its order: those that are known, or with `whole` all of
         them. Raises Cancelled when `left` meanwhile, or when it was stopped and the whole is asked for."""
         view.touched = time.monotonic()
-        held = view.held
-        if view.standing.state == "done" and held is None:  # they were let go
-            with self._lock:
-                again = view.standing.state == "done"
+        while True:
+            held = view.held
+            if view.standing.state == "done" and held is None:  # they were let go
+                with self._lock:
+                    again = view.state == "done" and view.held is None
+                    if again:
+                        view.again()
                 if again:
-                    view.again()
-            if again:
-                self._start(view)
-            whole = True
-        if whole:
-            self._wait(view, left)
-        held = view.held
-        return pa.nulls(0, pa.uint32()) if held is None else held.read()
+                    self._start(view)
+                whole = True
+            if whole:
+                self._wait(view, left)
+                held = view.held
+                if held is None:  # let go again meanwhile
+                    continue
+            return pa.nulls(0, pa.uint32()) if held is None else held.read()
 
     def close(self) -> None:
         with self._lock:
@@ -232,20 +250,38 @@ class Views:
             **dataclasses.asdict(view.conditions),
         }
         until = time.monotonic() + self._seconds
-        with self._child(until, view) as child:
+        try:
+            error = self._told(view, asked, until)
+        except _Ended:
+            # Somebody ended it, or the system did: another one may do better.
+            view.held = None
+            view.now(Standing("working", 0, 0, None))
             try:
-                child.ask(asked)
-                error = self._heard(child, view, until)
-            except (Broken, KeyError, TypeError):
-                why = f"It could not be made: {child.fate}. Ask for less."
-                raise LimitExceeded("memory of a view", _sized(self._memory), why) from None
-            if error.get("error") == "memory" or error.get("broken"):
-                child.end()  # who knows what else could not be made in it
+                error = self._told(view, asked, until)
+            except _Ended as ended:
+                why = f"cannot be sorted or filtered: the process that does it has ended twice, {ended}. If the "
+                why += "machine is short of memory, filter first, or ask by SQL."
+                raise DocumentError(f"results/{view.result}", why) from None
         if error:
             raise self._error(view, error)
         assert view.held is not None
         self._keep(view)
         view.now(Standing("done", view.held.count, view.of, view.held.count))
+
+    def _told(self, view: View, asked: dict[str, Any], until: float) -> dict[str, Any]:
+        """What went wrong, if something did. Raises _Ended where the process did not come to its answer."""
+        with self._child(until, view) as child:
+            try:
+                child.ask(asked)
+                error = self._heard(child, view, until)
+            except (Broken, KeyError, TypeError):
+                if child.crashed:  # as programs do that get no memory
+                    why = f"Its process has ended {child.fate}. Filter first, or ask by SQL."
+                    raise LimitExceeded("memory of a view", _sized(self._memory), why) from None
+                raise _Ended(child.fate) from None
+            if error.get("error") == "memory" or error.get("broken"):
+                child.end()  # who knows what else could not be made in it
+        return error
 
     def _heard(self, child: Child, view: View, until: float) -> dict[str, Any]:
         """Takes what is told until it is over; what went wrong, if something did."""
@@ -274,15 +310,27 @@ class Views:
             view.now(Standing("working", numbers.count, int(answer.get("seen", view.of)), total))
 
     def _keep(self, kept: View) -> None:
+        """Lets the oldest go. One that was ended midway cannot be found again, so it is not known any more."""
         with self._lock:
-            held = [view for view in self._views.values() if view.held is not None and view is not kept]
-            total = sum(view.held.size for view in held if view.held is not None)
-            for view in held:
+            held = [(view, view.held) for view in self._views.values() if view.held is not None]
+            total = sum(numbers.size for _, numbers in held)
+            for view, numbers in held:
                 if total <= MOST_BYTES:
                     break
-                if view.standing.state == "done" and view.held is not None:
-                    total -= view.held.size
-                    view.held = None
+                state = view.state
+                if view is kept or state == "working":
+                    continue
+                total -= numbers.size
+                view.held = None
+                if state != "done":
+                    del self._views[view.id]
+
+    def _gone(self, result_id: str) -> None:
+        """The result was removed, and with it what was found of it."""
+        with self._lock:
+            for view in [one for one in self._views.values() if one.result == result_id]:
+                view.stop()
+                del self._views[view.id]
 
     def _error(self, view: View, answer: dict[str, Any]) -> Exception:
         why = str(answer.get("why", ""))
@@ -345,6 +393,10 @@ class Views:
 
 class _Stopped(Exception):
     """Nobody wants it any more."""
+
+
+class _Ended(Exception):
+    """The process ended, or said what it should not."""
 
 
 def _sized(memory: int) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import mmap
 import os
 import secrets
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,7 +28,7 @@ from workbench.query.views_child import FRAME, LARGEST
 
 __all__ = ["GRACE", "Broken", "Child", "Numbers"]
 
-_TICK = 0.05
+_TICK, _LAST = 0.05, 0.5
 _PREFIX = "workbench-view-"
 GRACE = 1.0
 """Seconds that the process has to stop by itself; then it is ended."""
@@ -101,8 +103,19 @@ class Child:
 
     @property
     def fate(self) -> str:
+        """How it ended, in words."""
         code = self._process.poll()
-        return "its process ended" if code is None else f"its process ended by itself ({code})"
+        if code is None:
+            return "saying what nobody understands"
+        return f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+
+    @property
+    def crashed(self) -> bool:
+        """Whether it has ended by itself, not because somebody ended it."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_LAST)  # its pipes close a moment before it is gone
+        code = self._process.poll()
+        return code is not None and -code not in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
     def ask(self, asked: dict[str, Any]) -> None:
         """Raises LimitExceeded, Broken."""

@@ -6,7 +6,9 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
+import pyarrow.compute as pc
 
+from workbench.contract.errors import InvalidParameter
 from workbench.reports.drawing import THEMES, Theme, label, plain
 from workbench.reports.showing import title
 from workbench.reports.zones import Zone
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["figure"]
 
 TOP = 8
+MOST_DRAWN = 5_000
 NAME_LETTERS, FOOT_LETTERS = 18, 112
 """So that nothing lies on another thing in a figure of 700 pixels; a wider page has more air."""
 SHORT = {"Page views per session": "Views per session", "Mean duration of a session": "Mean duration"}
@@ -36,7 +39,14 @@ GAP = 74
 
 def figure(definition: Overview, report: Report, theme: str) -> go.Figure:
     look = THEMES[theme]
-    rows = report.arrow().to_pylist()
+    table = report.arrow()
+    drawn = pc.sum(pc.and_(pc.equal(table["breakdown"], "time"), pc.equal(table["period"], "current"))).as_py() or 0
+    if drawn > MOST_DRAWN:
+        told = (
+            f"makes {drawn:,} places on the line; {MOST_DRAWN:,} are drawn at most: take a longer one, or fewer days."
+        )
+        raise InvalidParameter("granularity", told)
+    rows = table.to_pylist()
     shown = [bar for bar in BARS if any(row["breakdown"] == bar[0] for row in rows)]
     foot = _wrapped([report.statement, *report.notes])
     # Two a line, each line as deep as the longer one needs.

@@ -93,12 +93,16 @@ class Source:
 
     def timeless(self, where: Mapping[str, Any]) -> Scan:
         """How many events have no time, as `timeless`: those of a period come without them."""
-        parts = [f"{self._sql['time']} is null", *(self._filter(*one) for one in where.items())]
+        time = self._sql["time"]
+        none = f"({time} is null or not isfinite({time}))" if self.clock.finite else f"{time} is null"
+        parts = [none, *(self._filter(*one) for one in where.items())]
         return Scan(f"select count(*) as timeless\nfrom {self.table}\nwhere {' and '.join(parts)}", {})
 
     def span(self, zone: Zone) -> Window:
         """The whole local days from the first event to the last; today's where there is none."""
         text = f"select min({self.clock.value}) as low, max({self.clock.value}) as high from {self.table}"
+        if self.clock.finite:
+            text += f" where isfinite({self.clock.value})"
         row = self.run(text).arrow()
         low, high = (milliseconds(row[name].combine_chunks(), self.clock.unit) for name in ("low", "high"))
         if low[1] is not None:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 __all__ = ["as_html", "as_text", "title"]
 
 WIDTH = 100
+ONLY = 80
+"""Characters of a title that say which events are kept; the notes say it in full."""
 
 
 def title(report: Report) -> str:
@@ -20,7 +22,14 @@ def title(report: Report) -> str:
     if report.events.log_read is not None:
         table = report.events.log_read.path
     shown = f" of {_printable(str(table))}" if isinstance(table, str) else ""
-    return f"{kind}{shown} ({report.definition.zone})"
+    return f"{kind}{shown} ({report.definition.zone}){_only(report)}"
+
+
+def _only(report: Report) -> str:
+    """Which events the numbers are of, where it is not all of them."""
+    kept = [f"{role} {', '.join('none' if one is None else _printable(str(one)) for one in values) or 'none'}"
+            for role, values in report.definition.where]  # fmt: skip
+    return textwrap.shorten(f", only {' and '.join(kept)}", ONLY, placeholder=" …") if kept else ""
 
 
 def as_text(report: Report) -> str:
@@ -51,7 +60,7 @@ def as_html(report: Report) -> str:
         for one in (report.statement, *report.notes)
     )
     return (
-        f'<div class="workbench-report"><div style="font-weight:bold">{html.escape(title(report))}</div>'
+        f'<div class="workbench-report mathjax_ignore"><div style="font-weight:bold">{html.escape(title(report))}</div>'
         f'<table style="margin:.4em 0"><thead><tr><th></th>{names}</tr></thead><tbody>{body}</tbody></table>'
         f"{notes}</div>"
     )

@@ -27,11 +27,12 @@ _OFFSET = r":\d\d([.,]\d+)?\s*([+-]\d\d(:?\d\d)?|Z|UTC)\s*$"
 @dataclass(frozen=True)
 class Clock:
     """`value` is the time in a select list; `unit` that of plain numbers; `within(low, high)` the conditions that the
-    table can check."""
+    table can check. `finite`: values that are no number are there, and are no time."""
 
     value: str
     unit: str | None
     within: Callable[[int, int], list[str]]
+    finite: bool = False
 
 
 def clock_of(source: Source) -> Clock:
@@ -51,7 +52,8 @@ def clock_of(source: Source) -> Clock:
         return Clock(value, None, lambda low, high: _dates(sql, low, high))
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         unit = source.events.unit or _unit(source, sql)
-        return Clock(sql, unit, lambda low, high: _numbers(sql, unit, low, high))
+        floating = bool(pa.types.is_floating(kind))
+        return Clock(sql, unit, lambda low, high: _numbers(sql, unit, low, high), finite=floating)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         _check_text(source, sql)
         zoned = f"case when regexp_matches({sql}, '{_OFFSET}') then try_cast({sql} as timestamptz)"

@@ -20,6 +20,7 @@ from workbench.kit.logs import LogParser, lines_of
 __all__ = ["Log", "read_log"]
 
 MOST_LINES = 20_000_000
+MOST_REFUSED = 256 << 20
 _ASSETS = r"(?i)\.(css|js|mjs|map|png|jpe?g|gif|svg|webp|avif|ico|woff2?|ttf|eot|otf|mp[34]|webm)$"
 _BOT = r"(?i)bot\b|bot[/;-]|crawl|spider|slurp|fetch|curl|wget|python|java/|libwww|monitor"
 
@@ -51,7 +52,8 @@ def read_log(path: str | Path, form: str = "combined") -> Log:
     """Reads a log, or those that a pattern fits, into memory (about 450 bytes a line). To a line's fields come `kind`
     (`page_view`: a GET that was answered with 2xx or 304 and is no asset by its name; `asset`; `redirect`; `error`: 4xx
     and 5xx; `other`), `device` from the user agent (`bot`, `tablet`, `mobile`, `desktop`) and `visitor` (host and user
-    agent). Raises PathUnreachable, InvalidParameter for an unknown format, LimitExceeded beyond 20 million lines."""
+    agent). Raises PathUnreachable, InvalidParameter for an unknown format, LimitExceeded beyond 20 million lines, and
+    256 MB of refused ones."""
     parser = LogParser(form)
     where = os.path.expanduser(str(path))
     files = sorted(glob.glob(where)) if glob.has_magic(where) and not os.path.exists(where) else [where]
@@ -59,7 +61,7 @@ def read_log(path: str | Path, form: str = "combined") -> Log:
         raise PathUnreachable(str(path), "no file fits the pattern")
     rows: list[pa.RecordBatch] = []
     refused: list[pa.Table] = []
-    lines = 0
+    lines = kept = 0
     for file in files:
         first = 1
         for some in _lines(file):
@@ -71,6 +73,9 @@ def read_log(path: str | Path, form: str = "combined") -> Log:
             lines += len(some)
             if lines > MOST_LINES:
                 raise LimitExceeded("lines of a log", f"{MOST_LINES:,}", "Read fewer files at a time.")
+            if (kept := kept + refused[-1].nbytes) > MOST_REFUSED:
+                way_out = f"Is it a log of the format {form}? The first: {_shown(str(parsed.refused['text'][0]))}"
+                raise LimitExceeded("bytes of lines that are not the log's", f"{MOST_REFUSED:,}", way_out)
     table = pa.Table.from_batches(rows) if rows else pa.Table.from_batches([_with_kind(parser.parse([]).rows)])
     return Log(str(path), form, len(files), table, pa.concat_tables([_none(parser), *refused]))
 

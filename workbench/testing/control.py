@@ -19,6 +19,7 @@ class RecordingControl:
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._events: list[tuple[str, str]] = []
+        self.said: list[tuple[str, float | None]] = []
         self.changed = threading.Condition(self._lock)
 
     @property
@@ -37,6 +38,10 @@ class RecordingControl:
 
     def ended(self, native_id: str) -> None:
         self._note("ended", native_id)
+
+    def working(self, said: str, fraction: float | None = None) -> None:
+        with self._lock:
+            self.said.append((said, fraction))
 
     def cancel(self) -> None:
         """From now on `cancelled()` is true."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from workbench.contract import Changes, ConnectionConfig, Manifest, TableRef
+from workbench.contract import Changes, ConnectionConfig, Connector, Manifest, Predicate, TableRef
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -80,6 +80,12 @@ class Store(Protocol):
         """The marks, or texts with the marks in them, of our work that runs at the source now, asked of the source
         itself. Always empty for a source that is embedded in the process."""
         return []
+
+    def kept(self, connector: Connector, table: TableRef, predicates: Sequence[Predicate]) -> list[set[Any]] | None:
+        """For a source whose statements are slow: the keys `rid` of the rows that the source keeps for each of the
+        predicates as the connector words it, many of them answered in one statement. None where the suite should ask
+        one by one; else it does so for a few of them only."""
+        return None
 
     def address(self) -> tuple[str, int] | None:
         """Where the source listens, for the fault proxy; None for an embedded source, which has no wire to cut."""

@@ -26,7 +26,8 @@ _LOADS = """
 import pickle, sys
 before = set(sys.modules)
 pickle.loads(sys.stdin.buffer.read())
-heavy = {"pyarrow", "numpy", "duckdb", "polars", "pandas", "plotly", "sqlglot", "pymysql", "cryptography"}
+heavy = {"pyarrow", "numpy", "duckdb", "polars", "pandas", "plotly", "sqlglot", "pymysql", "pymongo", "bson",
+         "cryptography"}
 print(",".join(sorted((set(sys.modules) - before) & heavy)), end="")
 """
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from workbench.contract import (
@@ -20,28 +21,50 @@ from workbench.contract import (
     Literal,
     Not,
     Predicate,
+    ScanPlan,
+    ScanRequest,
     TableRef,
 )
 from workbench.kit import filter as kit_filter
 from workbench.testing.clock import seeded
 from workbench.testing.oracle import OPERATORS, Oracle, leaves, random_predicate
-from workbench.testing.scanning import raw
+from workbench.testing.scanning import raw, tables_of
 from workbench.testing.store import Store
 from workbench.testing.suite_base import SuiteBase, need
 from workbench.testing.suite_rows import every_type
 
 __all__ = ["PredicatePromises"]
 
+_TOGETHER, _ALONE = 100, 60
+"""Predicates in one statement, where the store can; and how many of all are asked one by one nevertheless."""
+
 
 @dataclass
 class Judge:
     """Rows of every type, at the source and in DuckDB."""
 
+    store: Store
     connector: Connector
     ref: TableRef
     rows: pa.Table
     oracle: Oracle
     declared: frozenset[str]
+
+    def ask_each(self, predicates: Sequence[Predicate], splits: Callable[[], int] = lambda: 1) -> None:
+        """As `ask` one by one; many together, and some one by one, where the store can."""
+        chance, alone = seeded(), predicates
+        for first in range(0, len(predicates), _TOGETHER):
+            some = predicates[first : first + _TOGETHER]
+            kept = self.store.kept(self.connector, self.ref, some)
+            if kept is None:
+                break
+            for predicate, given in zip(some, kept, strict=True):
+                plan = tables_of(self.connector).plan(ScanRequest(self.ref, ("rid",), (predicate,)))
+                self._hold(plan, given, (predicate,))
+        else:
+            alone = chance.sample(predicates, min(len(predicates), _ALONE))
+        for predicate in alone:
+            self.ask(predicate, splits=splits())
 
     def ask(self, *predicates: Predicate, splits: int = 1) -> set[Any]:
         """The keys of the rows that the source gives, held to the levels that the plan says."""
@@ -49,6 +72,14 @@ class Judge:
         keys = got.column("rid").to_pylist()
         assert len(keys) == len(set(keys)), f"rows came twice for {predicates}"
         given = set(keys)
+        wanted, about = self._hold(plan, given, predicates)
+        if all(kit_filter.can_apply(predicate, plan.schema) for predicate in plan.residual):
+            kept = [kit_filter.apply(batch, plan.residual) for batch in got.to_batches()]
+            assert {key for batch in kept for key in batch.column("rid").to_pylist()} == wanted, about
+        return given
+
+    def _hold(self, plan: ScanPlan, given: set[Any], predicates: tuple[Predicate, ...]) -> tuple[set[Any], str]:
+        """What was wanted, and what to say about it. Fails where the source kept what the plan does not say."""
         wanted = set.intersection(*(self.oracle.keys(predicate) for predicate in predicates))
         about = f"{' and '.join(map(str, predicates))}\nsent: {plan.native_text}"
         assert set(plan.applied) <= set(predicates)
@@ -59,13 +90,10 @@ class Judge:
             assert all(name in plan.schema.names for name in _names(predicate)), f"cannot be filtered again: {about}"
             if plan.applied.get(predicate, Applied.NONE) == Applied.NONE and len(predicates) == 1:
                 assert given == self.oracle.keys(None), f"NONE says that nothing was dropped\n{about}"
-        if all(kit_filter.can_apply(predicate, plan.schema) for predicate in plan.residual):
-            kept = [kit_filter.apply(batch, plan.residual) for batch in got.to_batches()]
-            assert {key for batch in kept for key in batch.column("rid").to_pylist()} == wanted, about
         for predicate in predicates:
             if plan.applied.get(predicate, Applied.NONE) != Applied.NONE:
                 assert _kind(predicate) in self.declared, f"{_kind(predicate)} is applied, but not declared: {about}"
-        return given
+        return wanted, about
 
 
 class PredicatePromises(SuiteBase):
@@ -76,14 +104,13 @@ class PredicatePromises(SuiteBase):
         rows = every_type(store)
         ref = store.load("wbt_judged", rows, ("rid",))
         oracle = Oracle(rows, "rid")
-        yield Judge(connector, ref, rows, oracle, can.predicates)
+        yield Judge(store, connector, ref, rows, oracle, can.predicates)
         oracle.close()
         store.drop(ref)
 
     def test_each_comparison_with_each_value_of_each_type(self, store: Store, judge: Judge) -> None:
-        for name, (kind, values) in judged_columns(store, judge.rows).items():
-            for predicate in leaves(name, kind, values):
-                judge.ask(predicate)
+        columns = judged_columns(store, judge.rows).items()
+        judge.ask_each([leaf for name, (kind, values) in columns for leaf in leaves(name, kind, values)])
 
     def test_what_is_declared_is_done(self, judge: Judge) -> None:
         column = next(field.name for field in judge.rows.schema if field.type == pa.int64())
@@ -101,12 +128,11 @@ class PredicatePromises(SuiteBase):
 
     def test_random_trees_agree_with_duckdb(self, store: Store, judge: Judge, deep: bool) -> None:
         chance, columns = seeded(), judged_columns(store, judge.rows)
-        for number in range(2000 if deep else 200):
-            predicate = random_predicate(chance, columns)
-            try:
-                judge.ask(predicate, splits=chance.choice((1, 1, 5)))
-            except AssertionError as error:
-                raise AssertionError(f"tree {number} of {chance!r}: {error}") from error
+        trees = [random_predicate(chance, columns) for _ in range(2000 if deep else 200)]
+        try:
+            judge.ask_each(trees, lambda: chance.choice((1, 1, 5)))
+        except AssertionError as error:
+            raise AssertionError(f"a tree of {chance!r}: {error}") from error
 
     def test_several_predicates_are_joined_by_and(self, store: Store, judge: Judge) -> None:
         chance, columns = seeded(7), judged_columns(store, judge.rows)
@@ -114,14 +140,18 @@ class PredicatePromises(SuiteBase):
             judge.ask(*{random_predicate(chance, columns, 1) for _ in range(chance.randint(2, 4))})
 
     def test_true_not_true_and_null_make_up_all_rows(self, store: Store, judge: Judge) -> None:
+        asked: list[Predicate] = []
         for name, (kind, values) in judged_columns(store, judge.rows).items():
             for op, value in zip(OPERATORS, values * 6, strict=False):
                 predicate = Compare(Column((name,)), op, Literal(value, kind))  # type: ignore[arg-type]
-                parts = [_kept(judge, part) for part in (predicate, Not(predicate), IsNull(Column((name,))))]
-                if any(part is None for part in parts):
-                    continue
-                together = [key for part in parts for key in part or ()]
-                assert sorted(together) == sorted(judge.oracle.keys(None)), str(predicate)
+                asked += (predicate, Not(predicate), IsNull(Column((name,))))
+        kept = _kept(judge, asked)
+        for first in range(0, len(asked), 3):
+            parts = kept[first : first + 3]
+            if any(part is None for part in parts):
+                continue
+            together = [key for part in parts for key in part or ()]
+            assert sorted(together) == sorted(judge.oracle.keys(None)), str(asked[first])
 
 
 def judged_columns(store: Store, rows: pa.Table) -> dict[str, tuple[pa.DataType, list[Any]]]:
@@ -131,13 +161,24 @@ def judged_columns(store: Store, rows: pa.Table) -> dict[str, tuple[pa.DataType,
     return {name: (kind, list(store.values(kind))[:16]) for name, kind in types if not pa.types.is_duration(kind)}
 
 
-def _kept(judge: Judge, predicate: Predicate) -> set[Any] | None:
+def _kept(judge: Judge, predicates: Sequence[Predicate]) -> list[set[Any] | None]:
     """The keys after filtering again; None where only an engine above can do that."""
-    plan, got = raw(judge.connector, judge.ref, ("rid",), (predicate,))
-    if not all(kit_filter.can_apply(residual, plan.schema) for residual in plan.residual):
-        return None
-    kept = [kit_filter.apply(batch, plan.residual) for batch in got.to_batches()]
-    return {key for batch in kept for key in batch.column("rid").to_pylist()}
+    found: list[set[Any] | None] = []
+    for number, predicate in enumerate(predicates):
+        if number % _TOGETHER == 0:
+            together = judge.store.kept(judge.connector, judge.ref, predicates[number : number + _TOGETHER])
+        if together is None:
+            plan, got = raw(judge.connector, judge.ref, ("rid",), (predicate,))
+        else:
+            plan = tables_of(judge.connector).plan(ScanRequest(judge.ref, ("rid",), (predicate,)))
+            keys = pa.array(together[number % _TOGETHER], pa.int64())
+            got = judge.rows.filter(pc.is_in(judge.rows["rid"], keys)).select(plan.schema.names).cast(plan.schema)
+        if not all(kit_filter.can_apply(residual, plan.schema) for residual in plan.residual):
+            found.append(None)
+            continue
+        kept = [kit_filter.apply(batch, plan.residual) for batch in got.to_batches()]
+        found.append({key for batch in kept for key in batch.column("rid").to_pylist()})
+    return found
 
 
 def _names(predicate: Predicate) -> set[str]:
