@@ -16,16 +16,18 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from workbench import reports as reports
+    from workbench import reports as reports, streams as streams
     from workbench.contract import errors as errors
     from workbench.dashboards.parameters import parameters as parameters
     from workbench.dashboards.publishing import publish as publish
     from workbench.query.session import (
+        cluster as cluster,
         connect as connect,
         connection as connection,
         connections as connections,
         native as native,
         running as running,
+        scan as scan,
         sql as sql,
         write as write,
     )
@@ -33,19 +35,21 @@ if TYPE_CHECKING:
 
 _SURFACE = {
     **dict.fromkeys(
-        ("connect", "connection", "connections", "native", "running", "sql", "write"), "workbench.query.session"
+        ("cluster", "connect", "connection", "connections", "native", "running", "scan", "sql", "write"),
+        "workbench.query.session",
     ),
     "errors": "workbench.contract.errors",
     "parameters": "workbench.dashboards.parameters",
     "publish": "workbench.dashboards.publishing",
     "reports": "workbench.reports",
+    "streams": "workbench.streams",
     "view": "workbench.widgets",
 }
-_MODULES = ("errors", "reports")
+_MODULES = ("errors", "reports", "streams")
 
 __all__ = [
-    "connect", "connection", "connections", "errors", "native", "parameters", "publish", "reports", "running", "sql",
-    "view", "write",
+    "cluster", "connect", "connection", "connections", "errors", "native", "parameters", "publish", "reports",
+    "running", "scan", "sql", "streams", "view", "write",
 ]  # fmt: skip
 
 

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 
 DESCRIPTION = """\
-Publishes a copy of a notebook as a dashboard, and prints the link for whoever may look.
+Publishes a copy of a notebook as a dashboard, and prints the link for whoever may look; it opens your
+other dashboards, too.
 
 Each page that is open runs the notebook anew in a process of its own, with your connections. Its viewers see what it
 puts out and move its widgets; they cannot run anything, read its source, or see files. The viewer is a server of its

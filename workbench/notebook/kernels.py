@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import uuid
 from typing import Any
 
+from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 from jupyter_server._tz import utcnow
-from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
-from traitlets import Float, Integer
+from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager, ServerKernelManager
+from traitlets import Float, Integer, default
 
-__all__ = ["WarmKernels"]
+from workbench.notebook import prepared
+
+__all__ = ["PreparedKernel", "WarmKernels"]
 
 _SESSION = "JPY_SESSION_NAME"
 _PATIENCE = 20.0
@@ -22,6 +26,22 @@ globals().update({names!r})
 globals()["_dh"][:1] = [type(globals()["_dh"][0])({folder!r})]"""
 
 
+class PreparedKernel(ServerKernelManager):
+    """A kernel that is the prepared process where there is one that fits, else a new one."""
+
+    async def _async_launch_kernel(self, kernel_cmd: list[str], **given: Any) -> None:
+        folder, process = str(given.get("cwd") or os.getcwd()), None
+        if isinstance(self.provisioner, LocalProvisioner):
+            process = prepared.taken(kernel_cmd, folder, given.get("env") or os.environ)
+        if process is None:
+            await super()._async_launch_kernel(kernel_cmd, **given)
+            return
+        # What a local provisioner would have noted of a process that it started.
+        local: Any = self.provisioner
+        local.process, local.pid, local.pgid, local.cwd = process, process.pid, process.pid, folder
+        self._reconcile_connection_info(local.connection_info)
+
+
 class WarmKernels(AsyncMappingKernelManager):
     """Keeps a kernel of the default kind ready. What asks for another kind, or for an environment of its own, gets a
     kernel as ever."""
@@ -29,9 +49,13 @@ class WarmKernels(AsyncMappingKernelManager):
     spare = Integer(1, min=0, max=1, help="Kernels that are started ahead: 1, or 0 for none.").tag(config=True)
     pause = Float(8.0, help="Seconds after one was taken until the next is started.").tag(config=True)
 
+    @default("kernel_manager_class")
+    def _default_kernel_manager_class(self) -> str:
+        return f"{PreparedKernel.__module__}.{PreparedKernel.__name__}"
+
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)  # type: ignore[no-untyped-call]
-        self._spare_id = ""
+        self._spare_id = self._begun_id = ""
         self._environment: dict[str, str] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._making: asyncio.Task[None] | None = None
@@ -44,6 +68,8 @@ class WarmKernels(AsyncMappingKernelManager):
         self._timer = asyncio.get_running_loop().call_later(after, self._begin)
 
     async def _async_start_kernel(self, *, kernel_id: str | None = None, path: Any = None, **given: Any) -> str:
+        if kernel_id is None and self._making is not None and not self._making.done():
+            await asyncio.wait([self._making], timeout=_PATIENCE)  # it is sooner there than another one
         if kernel_id is None and self._fits(given):
             taken = await self._taken(path, given.get("env") or {})
             if taken:
@@ -56,7 +82,12 @@ class WarmKernels(AsyncMappingKernelManager):
     def list_kernels(self) -> list[dict[str, Any]]:
         """Those that somebody has asked for."""
         found = super().list_kernels()  # type: ignore[no-untyped-call]
-        return [one for one in found if one["id"] != self._spare_id]
+        return [one for one in found if one["id"] not in (self._spare_id, self._begun_id)]
+
+    def __len__(self) -> int:
+        """Without those that nobody has asked for: a server that ends without kernels ends."""
+        hidden = {self._spare_id, self._begun_id}
+        return sum(kernel_id not in hidden for kernel_id in self.list_kernel_ids())
 
     async def cull_kernel_if_idle(self, kernel_id: str) -> None:
         if kernel_id != self._spare_id:
@@ -82,7 +113,12 @@ class WarmKernels(AsyncMappingKernelManager):
 
     async def _make(self) -> None:
         self._environment = dict(os.environ)
-        self._spare_id = str(await super()._async_start_kernel(env=dict(os.environ)))
+        self._begun_id = str(uuid.uuid4())
+        try:
+            started = await super()._async_start_kernel(kernel_id=self._begun_id, env=dict(os.environ))
+            self._spare_id = str(started)
+        finally:
+            self._begun_id = ""
 
     def _fits(self, given: dict[str, Any]) -> bool:
         """Whether the spare is what is asked for."""

@@ -54,7 +54,7 @@ class SqlMagics(Magics):
 
     def _done(self, options: Options, text: str) -> object:
         """What the cell shows."""
-        result = self._asked(options.native, text)
+        result = self._asked(options, text)
         if options.name:
             self._variables[options.name] = result
         if options.explain:
@@ -66,12 +66,12 @@ class SqlMagics(Magics):
             return None
         return result
 
-    def _asked(self, native: str, text: str) -> Any:
-        if native:
-            return self.session.native(native, text.strip())
-        from workbench.query.session import Namespace
+    def _asked(self, options: Options, text: str) -> Any:
+        if options.native:
+            return self.session.native(options.native, text.strip())
+        from workbench.query.namespace import Namespace
 
-        return self.session.sql(text, variables=Namespace(self._variables))
+        return self.session.sql(text, on=options.on, variables=Namespace(self._variables))
 
 
 def install(shell: Any) -> Callable[[], None]:

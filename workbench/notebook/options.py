@@ -1,4 +1,5 @@
-"""The first line of a SQL cell: `[name <<] [--native CONNECTION] [--rows N] [--explain] [--help] [SQL …]`."""
+"""The first line of a SQL cell: `[name <<] [--native CONNECTION] [--on cluster] [--rows N] [--explain] [--help]
+[SQL …]`."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from workbench.contract.errors import UsageError, near
 __all__ = ["HELP", "OPTIONS", "Options", "parse"]
 
 HELP = """\
-%%sql [name <<] [--native CONNECTION] [--rows N] [--explain] [--help]
+%%sql [name <<] [--native CONNECTION] [--on cluster] [--rows N] [--explain] [--help]
 SELECT …
 
 Runs SQL over connections (connection.table), over frames and results of the notebook by the names of their
@@ -19,6 +20,7 @@ variables, and over files by their path. $name is bound to the variable `name`; 
 
 name <<               keep the result in the variable `name`, and show nothing; it runs when it is first used
 --native CONNECTION   the text is the connection's own SQL, and is sent to it as it is
+--on cluster          run it on the workers of wb.cluster(…)
 --rows N              show the first N rows (50 when not given)
 --explain             do not run it: show what each source would be asked
 --help                this text
@@ -26,9 +28,10 @@ name <<               keep the result in the variable `name`, and show nothing; 
 %sql SELECT …         the same in one line; `r = %sql …` keeps the result
 """
 
-OPTIONS = {"native": True, "rows": True, "explain": False, "help": False}
+OPTIONS = {"native": True, "on": True, "rows": True, "explain": False, "help": False}
 """Name, and whether a value follows."""
 
+_EXAMPLES = {"native": "CONNECTION", "on": "cluster", "rows": "N"}
 _NAME = re.compile(r"\s*([^\W\d]\w*)\s*<<")
 _OPTION = re.compile(r"\s*--(?=\S)([^\s=]+)")
 _VALUE = re.compile(r"(?:=|\s+)(\S+)")
@@ -40,6 +43,7 @@ class Options:
 
     name: str = ""
     native: str = ""
+    on: str = ""
     rows: int | None = None
     explain: bool = False
     help: bool = False
@@ -64,7 +68,10 @@ def parse(line: str) -> Options:
         if not re.fullmatch(r"[0-9]{1,6}", found["rows"]):
             raise UsageError(f"`--rows` takes a number of rows, not `{found['rows']}`.")
         rows = int(found["rows"])
-    return Options(name, found.get("native", ""), rows, "explain" in found, "help" in found, line[at:].strip())
+    if "native" in found and "on" in found:
+        raise UsageError("A source's own SQL runs at that source: `--native` and `--on` do not go together.")
+    native, on = found.get("native", ""), found.get("on", "")
+    return Options(name, native, on, rows, "explain" in found, "help" in found, line[at:].strip())
 
 
 def _option(line: str, match: re.Match[str], found: dict[str, str]) -> int:
@@ -83,6 +90,6 @@ def _option(line: str, match: re.Match[str], found: dict[str, str]) -> int:
         return match.end()
     value = _VALUE.match(line, match.end())
     if value is None or value[1].startswith("--"):
-        raise UsageError(f"`--{option}` needs a value: `--{option} {'N' if option == 'rows' else 'CONNECTION'}`.")
+        raise UsageError(f"`--{option}` needs a value: `--{option} {_EXAMPLES[option]}`.")
     found[option] = value[1]
     return value.end()

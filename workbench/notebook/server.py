@@ -7,7 +7,10 @@ thread whose request never ended would wait for more work for ever, and the proc
 from __future__ import annotations
 
 import importlib
+import sys
 import threading
+
+from workbench.notebook import prepared
 
 __all__ = ["main"]
 
@@ -15,9 +18,12 @@ _WORKER = "AnyIO worker thread"
 
 
 def main() -> None:
+    if any(word.endswith(".WarmKernels") for word in sys.argv):
+        prepared.prepare()  # imports what a kernel needs while this process imports what the server does
     try:
         importlib.import_module("jupyterlab.labapp").main()
     finally:
+        prepared.end()
         end_workers()
 
 

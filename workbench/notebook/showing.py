@@ -33,15 +33,15 @@ _MENTIONED = re.compile(r"\b(?:workbench|wb)\b|%sql")
 
 
 class Shown:
-    """A display hook in front of the shell's own."""
+    """A display hook in front of the shell's own. `over` is called when a report is shown: how far its statements were
+    is of no more interest then."""
 
-    def __init__(self, inner: Callable[..., Any], prepare: Callable[[], None]) -> None:
-        self.inner, self._prepare = inner, prepare
+    def __init__(self, inner: Callable[..., Any], prepare: Callable[[], None], over: Callable[[], None]) -> None:
+        self.inner, self._prepare, self._over = inner, prepare, over
 
     def __call__(self, value: Any = None) -> None:
-        results = sys.modules.get("workbench.query.result")
         quiet = getattr(self.inner, "quiet", bool)  # a `;` ends the cell: nothing is shown, so nothing waits
-        if results is not None and isinstance(value, results.Result) and not quiet():
+        if _is(value, "workbench.query.result", "Result") and not quiet():
             self._prepare()
             try:
                 value.head(SHOWN_ROWS, PATIENCE)
@@ -51,7 +51,20 @@ class Shown:
             except WorkbenchError as error:
                 error.statement = value.text  # type: ignore[attr-defined]  # for the caret below the place
                 raise
+        elif _is(value, "workbench.reports.report", "Report") and not quiet():
+            self._prepare()
+            try:
+                value.arrow()
+            except KeyboardInterrupt:
+                raise Cancelled from None
+            self._over()
         self.inner(value)
+
+
+def _is(value: Any, module: str, name: str) -> bool:
+    """Whether it is of that class; a module that is not loaded has made nothing."""
+    loaded = sys.modules.get(module)
+    return loaded is not None and isinstance(value, getattr(loaded, name))
 
 
 class ProgressLine:
@@ -87,6 +100,12 @@ class ProgressLine:
             sys.stderr.write("\r\x1b[2K" if progress.finished else f"\r\x1b[2K{text}")
             sys.stderr.flush()
 
+    def clear(self) -> None:
+        """Takes this cell's line away."""
+        if self._handle is not None and self._cell == self._shell.execution_count:
+            self._handle.update({"text/plain": "", "text/html": ""}, raw=True)
+            self._handle = None
+
     def _display(self, text: str, progress: Progress) -> None:
         from IPython.display import DisplayHandle
 
@@ -108,6 +127,8 @@ def described(progress: Progress, sources: list[str]) -> str:
     parts.append(f"{progress.seconds:.1f} s")
     if sources:
         parts.append(f"from {', '.join(sources)}")
+    if progress.said:
+        parts.append(progress.said)
     return " · ".join(parts)
 
 
@@ -131,7 +152,7 @@ def install(shell: Any) -> Callable[[], None]:
         if _MENTIONED.search(str(getattr(info, "raw_cell", ""))) or session() is not None:
             prepare()
 
-    hook = Shown(trap.hook, prepare)
+    hook = Shown(trap.hook, prepare, line.clear)
     trap.hook = hook
     shell.events.register("pre_run_cell", before_cell)
 

@@ -2,7 +2,8 @@
 written into the register, so that every server of this user finds it there.
 
 What goes over it is a line of JSON each way: the subscriber's `{"token", "topic"}`, then the topic's frames until its
-end. Who does not know the token, which only the user's own register has, gets nothing.
+end; or `{"token", "run", "ask"}`, which asks a run for something and is answered by `{"done": true}`. Who does not know
+the token, which only the user's own register has, gets nothing.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ import logging
 import os
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+from workbench.contract.errors import WorkbenchError
 from workbench.runs.register import Register
-from workbench.runs.topics import Topic
+from workbench.runs.topics import Frame, Topic
 
 __all__ = ["LINE", "Publisher"]
 
@@ -29,10 +32,24 @@ LINE = 1 << 20
 ASKING = 4_096
 PATIENCE = 5.0
 """Seconds that a subscriber has to say what it wants."""
-MOST = 64
-"""Subscribers at once: hubs subscribe, one a server, and not their viewers."""
+MOST = 1_000
+"""Subscribers at once: hubs subscribe, for each topic that is watched, and not their viewers."""
+KNOCKING = 64
+"""Connections at once that have not said yet what they want."""
+PACE = 0.04
+"""Seconds between two changes of a topic that a subscriber is sent."""
+LEAVING = 50
+"""Hundredths of a second that subscribers have to take the end of their topics."""
 KEPT_ENDED = 100
 """Topics that have ended and can still be asked for."""
+
+
+class FrameTooLong(ValueError):  # it never leaves the module: the subscriber is told
+    """A topic that has outgrown the line."""
+
+
+_sharing = threading.RLock()  # what is collected as garbage releases, wherever that happens
+_shared: dict[Path, Publisher] = {}
 
 
 class Publisher:
@@ -40,16 +57,40 @@ class Publisher:
 
     def __init__(self, register: Register) -> None:
         self._register = register
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._topics: dict[str, Topic] = {}
+        self._controls: dict[str, Callable[[str], object]] = {}
         self._token = ""
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._server: asyncio.Server | None = None
         self._pid = 0
-        self._subscribers = 0
+        self._subscribers = self._knocking = self._users = 0
+        self._writers: set[asyncio.StreamWriter] = set()
 
-    def topic(self, name: str, state: Mapping[str, Any]) -> Topic:
+    @classmethod
+    def of(cls, register: Register) -> Publisher:
+        """The one of this process for that register's file: its address has one place there. Each `of` is followed by
+        a `release`, and the last of them closes it."""
+        with _sharing:
+            found = _shared.get(register.path)
+            if found is None:
+                found = _shared[register.path] = cls(register)
+            found._users += 1
+            return found
+
+    def release(self) -> None:
+        """Whoever had it from `of` needs it no more."""
+        with _sharing:
+            self._users -= 1
+            last = self._users == 0
+            if last and _shared.get(self._register.path) is self:
+                del _shared[self._register.path]
+        if last:
+            self.close()
+
+    def topic(self, name: str, state: Mapping[str, Any], keep: Mapping[str, int] | None = None) -> Topic:
         """A new topic of that name; in place of an older one, which is ended."""
-        topic = Topic(name, state)
+        topic = Topic(name, state, keep)
         with self._lock:
             before = self._topics.pop(name, None)
             self._topics[name] = topic
@@ -59,6 +100,15 @@ class Publisher:
         if before is not None:
             before.end()
         return topic
+
+    def control(self, run_id: str, do: Callable[[str], object] | None) -> None:
+        """`do` is told what others ask of the run, in a thread of its own, and raises WorkbenchError for what it does
+        not do; None: nothing is asked of it any more."""
+        with self._lock:
+            if do is None:
+                self._controls.pop(run_id, None)
+            else:
+                self._controls[run_id] = do
 
     def open(self) -> None:
         """Binds the socket and writes its address down, if that is not done yet. Returns when it is."""
@@ -85,14 +135,16 @@ class Publisher:
             topic.end()
         if loop is not None and self._pid == os.getpid():
             with contextlib.suppress(RuntimeError):  # it has ended by itself
-                loop.call_soon_threadsafe(loop.stop)
+                asyncio.run_coroutine_threadsafe(self._leave(loop, self._server), loop)
 
     # --- in its own thread
 
     def _serve(self, loop: asyncio.AbstractEventLoop, ready: threading.Event, failed: list[BaseException]) -> None:
         asyncio.set_event_loop(loop)
         try:
-            server = loop.run_until_complete(asyncio.start_server(self._subscriber, "127.0.0.1", 0, limit=ASKING))
+            self._server = server = loop.run_until_complete(
+                asyncio.start_server(self._connected, "127.0.0.1", 0, limit=ASKING)
+            )
             self._register.engine_started(f"127.0.0.1:{server.sockets[0].getsockname()[1]}", self._token)
         except BaseException as error:  # noqa: BLE001  # raised in the thread that asked
             failed.append(error)
@@ -104,41 +156,89 @@ class Publisher:
             loop.run_forever()
         finally:
             server.close()
-            for task in asyncio.all_tasks(loop):
-                task.cancel()
+            loop.run_until_complete(_settled(asyncio.all_tasks(loop)))
             loop.run_until_complete(loop.shutdown_asyncgens())
-            loop.run_until_complete(asyncio.sleep(0))
             loop.close()
 
+    async def _leave(self, loop: asyncio.AbstractEventLoop, server: asyncio.Server | None) -> None:
+        """Once subscribers have had the ends of their topics, or a moment for it."""
+        if server is not None:
+            # asyncio loses a connection that it has accepted, but not made yet, when its server is closed.
+            with contextlib.suppress(NotImplementedError):
+                for listening in server.sockets:
+                    loop.remove_reader(listening.fileno())
+            for _ in range(5):
+                await asyncio.sleep(0)
+            server.close()
+        for _ in range(LEAVING):
+            await asyncio.sleep(0.01)
+            if not self._subscribers:
+                break
+        loop.stop()
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Not by a coroutine of asyncio's: one that is cancelled before its first step closes nothing.
+        self._writers.add(writer)
+        task = asyncio.get_running_loop().create_task(self._subscriber(reader, writer))
+        task.add_done_callback(lambda _: self._gone(writer))
+
+    def _gone(self, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+        self._writers.discard(writer)
+
     async def _subscriber(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._subscribers += 1
+        if self._knocking >= KNOCKING:  # whoever they are, they keep nobody out who has the token and is quick
+            return
         try:
-            topic = await self._asked(reader, writer)
-            if topic is not None:
-                await self._send(topic, reader, writer)
+            asked = await self._known(reader)
+            if asked is not None and "ask" in asked:
+                await self._do(str(asked.get("run")), str(asked["ask"]), writer)
+            elif asked is not None:
+                await self._subscribed(str(asked.get("topic")), reader, writer)
         except (OSError, asyncio.CancelledError):  # it has gone, or we have
             pass
         except Exception:  # noqa: BLE001  # the others are to be served all the same
             _log.exception("A subscriber could not be served")
-        finally:
-            self._subscribers -= 1
-            writer.close()
 
-    async def _asked(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Topic | None:
+    async def _known(self, reader: asyncio.StreamReader) -> dict[str, Any] | None:
+        """What it asks for, if it knows the token."""
+        self._knocking += 1
         try:
             asked = json.loads(await asyncio.wait_for(reader.readline(), PATIENCE))
-            token, name = str(asked["token"]), str(asked["topic"])
+            known = hmac.compare_digest(str(asked["token"]).encode(), self._token.encode())
         except (ValueError, KeyError, TypeError, RecursionError, TimeoutError):
             return None
-        if not hmac.compare_digest(token.encode(), self._token.encode()):
-            return None
-        if self._subscribers > MOST:
-            await _refuse(writer, f"there are {MOST} subscribers by now")
-            return None
-        topic = self._topics.get(name)
-        if topic is None:
-            await _refuse(writer, f"there is no topic `{name[:200]}`")
-        return topic
+        finally:
+            self._knocking -= 1
+        return asked if known else None
+
+    async def _subscribed(self, name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._subscribers += 1
+        try:
+            topic = self._topics.get(name)
+            if self._subscribers > MOST:
+                await _refuse(writer, f"there are {MOST} subscribers by now")
+            elif topic is None:
+                await _refuse(writer, f"there is no topic `{name[:200]}`")
+            else:
+                await self._send(topic, reader, writer)
+        except FrameTooLong as error:
+            await _refuse(writer, str(error))
+        finally:
+            self._subscribers -= 1
+
+    async def _do(self, run_id: str, what: str, writer: asyncio.StreamWriter) -> None:
+        do = self._controls.get(run_id)
+        if do is None:
+            await _refuse(writer, f"nothing can be asked of run `{run_id[:20]}`")
+            return
+        try:
+            await asyncio.to_thread(do, what)
+        except WorkbenchError as error:
+            await _refuse(writer, str(error).rstrip("."))
+            return
+        writer.write(_line(Frame(done=True)))
+        await writer.drain()
 
     async def _send(self, topic: Topic, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         loop, some = asyncio.get_running_loop(), asyncio.Event()
@@ -163,18 +263,27 @@ class Publisher:
                     await writer.drain()
                     if "end" in frame:
                         return
+                await asyncio.wait((gone,), timeout=PACE)  # what comes meanwhile goes as one change
         finally:
             gone.cancel()
             mailbox.close()
 
 
-def _line(frame: Mapping[str, Any]) -> bytes:
-    line = json.dumps(frame, separators=(",", ":")).encode() + b"\n"
+async def _settled(tasks: set[asyncio.Task[Any]]) -> None:
+    """Ends them, and lets their sockets be closed, which the loop does some turns later."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.sleep(0.01)
+
+
+def _line(frame: Frame) -> bytes:
+    line = frame.text.encode() + b"\n"
     if len(line) > LINE:
-        raise ValueError(f"A frame of topic {frame.get('topic')!r} has {len(line):,} bytes; {LINE:,} is the most.")
+        raise FrameTooLong(f"a frame of `{frame.get('topic')}` has {len(line):,} bytes, and {LINE:,} are the most")
     return line
 
 
 async def _refuse(writer: asyncio.StreamWriter, why: str) -> None:
-    writer.write(_line({"error": why}))
+    writer.write(_line(Frame(error=why)))
     await writer.drain()

@@ -5,58 +5,89 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from typing import Any, TypeVar
 
 from workbench.contract.errors import ConnectionLost, ProtocolError, Unreachable
 from workbench.runs.publisher import LINE
 from workbench.runs.register import Engine
 from workbench.runs.topics import Frame
 
-__all__ = ["frames"]
+__all__ = ["ask", "frames"]
+
+T = TypeVar("T")
 
 
-async def frames(engine: Engine, topic: str, patience: float = 5.0) -> AsyncIterator[Frame]:
+async def frames(engine: Engine, topic: str, patience: float = 5.0) -> AsyncGenerator[Frame, None]:
     """The topic's frames, a snapshot first, until its end. Raises Unreachable when nobody answers at the engine's
     address within `patience` seconds, ConnectionLost when it ends before the topic does, ProtocolError for what is no
-    frame, or where the engine refuses."""
+    frame, or where the engine refuses. Who does not read to the end closes it: `contextlib.aclosing`."""
+    async with _asked(engine, {"topic": topic}, patience) as reader:
+        frame = await _soon(engine, _frame(reader, topic), patience)  # a snapshot is there at once
+        while True:
+            yield frame
+            if "end" in frame:
+                return
+            frame = await _frame(reader, topic)
+
+
+async def ask(engine: Engine, run_id: str, what: str, patience: float = 5.0) -> None:
+    """Asks a run of that engine for something (`pause`), and returns when it is done. Raises as `frames` does."""
+    async with _asked(engine, {"run": run_id, "ask": what}, patience) as reader:
+        await _soon(engine, _said(reader, f"run {run_id}"), patience)
+
+
+async def _soon(engine: Engine, answer: Awaitable[T], patience: float) -> T:
+    try:
+        return await asyncio.wait_for(answer, patience)
+    except TimeoutError:
+        raise Unreachable(f"The engine of process {engine.pid}", "no answer") from None
+
+
+@contextlib.asynccontextmanager
+async def _asked(engine: Engine, what: dict[str, str], patience: float) -> AsyncIterator[asyncio.StreamReader]:
     host, _, port = engine.address.rpartition(":")
     try:
         async with asyncio.timeout(patience):
             reader, writer = await asyncio.open_connection(host, int(port), limit=LINE)
-            writer.write(json.dumps({"token": engine.token, "topic": topic}).encode() + b"\n")
+            writer.write(json.dumps({"token": engine.token, **what}).encode() + b"\n")
             await writer.drain()
     except (OSError, TimeoutError) as error:
         raise Unreachable(f"The engine of process {engine.pid}", str(error) or "no answer") from error
     try:
-        while True:
-            frame = await _frame(reader, topic)
-            yield frame
-            if "end" in frame:
-                return
+        yield reader
     finally:
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
 
 
-async def _frame(reader: asyncio.StreamReader, topic: str) -> Frame:
+async def _said(reader: asyncio.StreamReader, about: str) -> dict[str, Any]:
     try:
         line = await reader.readline()
     except ValueError:
         raise ProtocolError(f"The engine sent a line of more than {LINE:,} bytes.") from None
     except OSError as error:
-        raise ConnectionLost(f"The engine behind `{topic}` was lost: {error}.") from error
+        raise ConnectionLost(f"The engine behind `{about}` was lost: {error}.") from error
     if not line.endswith(b"\n"):
-        raise ConnectionLost(f"The engine behind `{topic}` has ended, or does not know us.")
+        raise ConnectionLost(f"The engine behind `{about}` has ended, or does not know us.")
     try:
-        frame: Any = json.loads(line)
+        said: Any = json.loads(line)
     except (ValueError, RecursionError):
         raise ProtocolError("The engine sent what is no JSON.") from None
-    if not isinstance(frame, dict):
+    if not isinstance(said, dict):
         raise ProtocolError("The engine sent what is no frame.")
-    if "error" in frame:
-        raise ProtocolError(f"The engine refuses: {frame['error']}.")
+    if "error" in said and "topic" not in said:
+        raise ProtocolError(f"The engine refuses: {said['error']}.")
+    return said
+
+
+async def _frame(reader: asyncio.StreamReader, topic: str) -> Frame:
+    frame = await _said(reader, topic)
     if frame.get("topic") != topic or not isinstance(frame.get("number"), int):
         raise ProtocolError("The engine sent a frame of something else.")
-    return frame
+    if not all(isinstance(frame.get(part, {}), dict) for part in ("snapshot", "change", "append", "keep")):
+        raise ProtocolError("The engine sent a frame whose parts are none.")
+    if not all(isinstance(values, list) for values in frame.get("append", {}).values()):
+        raise ProtocolError("The engine sent a frame that appends what is no list.")
+    return Frame(frame)

@@ -16,6 +16,9 @@ from workbench.server.handlers import Handler
 
 __all__ = ["HANDLERS"]
 
+_PUBLISHING = "(dashboards)"
+"""It may wait for a viewer to start, and takes no place from a Stop."""
+
 
 class _Dashboards(Handler):
     auth_resource = "workbench:dashboards"
@@ -34,7 +37,11 @@ class DashboardsHandler(_Dashboards):
         """Publishes, and starts the viewer where it does not run."""
         body, home = self.body("PublishBody"), self.services.catalog.home
         notebook = within(Path(self.settings["server_root_dir"]), body["path"])
-        self.answer(_said(await self.blocking(lambda: publish_at(home, notebook, body.get("name")))), 201)
+
+        def published() -> Published:
+            return publish_at(home, notebook, body.get("name"))
+
+        self.answer(_said(await self.blocking(published, _PUBLISHING, among="work")), 201)
 
 
 class DemoDashboardHandler(_Dashboards):
@@ -43,7 +50,8 @@ class DemoDashboardHandler(_Dashboards):
     async def post(self) -> None:
         self.body("Nothing")
         catalog = self.services.catalog
-        self.answer(_said(await self.blocking(lambda: examples.publish(catalog))), 201)
+        published = await self.blocking(lambda: examples.publish(catalog), _PUBLISHING, among="work")
+        self.answer(_said(published), 201)
 
 
 HANDLERS = [("dashboards", DashboardsHandler), ("dashboards/demo", DemoDashboardHandler)]

@@ -25,7 +25,7 @@ from workbench.contract.errors import (
     WorkbenchError,
 )
 from workbench.server.bodies import LARGEST, BodyRefused, parsed, query_names, validated
-from workbench.server.pool import Busy
+from workbench.server.pool import Busy, Places
 
 if TYPE_CHECKING:
     from workbench.server.services import Services
@@ -67,6 +67,7 @@ class Handler(APIHandler):
             return
         if self.current_user is None:
             raise web.HTTPError(403, "Log in first")  # also for a verb that there is not
+        self.services.prepare()
         self._check_query()
         length = self.request.headers.get("Content-Length", "0")
         if not (length.isascii() and length.isdecimal() and len(length) < 12 and int(length) <= LARGEST):
@@ -105,11 +106,13 @@ class Handler(APIHandler):
         if self._waits is not None and self.request.method in self.asking:
             self._waits.cancel()
 
-    async def blocking(self, work: Callable[[], Made], source: str = "", begun: bool = False) -> Made:
+    async def blocking(
+        self, work: Callable[[], Made], source: str = "", begun: bool = False, among: Places = "sources"
+    ) -> Made:
         """Runs what may wait for a disk, or for the connection `source`, in a thread, and gives what it gives; see
         `Pool.run`. Raises SourceTimeout after two minutes; the work itself goes on, and keeps its place among those of
         its source."""
-        self._waits = waits = asyncio.ensure_future(self.services.blocking(work, source, begun))
+        self._waits = waits = asyncio.ensure_future(self.services.blocking(work, source, begun, among))
         try:
             async with asyncio.timeout(SECONDS):
                 return await waits

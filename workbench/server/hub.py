@@ -7,12 +7,13 @@ run can be watched, whoever started it. What runs at all is read from the regist
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from workbench.contract.errors import DocumentError, SourceError, UnknownRun, WorkbenchError
+from workbench.contract.errors import DocumentError, ProtocolError, SourceError, UnknownRun, WorkbenchError
 from workbench.runs import Register, RunInfo
 from workbench.runs.subscriber import frames
 from workbench.runs.topics import Mailbox, Topic
@@ -27,17 +28,26 @@ ALL = "runs"
 """The topic of what runs: `runs`, as `GET /runs` lists them, and `last`, the newest run that is over."""
 POLL_SECONDS = 1.0
 LIST_SECONDS = 0.5
+REFUSALS = 3
+"""After so many of an engine its topic has ended."""
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds between the times that the register is asked again while it cannot be read."""
 LINGER_SECONDS = 2.0
 """So long a topic without viewers is kept: a page that is loaded again comes back within it."""
-_TOPIC = re.compile(r"runs/([a-z0-9]{12})/progress")
+PROGRESS = "progress"
+_PART = r"[a-z0-9][a-z0-9_-]{0,63}"
+_TOPIC = re.compile(rf"runs/([a-z0-9]{{12}})/({_PART}(?:/{_PART})?)")
 
 
 def run_of(topic: str) -> str | None:
-    """The run that a topic is about; None for a topic that there cannot be."""
+    """The run that a topic is about; None for a topic that there cannot be. `runs/<run>/progress` has every run; what
+    else there is, its engine says."""
     found = _TOPIC.fullmatch(topic)
     return found[1] if found else None
+
+
+def _is_progress(topic: str) -> bool:
+    return topic.rpartition("/")[2] == PROGRESS
 
 
 class Hub:
@@ -48,19 +58,20 @@ class Hub:
         self._topics: dict[str, Topic] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    async def subscribe(self, name: str, wake: Callable[[], object]) -> Mailbox:
-        """A viewer's mailbox for the topic. Raises UnknownRun."""
+    async def subscribe(self, name: str, wake: Callable[[], object], cursor: str = "") -> Mailbox:
+        """A viewer's mailbox for the topic; what was since, for one who comes back with a `cursor`. Raises
+        UnknownRun."""
         run_id = run_of(name) or ""
         if not run_id and name != ALL:
             raise UnknownRun(name, ())
         topic = self._topics.get(name)
         if topic is None:
-            state = _state(await self._blocking(lambda: self._register.get(run_id))) if run_id else await self._all()
+            state = await self._begin(name, run_id) if run_id else await self._all()
             topic = self._topics.get(name)  # another viewer may have been quicker
             if topic is None:
                 topic = self._topics[name] = Topic(name, state)
                 self._tasks[name] = asyncio.ensure_future(self._follow(topic, run_id))
-        return topic.subscribe(wake)
+        return topic.subscribe(wake, cursor)
 
     @property
     def topics(self) -> list[str]:
@@ -78,7 +89,8 @@ class Hub:
 
     async def _follow(self, topic: Topic, run_id: str) -> None:
         why = ""
-        following = asyncio.ensure_future(self._to_the_end(topic, run_id) if run_id else self._listing(topic))
+        follow = self._listing if not run_id else self._to_the_end if _is_progress(topic.name) else self._published
+        following = asyncio.ensure_future(follow(topic, run_id))
         try:
             while not following.done():
                 await asyncio.wait((following,), timeout=LINGER_SECONDS)
@@ -103,7 +115,11 @@ class Hub:
         state: dict[str, Any] = await self._blocking(read)
         return state
 
-    async def _listing(self, topic: Topic) -> None:
+    async def _begin(self, name: str, run_id: str) -> dict[str, Any]:
+        info = await self._blocking(lambda: self._register.get(run_id))
+        return _state(info) if _is_progress(name) else {"run": run_id}
+
+    async def _listing(self, topic: Topic, _: str) -> None:
         while True:
             topic.change(**await self._patiently(self._all))
             await asyncio.sleep(LIST_SECONDS)
@@ -111,11 +127,34 @@ class Hub:
     async def _to_the_end(self, topic: Topic, run_id: str) -> None:
         while True:
             engine = await self._read(lambda: self._register.engine(run_id))
-            if engine is not None and await self._from_engine(topic, engine):
-                return
+            try:
+                if engine is not None and await self._from_engine(topic, engine):
+                    return
+            except ProtocolError as error:  # the register knows how it goes on
+                _log.debug("%s: %s", topic.name, error)
             info: RunInfo = await self._read(lambda: self._register.get(run_id))
             topic.change(**_state(info))
             if not info.active:
+                return
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _published(self, topic: Topic, run_id: str) -> None:
+        """What nobody knows but the engine. One that is lost is looked for again while its run goes on; one that
+        refuses is asked some times, for it may have just begun."""
+        refused = 0
+        while True:
+            engine = await self._read(lambda: self._register.engine(run_id))
+            try:
+                if engine is not None and await self._from_engine(topic, engine):
+                    return
+            except ProtocolError as error:
+                refused += 1
+                if refused == REFUSALS:
+                    topic.end(str(error))
+                    return
+            info: RunInfo = await self._read(lambda: self._register.get(run_id))
+            if not info.active:
+                topic.end(f"`{info.title}` is over, and who had `{topic.name}` is gone.")
                 return
             await asyncio.sleep(POLL_SECONDS)
 
@@ -135,10 +174,16 @@ class Hub:
     async def _from_engine(self, topic: Topic, engine: Any) -> bool:
         """Whether the topic has come to its end there."""
         try:
-            async for frame in frames(engine, topic.name):
-                topic.change(**frame.get("snapshot", {}), **frame.get("change", {}))
-                if "end" in frame:
-                    return True
+            async with contextlib.aclosing(frames(engine, topic.name)) as coming:
+                async for frame in coming:
+                    if "snapshot" in frame:
+                        topic.restore(frame["snapshot"], frame.get("keep", {}))
+                    else:
+                        topic.tell(frame.get("change"), frame.get("append"), frame.get("keep"))
+                    if "end" in frame:
+                        return True
+        except ProtocolError:
+            raise
         except SourceError as error:  # it has ended, or is of another mind: the register knows how it goes on
             _log.debug("%s: %s", topic.name, error)
         return False

@@ -1,13 +1,13 @@
 """The WebSocket of live views: a page subscribes to topics, and gets a snapshot of each and then its changes.
 
-The page says `{"subscribe": topic}` or `{"unsubscribe": topic}`; it gets the topics' frames (`workbench.runs.topics`),
-and `{"topic", "error"}` where it asked for what there is not, or not now.
+The page says `{"subscribe": topic}` or `{"unsubscribe": topic}`, the former with a `ticket` where it needs one; it
+gets the topics' frames (`workbench.runs.topics`), and `{"topic", "error"}` where it asked for what there is not, or not
+now.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 from jupyter_server.auth.decorator import ws_authenticated
@@ -16,16 +16,15 @@ from jupyter_server.base.websocket import WebSocketMixin
 from tornado import web
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
-from workbench.contract.errors import WorkbenchError
-from workbench.runs.topics import Mailbox
+from workbench.runs.topics import Frame
 from workbench.server.bodies import BodyRefused, parsed
 from workbench.server.handlers import own_origin
-from workbench.server.pool import Busy
+from workbench.server.hub import Hub
 from workbench.server.services import Services
+from workbench.server.watching import MOST_TOPICS, Watch, refused
 
 __all__ = ["HANDLERS", "LiveHandler"]
 
-MOST_TOPICS = 100
 LONGEST = 4_096
 
 
@@ -33,9 +32,13 @@ class LiveHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
     auth_resource = "workbench:live"
 
     @property
-    def services(self) -> Services:
-        found: Services = self.settings["workbench_services"]
-        return found
+    def hub(self) -> Hub:
+        services: Services = self.settings["workbench_services"]
+        return services.hub
+
+    async def permitted(self, topic: str, ticket: str) -> bool:
+        """Whether this viewer may watch the topic: the server's owner may watch all of theirs."""
+        return True
 
     @property
     def max_message_size(self) -> int:
@@ -56,11 +59,8 @@ class LiveHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
 
     async def on_message(self, message: str | bytes) -> None:
         try:
-            said = parsed(message.encode() if isinstance(message, str) else message)
-            (what, topic), *others = said.items()
-            if others or what not in ("subscribe", "unsubscribe") or not isinstance(topic, str):
-                raise BodyRefused("A message says `subscribe` or `unsubscribe`, and the topic.")
-        except (BodyRefused, AttributeError, ValueError) as why:
+            what, topic, ticket = _asked(message)
+        except BodyRefused as why:
             self.close(1007, str(why)[:100])
             return
         if what == "unsubscribe":
@@ -68,44 +68,46 @@ class LiveHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
                 task.cancel()
         elif topic not in self._sending:
             if len(self._sending) >= MOST_TOPICS:
-                await self._say({"topic": topic[:200], "error": f"{MOST_TOPICS} topics are the most at once."})
+                await self._say(Frame(refused(topic, f"{MOST_TOPICS} topics are the most at once.")))
                 return
-            self._sending[topic] = asyncio.ensure_future(self._send(topic))
+            self._sending[topic] = asyncio.ensure_future(self._send(topic, ticket))
 
     def on_close(self) -> None:
         super().on_close()
         for task in getattr(self, "_sending", {}).values():
             task.cancel()
 
-    async def _send(self, topic: str) -> None:
-        some, mailbox = asyncio.Event(), None
+    async def _send(self, topic: str, ticket: str) -> None:
         try:
-            mailbox = await self.services.hub.subscribe(topic, some.set)
-            await self._forward(mailbox, some)
-        except (WorkbenchError, Busy) as error:
-            await self._say({"topic": topic[:200], "error": str(error)})
+            if not await self.permitted(topic, ticket):
+                await self._say(Frame(refused(topic, "It is not for you, or it is over.")))
+                return
+            async with Watch(self.hub, (topic,)) as watch:
+                while frames := await watch.frames():
+                    for frame in frames:
+                        # Waits until the socket has taken it: meanwhile changes gather.
+                        await self._say(frame)
         finally:
-            if mailbox is not None:
-                mailbox.close()
             if self._sending.get(topic) is asyncio.current_task():
                 del self._sending[topic]
 
-    async def _forward(self, mailbox: Mailbox, some: asyncio.Event) -> None:
-        some.set()
-        while True:
-            await some.wait()
-            some.clear()
-            for frame in mailbox.take():
-                # Waits until the socket has taken it: meanwhile changes gather, and what does not fit is a snapshot.
-                await self._say(frame)
-                if "end" in frame:
-                    return
-
-    async def _say(self, value: dict[str, Any]) -> None:
+    async def _say(self, frame: Frame) -> None:
         try:
-            await self.write_message(json.dumps(value))
+            await self.write_message(frame.text)
         except WebSocketClosedError:
             raise asyncio.CancelledError from None
+
+
+def _asked(message: str | bytes) -> tuple[str, str, str]:
+    """What a page wants, of which topic, and the ticket where it has one. Raises BodyRefused."""
+    said = parsed(message.encode() if isinstance(message, str) else message)
+    if isinstance(said, dict):
+        ticket = said.pop("ticket", "")
+        if len(said) == 1 and isinstance(ticket, str):
+            [(what, topic)] = said.items()
+            if what in ("subscribe", "unsubscribe") and isinstance(topic, str):
+                return what, topic, ticket
+    raise BodyRefused("A message says `subscribe` or `unsubscribe`, and the topic.")
 
 
 HANDLERS = [("live", LiveHandler)]

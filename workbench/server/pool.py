@@ -6,14 +6,17 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
-__all__ = ["Busy", "Pool"]
+__all__ = ["Busy", "Places", "Pool"]
 
 T = TypeVar("T")
 
 SOURCES, PER_SOURCE, OWN = 24, 4, 8
 """Calls that are under way at once: to sources, to any one of them, and to what lies on this machine."""
+OTHERS = 8
+"""Calls at once that stop something at its source; as many that read results; as many for other work that may wait."""
+Places = Literal["sources", "stops", "results", "work"]
 WAITING = 64
 """Calls that wait for their turn at one source, and as many for what lies on this machine."""
 
@@ -27,7 +30,7 @@ class Busy(Exception):  # it never leaves the room: the handler answers 503
 
 class Pool:
     """Calls in threads, so many at once. A source that hangs holds up itself alone, and sources that all hang hold up
-    no Stop. Used from one event loop.
+    no Stop and no result. Used from one event loop.
 
     The threads are daemons, for a source that never answers must not keep the server from ending, and are used again:
     starting one makes the loop wait for it.
@@ -35,20 +38,22 @@ class Pool:
 
     def __init__(self, sources: int = SOURCES, per_source: int = PER_SOURCE, own: int = OWN, waiting: int = WAITING):
         self._per_source, self._most = per_source, waiting
-        self._places = {True: asyncio.Semaphore(sources), False: asyncio.Semaphore(own)}
+        self._places = {"sources": asyncio.Semaphore(sources), "own": asyncio.Semaphore(own)}
+        self._places |= {name: asyncio.Semaphore(OTHERS) for name in ("stops", "results", "work")}
         self._waiting: dict[str, int] = {}
         self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._threads = self._running = 0
         self._sources: dict[str, asyncio.Semaphore] = {}
         self._users: dict[str, int] = {}
 
-    async def run(self, call: Callable[[], T], source: str = "", begun: bool = False) -> T:
-        """What the call returns or raises; `source` is the connection that it may wait for. Raises Busy, unless the
+    async def run(self, call: Callable[[], T], source: str = "", begun: bool = False, among: Places = "sources") -> T:
+        """What the call returns or raises; `source` is the connection, or whatever else, that it may wait for, `among`
+        others of its kind. Raises Busy, unless the
         call goes on with something that has `begun`. When the caller is cancelled, a call that waits is not made; one
         that is under way goes on, and keeps its place until it ends."""
         if not begun and self._waiting.get(source, 0) >= self._most:
             raise Busy
-        leave = await self._place(source)
+        leave = await self._place(source, among if source else "own")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
 
@@ -70,7 +75,7 @@ class Pool:
         value: T = await future
         return value
 
-    async def _place(self, source: str) -> Callable[[], None]:
+    async def _place(self, source: str, among: str) -> Callable[[], None]:
         """Waits for a place; what gives it back."""
         taken: list[Callable[[], None]] = []
         self._waiting[source] = self._waiting.get(source, 0) + 1
@@ -81,7 +86,7 @@ class Pool:
                 taken.append(lambda: self._forget(source))
                 await one.acquire()
                 taken.append(one.release)
-            await (places := self._places[bool(source)]).acquire()
+            await (places := self._places[among]).acquire()
             taken.append(places.release)
         except BaseException:
             for give in reversed(taken):

@@ -12,6 +12,7 @@ from tornado import web
 from tornado.iostream import StreamClosedError
 
 from workbench.server.handlers import ARROW, Handler
+from workbench.server.pool import Places
 
 if TYPE_CHECKING:
     from workbench.execution.shared_reading import SharedReader
@@ -37,9 +38,11 @@ _DOWNLOADS = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apac
 class _Results(Handler):
     auth_resource = "workbench:results"
 
-    async def blocking(self, work: Callable[[], Made], source: str = "", begun: bool = False) -> Made:
-        """In the place of a source of its own: results that are slow to read take none from a Stop."""
-        return await super().blocking(work, source or f"result {self.path_args[0]}", begun)
+    async def blocking(
+        self, work: Callable[[], Made], source: str = "", begun: bool = False, among: Places = "results"
+    ) -> Made:
+        """Each result as a source of its own, among results: those that are slow to read take no place from others."""
+        return await super().blocking(work, source or f"result {self.path_args[0]}", begun, among)
 
     def reader(self, result: str) -> SharedReader:
         return self.services.views.reader(result)
@@ -94,6 +97,8 @@ class ViewsHandler(_Results):
             )
             view = self.services.views.begin(result, asked)
             view.wait(_SOON, _SCREEN, lambda: self.left)
+            if self.left:
+                self.services.views.leave(view)
             return self.stands(view)
 
         self.answer(await self.blocking(found, _VIEWS))

@@ -9,9 +9,9 @@ from typing import Any
 from jupyter_server.auth.decorator import authorized
 from tornado import web
 
-from workbench.contract.errors import SourceTimeout
+from workbench.contract.errors import SourceTimeout, UsageError
 from workbench.execution.stop import PATIENCE, POLL_SECONDS, WORKING, Stopped, cancel, settled
-from workbench.runs import NativeWork, RunInfo
+from workbench.runs import NativeWork, RunInfo, subscriber
 from workbench.server.described import described
 from workbench.server.handlers import Handler
 
@@ -63,9 +63,25 @@ class RunHandler(_Runs):
     async def _cancelled(self, native: NativeWork) -> str:
         opener = self.services.catalog.open
         try:
-            return await self.blocking(lambda: cancel(opener, native), f"Stop at {native.connection}", begun=True)
+            where = f"Stop at {native.connection}"
+            return await self.blocking(lambda: cancel(opener, native), where, begun=True, among="stops")
         except SourceTimeout as error:
             return f"{native.connection} {native.native_id}: {error}"
+
+
+class ControlHandler(_Runs):
+    """What a run takes besides Stop: asked of its engine, so that a kernel's busy cell does not hold it up."""
+
+    @web.authenticated
+    @authorized
+    async def post(self, run: str) -> None:
+        what = self.body("Control")["what"]
+        register = self.services.register
+        engine = await self.blocking(lambda: register.engine(run))
+        if engine is None:
+            raise UsageError(f"Run {run} takes nothing but Stop.")
+        await subscriber.ask(engine, run, what)
+        self.answer(described(await self.blocking(lambda: register.get(run))))
 
 
 class HistoryHandler(_Runs):
@@ -78,7 +94,12 @@ class HistoryHandler(_Runs):
         self.answer({"history": [_past(one) for one in runs]})
 
 
-HANDLERS = [("runs", RunsHandler), ("runs/{run}", RunHandler), ("history", HistoryHandler)]
+HANDLERS = [
+    ("runs", RunsHandler),
+    ("runs/{run}", RunHandler),
+    ("runs/{run}/control", ControlHandler),
+    ("history", HistoryHandler),
+]
 
 
 def _past(info: RunInfo) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from workbench.contract.scan import TableRef
 from workbench.contract.secret import Secret
 from workbench.runs import Register
 from workbench.server.hub import Hub
-from workbench.server.pool import Pool
+from workbench.server.pool import Places, Pool
 
 if TYPE_CHECKING:
     from workbench.query.session import Session
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["Services"]
 
 Made = TypeVar("Made")
+SOON = 1.5
+"""Seconds after the first request, in which Lab has other things to ask."""
 
 
 class Services:
@@ -32,10 +35,13 @@ class Services:
         self._lock = threading.Lock()
         self.hub = Hub(self.register, self.blocking)
         self._session: Session | None = None
+        self._prepared = False
 
-    async def blocking(self, work: Callable[[], Made], source: str = "", begun: bool = False) -> Made:
+    async def blocking(
+        self, work: Callable[[], Made], source: str = "", begun: bool = False, among: Places = "sources"
+    ) -> Made:
         """What the work gives, which may wait for a disk, or for that connection; see `Pool.run`."""
-        return await self.pool.run(work, source, begun)
+        return await self.pool.run(work, source, begun, among)
 
     @property
     def views(self) -> Views:
@@ -46,6 +52,24 @@ class Services:
 
                 self._views = Views(places.results(self.catalog.home))
             return self._views
+
+    def prepare(self) -> None:
+        """In the running loop, at the first request of a page: a moment later what shows results is loaded, so that the
+        first result need not wait for it."""
+        if not self._prepared:
+            self._prepared = True
+            loop = asyncio.get_running_loop()
+            loop.call_later(SOON, lambda: loop.run_in_executor(None, self._load))
+
+    def _load(self) -> None:
+        import pyarrow as pa
+
+        from workbench.query import conditions, pages, views_statement  # noqa: F401
+
+        kinds = (pa.int64(), pa.string(), pa.float64(), pa.timestamp("us"))
+        rows = pa.RecordBatch.from_arrays([pa.nulls(1, kind) for kind in kinds], [str(kind) for kind in kinds])
+        pages.screen(list(rows.schema), [rows])  # the first one is slow
+        _ = self.views
 
     def sample(self, connection: str, table: TableRef, rows: int) -> bytes:
         """The first rows as `pages.screen` shows them: of a long value the beginning, so that a table of large objects

@@ -28,9 +28,11 @@ from workbench.dashboards.published import Dashboards
 from workbench.dashboards.rendering import EXTENSIONS, PAGES
 from workbench.documents.private import private_folder
 from workbench.notebook import profile
+from workbench.runs import Register
 from workbench.runs.process import Process
 from workbench.server.viewer_access import LogIn, ViewerAuthorizer, ViewerIdentity
 from workbench.server.viewer_kernels import INCOMING, ViewerConnection, ViewerKernels
+from workbench.server.viewer_live import ViewerHub, ViewerLive
 from workbench.server.viewer_pages import DashboardPage, EndKernel, List, Nothing, OneKernel
 
 __all__ = ["ViewerApp", "main", "routes"]
@@ -50,6 +52,7 @@ def routes() -> list[tuple[str, Any, dict[str, Any]]]:
         (rf"/api/kernels/{_KERNEL}", OneKernel, {}),
         (rf"/api/kernels/{_KERNEL}/channels", KernelWebsocketHandler, {}),
         (rf"/voila/api/shutdown/{_KERNEL}", EndKernel, {}),
+        (r"/workbench/api/live", ViewerLive, {}),
         (r"/(no-formulas\.js)", StaticFileHandler, {"path": str(PAGES)}),
         (r"/voila/static/(.*)", MultiStaticFileHandler, {"paths": static}),
         (r"/voila/templates/lab/static/(.*)", MultiStaticFileHandler, {"paths": static}),
@@ -77,6 +80,7 @@ class ViewerApp(ServerApp):
         super().init_webapp()
         app = self.web_app
         app.settings["workbench_dashboards"] = Dashboards(places.documents(self.home))
+        app.settings["workbench_viewer_hub"] = ViewerHub(Register(places.register(self.home)))
         app.settings["login_url"] = f"{self.base_url}login"
         app.wildcard_router.rules = []
         app.wildcard_router.named_rules = {}

@@ -60,7 +60,8 @@ class ViewerIdentity(IdentityProvider):
 
 
 class LogIn(Pages, LoginFormHandler):
-    """The form. After ten wrong secrets within a minute nobody gets in for the rest of it."""
+    """The form. After ten wrong passwords within a minute nobody gets in for the rest of it; a token, which cannot be
+    guessed, lets in whoever has it."""
 
     _wrong: list[float] = []  # noqa: RUF012 (of the process: whoever guesses changes addresses)
 
@@ -75,7 +76,8 @@ class LogIn(Pages, LoginFormHandler):
     def post(self) -> None:
         now = time.monotonic()
         self._wrong[:] = [at for at in self._wrong if now - at < _WITHIN]
-        if len(self._wrong) >= _TRIES:
+        provider: Any = self.identity_provider
+        if len(self._wrong) >= _TRIES and provider.access.guessable:
             self.set_status(429)
             self._render({"error": "Too many wrong passwords: wait a minute."})
             return

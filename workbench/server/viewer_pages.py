@@ -85,6 +85,12 @@ class Pages(JupyterHandler):
             status_code = next((code for kind, code in status if isinstance(error, kind)), 500)
         super().send_error(status_code, **kwargs)
 
+    def log_exception(self, kind: Any, error: Any, traceback: Any) -> None:
+        if isinstance(error, WorkbenchError):
+            self.log.warning("workbench: %s was not shown: %s", self.request.path, error)
+        else:
+            super().log_exception(kind, error, traceback)
+
 
 class List(Pages):
     @web.authenticated
@@ -146,7 +152,7 @@ class DashboardPage(Pages):
             return self.kernel_id, kernels.get_kernel(self.kernel_id)
 
         try:
-            async for piece in page(dashboard, theme, start, self, voila_configuration(Config(self.config))):
+            async for piece in page(dashboard, theme, values, start, self, voila_configuration(Config(self.config))):
                 self.write(piece)
                 await self.flush()
             kernels.rendered(self.kernel_id)

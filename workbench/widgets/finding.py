@@ -9,12 +9,17 @@ from workbench.contract.errors import UsageError
 
 __all__ = ["VIEWS", "view"]
 
-VIEWS = {"workbench.reports.report:Report": "workbench.widgets.report:ReportView"}
+VIEWS = {
+    "workbench.reports.report:Report": "workbench.widgets.report:ReportView",
+    "workbench.streams.running:Running": "workbench.widgets.topology:TopologyView",
+    "workbench.streams.watched:Watched": "workbench.widgets.topology:TopologyView",
+}
 """A view's class by the class that it shows; a module is imported when its view is asked for."""
 
 
 def view(thing: Any, **options: Any) -> Any:
-    """The view of `thing`, an ipywidget: `workbench.view(report)` has controls that compute the report anew.
+    """The view of `thing`, a widget: `workbench.view(report)` has controls that compute the report anew,
+    `workbench.view(running)` shows a topology while it runs, also while a cell keeps the kernel busy.
     `options` are the view's own, as `theme="dark"`. Raises UsageError for what has no view."""
     for kind in type(thing).__mro__:
         where = VIEWS.get(f"{kind.__module__}:{kind.__qualname__}")

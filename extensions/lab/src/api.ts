@@ -179,6 +179,28 @@ export type Published = {
   link: string;
 };
 
+/** A topic's state, what changes of it, or its end. */
+export type Frame = {
+  topic: string;
+  number?: number;
+  after?: number;
+  snapshot?: Record<string, unknown>;
+  change?: Record<string, unknown>;
+  append?: Record<string, Array<unknown>>;
+  keep?: Record<string, number>;
+  end?: boolean;
+  error?: string;
+};
+
+export type Frames = {
+  frames: Array<Frame>;
+  cursors: string;
+};
+
+export type Control = {
+  what: "stop" | "pause" | "resume";
+};
+
 /** By verb and address: what goes into the address's query, what is sent, what is answered. */
 export interface Interface {
   /** What there is to connect to */
@@ -362,5 +384,23 @@ export interface Interface {
     query: Record<string, never>;
     body: undefined;
     answer: undefined;
+  };
+  /** Topics as Server-Sent Events: see the documentation */
+  "GET /live/events": {
+    query: { topics: string };
+    body: undefined;
+    answer: ArrayBuffer;
+  };
+  /** Frames of topics that are there, or the first that come within a time */
+  "GET /live/poll": {
+    query: { topics: string; cursors?: string; wait?: number };
+    body: undefined;
+    answer: Frames;
+  };
+  /** Asks a run for something besides Stop, as a topology to pause */
+  "POST /runs/{run}/control": {
+    query: Record<string, never>;
+    body: Control;
+    answer: Run;
   };
 }

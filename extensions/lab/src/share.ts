@@ -36,8 +36,8 @@ async function opened(publish: () => Promise<Published>): Promise<void> {
     Notification.update({
       id: said,
       type: 'success',
-      message: `“${made.title}” is published. Whoever has its link can look at it on this machine.`,
-      autoClose: 15000,
+      message: `“${made.title}” is published. Whoever has its link can look at it, and at your other dashboards, on this machine.`,
+      autoClose: false, // the link is nowhere else in Lab
       actions: [
         { label: 'Copy the link', callback: () => Clipboard.copyToSystem(made.link) },
         ...(tab ? [] : [{ label: 'Open', callback: () => void window.open(made.link, '_blank', 'noopener') }])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import threading
@@ -75,20 +76,14 @@ def sources() -> Iterator[Finding]:
         threading.Thread(target=ask, args=(name,), daemon=True).start()
     found: dict[str, Finding] = {}
     deadline = time.monotonic() + PATIENCE
-    while len(found) < len(names):
-        try:
-            finding = answers.get(timeout=max(0.01, deadline - time.monotonic()))
-        except queue.Empty:
-            break
-        found[finding.subject] = finding
     for name in names:
-        late = Finding(
-            f"connection {name}",
-            State.FAULT,
-            f"did not answer within {PATIENCE:g} s",
-            "Is the server or a firewall stuck?",
-        )
-        yield found.get(f"connection {name}", late)
+        subject = f"connection {name}"
+        with contextlib.suppress(queue.Empty):
+            while subject not in found:
+                finding = answers.get(timeout=max(0.01, deadline - time.monotonic()))
+                found[finding.subject] = finding
+        late = f"did not answer within {PATIENCE:g} s"
+        yield found.get(subject) or Finding(subject, State.FAULT, late, "Is the server or a firewall stuck?")
 
 
 def _asked(catalog: Catalog, name: str) -> Finding:

@@ -130,7 +130,8 @@ def _modules(folder: Path) -> set[str]:
 
 
 def _needed() -> set[str]:
-    tops = {"workbench", "workbench_duckdb", "workbench_files", "workbench_mysql"}
+    points = importlib.metadata.entry_points(group="workbench.connectors")
+    tops = {"workbench", *(point.module.partition(".")[0] for point in points)}
     for name, distributions in importlib.metadata.packages_distributions().items():
         if distributions and not name.startswith("_"):
             tops.add(name)

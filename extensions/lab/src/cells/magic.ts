@@ -1,7 +1,7 @@
 /** The first line of a SQL cell, as `workbench/notebook/options.py` reads it. Leading blank lines are IPython's. */
 const HEAD = /^(\s*%%sql)(?=\s|$)([^\n]*)/;
 const NATIVE = /\s+--native(?:=|\s+)(\S+)/;
-const OPTIONS = /^(?:\s*(?:[^\W\d]\w*\s*<<|--(?:native|rows)(?:=|\s+)\S+|--(?:explain|help)(?=\s|$)))*\s*/;
+const OPTIONS = /^(?:\s*(?:[^\W\d]\w*\s*<<|--(?:native|on|rows)(?:=|\s+)\S+|--(?:explain|help)(?=\s|$)))*\s*/;
 
 export function isSql(source: string): boolean {
   return HEAD.test(source);

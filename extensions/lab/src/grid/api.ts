@@ -63,7 +63,7 @@ export function isGone(error: unknown): boolean {
 
 /** Whether the server no longer knows a view: it has let go of it, or was started anew. It is then asked for again. */
 export function isForgotten(error: unknown): boolean {
-  return error instanceof Refused && error.problem.type === 'InvalidParameter';
+  return error instanceof Refused && error.problem.type === 'UnknownView';
 }
 
 /** The server's routes of one result. */

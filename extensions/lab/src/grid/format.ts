@@ -17,6 +17,9 @@ const FIXED_BINARY = 15, DURATION = 18, LARGE_BINARY = 19, BINARY_VIEW = 23;
 const NESTED = new Set([12, 13, 14, 16, 17, 21, 25, 26]);
 const PER_SECOND = [1n, 1_000n, 1_000_000n, 1_000_000_000n];
 const FURTHEST = 8_640_000_000_000n; // seconds that a Date can hold
+const DAY = 86_400n;
+const NO_DAY = 2_147_483_647n; // days that stand for infinity in DuckDB,
+const NEVER = 9_223_372_036_854_775_807n; // and the same of moments
 
 const NULL: Cell = { text: '', kind: 'null' };
 
@@ -109,15 +112,37 @@ function seconds(value: bigint, unit: number): [bigint, string] {
 
 function date(since: bigint): string {
   if (since > FURTHEST || since < -FURTHEST) {
-    return since > 0n ? 'infinity' : '-infinity';
+    const days = since / DAY;
+    return days === NO_DAY || days === -NO_DAY ? infinity(days) : beyond(days);
   }
   return new Date(Number(since) * 1000).toISOString().replace(/T.*/, '');
+}
+
+function infinity(value: bigint): string {
+  return value > 0n ? 'infinity' : '-infinity';
+}
+
+/** A day that no Date can hold, by the Gregorian calendar that goes on for ever (years counted from March). */
+function beyond(days: bigint): string {
+  const shifted = days + 719_468n;
+  const era = (shifted >= 0n ? shifted : shifted - 146_096n) / 146_097n;
+  const day = shifted - era * 146_097n;
+  const year = (day - day / 1460n + day / 36_524n - day / 146_096n) / 365n;
+  const rest = day - (365n * year + year / 4n - year / 100n);
+  const moon = (5n * rest + 2n) / 153n;
+  const month = moon < 10n ? moon + 3n : moon - 9n;
+  const full = year + era * 400n + (month <= 2n ? 1n : 0n);
+  const two = (number: bigint): string => String(number).padStart(2, '0');
+  return `${full < 0n ? '-' : '+'}${String(full < 0n ? -full : full).padStart(6, '0')}-${two(month)}-${two(rest - (153n * moon + 2n) / 5n + 1n)}`;
 }
 
 function timestamp(value: bigint, unit: number, zone: string | null): string {
   const [since, fraction] = seconds(value, unit);
   if (since > FURTHEST || since < -FURTHEST) {
-    return since > 0n ? 'infinity' : '-infinity';
+    const left = ((since % DAY) + DAY) % DAY;
+    const clock = new Date(Number(left) * 1000).toISOString().slice(11, 19);
+    const far = value === NEVER || value === -NEVER;
+    return far ? infinity(value) : `${beyond((since - left) / DAY)} ${clock}${fraction}${zone ? '+00:00' : ''}`;
   }
   const ms = Number(since) * 1000;
   const offset = zone ? offsetOf(zone, ms) : 0;

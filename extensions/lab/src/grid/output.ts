@@ -1,6 +1,7 @@
 import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
-import { Panel } from '@lumino/widgets';
+import { Message, MessageLoop } from '@lumino/messaging';
+import { Panel, Widget } from '@lumino/widgets';
 
 import { isGone, ResultApi, Shown } from './api';
 import type { Place } from './view';
@@ -24,6 +25,21 @@ export class ResultOutput extends Panel implements IRenderMime.IRenderer {
   ) {
     super();
     this.addClass('wb-ResultOutput');
+  }
+
+  /**
+   * Lab tells the outputs of a cell that they were attached, and where they were there before the cell was, not that they
+   * will be. On the latter a grid begins to listen: it would take no click and no key.
+   */
+  processMessage(msg: Message): void {
+    if (msg.type === 'before-attach') {
+      this.announced = true;
+    } else if (msg.type === 'after-attach' && !this.announced) {
+      MessageLoop.sendMessage(this, Widget.Msg.BeforeAttach);
+    } else if (msg.type === 'after-detach') {
+      this.announced = false;
+    }
+    super.processMessage(msg);
   }
 
   async renderModel(model: IRenderMime.IMimeModel): Promise<void> {
@@ -63,5 +79,6 @@ export class ResultOutput extends Panel implements IRenderMime.IRenderer {
     }
   }
 
+  private announced = false;
   private shown: string | null = null;
 }

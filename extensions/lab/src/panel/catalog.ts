@@ -27,15 +27,16 @@ export class CatalogView extends Widget {
     this.addClass('wb-Catalog');
     this.box = h('input', {
       type: 'search', class: 'jp-mod-styled wb-Search', placeholder: 'Search tables', 'aria-label': 'Search tables', spellcheck: 'false',
-      input: () => void this.typed.invoke()
+      input: () => this.type()
     });
     this.scroller = h('div', { class: 'wb-Tree', role: 'tree', tabindex: 0, 'aria-label': 'Catalog' });
     this.node.append(this.box, this.scroller);
     this.windowed = new Windowed(this.scroller, ROW_HEIGHT, place => this.draw(place), (first, last) => this.seen(first, last));
-    this.scroller.addEventListener('keydown', event => this.pressed(event));
+    this.scroller.addEventListener('keydown', event => this.typedKey(event));
     this.scroller.addEventListener('click', event => this.clicked(event));
     this.scroller.addEventListener('dblclick', event => this.enter(event));
     this.scroller.addEventListener('mousedown', event => this.held(event));
+    this.scroller.addEventListener('mouseup', event => this.released(event));
     this.scroller.addEventListener('scroll', () => void this.moved.invoke(), { passive: true });
     tree.changed.connect(() => this.update());
     this.update();
@@ -61,7 +62,7 @@ export class CatalogView extends Widget {
 
   dispose(): void {
     this.windowed.dispose();
-    this.typed.dispose();
+    clearTimeout(this.typing);
     this.moved.dispose();
     super.dispose();
   }
@@ -92,6 +93,22 @@ export class CatalogView extends Widget {
     this.point();
   }
 
+  /** What is typed is asked for after a pause; with nothing to look for, the whole tree is there at once. */
+  private type(): void {
+    clearTimeout(this.typing);
+    if (this.box.value.trim()) {
+      this.typing = window.setTimeout(() => this.look(), PATIENCE);
+    } else {
+      this.look();
+    }
+  }
+
+  private look(): void {
+    this.tree.search = this.box.value.trim();
+    this.scroller.scrollTop = 0;
+    this.stateChanged.emit();
+  }
+
   /** Only what is in the page can be pointed at. */
   private point(): void {
     if (this.windowed.row(this.at)) {
@@ -114,7 +131,7 @@ export class CatalogView extends Widget {
     this.stateChanged.emit();
   }
 
-  private pressed(event: KeyboardEvent): void {
+  private typedKey(event: KeyboardEvent): void {
     const row = this.current;
     if (!row || event.altKey || event.ctrlKey || event.metaKey) {
       return;
@@ -175,6 +192,7 @@ export class CatalogView extends Widget {
 
   private held(event: MouseEvent): void {
     const row = this.under(event);
+    this.pressed = row && !onButton(event) ? { key: row.key, node: event.target as Element } : null;
     if (row) {
       this.choose(this.rows.indexOf(row));
       if (event.button === 0 && !onButton(event)) {
@@ -183,20 +201,25 @@ export class CatalogView extends Widget {
     }
   }
 
+  /** A row that was drawn anew while it was pressed gets no click from the browser. */
+  private released(event: MouseEvent): void {
+    const row = this.under(event);
+    if (event.button === 0 && row && this.pressed?.key === row.key && !this.pressed.node.isConnected && EXPANDS.has(row.kind)) {
+      this.toggle(row);
+    }
+  }
+
   private under(event: MouseEvent): Row | undefined {
     const place = (event.target as Element).closest<HTMLElement>('.wb-Row')?.dataset.place;
     return place === undefined ? undefined : this.rows[Number(place)];
   }
 
-  private readonly typed = new Debouncer(() => {
-    this.tree.search = this.box.value.trim();
-    this.scroller.scrollTop = 0;
-    this.stateChanged.emit();
-  }, PATIENCE);
   private readonly moved = new Debouncer(() => this.stateChanged.emit(), 500);
   private readonly box: HTMLInputElement;
   private readonly scroller: HTMLElement;
   private readonly windowed: Windowed;
+  private typing = 0;
+  private pressed: { key: string; node: Element } | null = null;
   private rows: Row[] = [];
   private at = 0;
   private top = 0;

@@ -28,6 +28,7 @@ export class ConnectionDialog extends Dialog<void> {
     this.before = before;
     this.form = form;
     this.said = said;
+    form.chosen = () => replace(said); // it was said of another kind
     this.addClass('wb-ConnectionDialog');
   }
 

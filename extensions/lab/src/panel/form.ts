@@ -29,7 +29,7 @@ export class ConnectionForm extends Widget {
       placeholder: 'for example shop'
     });
     this.name.value = before?.name ?? '';
-    this.kind = h('select', { class: 'jp-mod-styled', id: 'wb-form-kind', change: () => this.fill() });
+    this.kind = h('select', { class: 'jp-mod-styled', id: 'wb-form-kind', change: () => (this.fill(), this.chosen()) });
     for (const connector of connectors) {
       this.kind.append(h('option', { value: connector.name }, connector.label));
     }
@@ -91,6 +91,9 @@ export class ConnectionForm extends Widget {
   }
 
   private readonly name: HTMLInputElement;
+  /** Called when another kind was chosen. */
+  chosen = (): void => undefined;
+
   private readonly kind: HTMLSelectElement;
   private readonly writable: HTMLInputElement;
   private readonly icon = h('span', { class: 'wb-Form-icon' });

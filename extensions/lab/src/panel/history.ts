@@ -12,6 +12,8 @@ const SHOWN = 100;
 const EVERY = 4_000; // where nobody says that something has run
 const WORDS: Record<string, string> = { done: 'done', failed: 'failed', stopped: 'stopped', lost: 'lost' };
 
+const ROWS: Record<string, string> = { write: 'rows written', topology: 'tuples acked' };
+
 /** What has run: from each line a cell can be made again. */
 export class HistoryView extends Widget {
   constructor(private readonly runs: Runs, private readonly insert: (cell: string) => void) {
@@ -66,9 +68,10 @@ export class HistoryView extends Widget {
 
   private line(one: History): HTMLElement {
     const text = oneLine(one.statement);
+    const explained = one.kind === 'explain' && one.status === 'done';
     const figures = [
-      WORDS[one.status] ?? one.status,
-      `${grouped(one.rows)} rows read`,
+      explained ? 'explained' : WORDS[one.status] ?? one.status,
+      one.kind === 'explain' ? '' : `${grouped(one.rows)} ${ROWS[one.kind] ?? 'rows read'}`,
       duration(one.seconds),
       one.connections.length ? `from ${one.connections.join(', ')}` : ''
     ];
@@ -82,7 +85,10 @@ export class HistoryView extends Widget {
         h('div', { class: 'wb-Item-about', title: new Date(one.started * 1000).toLocaleString() }, figures.filter(Boolean).join(' · ')),
         one.error ? h('div', { class: 'wb-State', 'data-kind': 'bad', title: one.error }, oneLine(one.error)) : null
       ),
-      h('div', { class: 'wb-Item-actions' }, iconButton(addIcon, `Insert a cell with ${text}`, () => this.insert(cellOf(one))))
+      // What wrote rows, or was a topology, was no statement: there is nothing to ask again.
+      one.kind in ROWS
+        ? null
+        : h('div', { class: 'wb-Item-actions' }, iconButton(addIcon, `Insert a cell with ${text}`, () => this.insert(cellOf(one))))
     );
   }
 

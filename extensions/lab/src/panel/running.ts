@@ -1,4 +1,4 @@
-import { stopIcon } from '@jupyterlab/ui-components';
+import { codeIcon, stopIcon } from '@jupyterlab/ui-components';
 import { Widget } from '@lumino/widgets';
 
 import { reason } from '../client';
@@ -6,9 +6,11 @@ import { duration, grouped, h, iconButton, replace } from '../dom';
 import type { Runs } from '../runs';
 import type { Run } from '../wire';
 
-/** Queries that run now, in whichever kernel or program of this user, each with its Stop. */
+const TOPOLOGY = 'topology';
+
+/** Queries and topologies that run now, in whichever kernel or program of this user, each with its Stop. */
 export class RunningView extends Widget {
-  constructor(private readonly runs: Runs) {
+  constructor(private readonly runs: Runs, private readonly insert: (cell: string) => void) {
     super();
     this.addClass('wb-Running');
     this.node.append(this.said, this.list);
@@ -26,7 +28,7 @@ export class RunningView extends Widget {
     const before = new Map([...this.lines]);
     this.lines.clear();
     for (const run of active) {
-      const line = before.get(run.id) ?? new Line(run, () => void this.stop(run.id));
+      const line = before.get(run.id) ?? new Line(run, () => void this.stop(run.id), this.insert);
       line.show(run, this.runs.isStopping(run), this.refused.get(run.id) ?? '');
       this.lines.set(run.id, line);
       before.delete(run.id);
@@ -55,19 +57,22 @@ export class RunningView extends Widget {
 }
 
 class Line {
-  constructor(run: Run, stop: () => void) {
+  constructor(run: Run, stop: () => void, insert: (cell: string) => void) {
     const title = oneLine(run.title);
+    this.topology = run.kind === TOPOLOGY;
+    const watch = this.topology && iconButton(codeIcon, `Insert a cell that shows ${title}`, () => insert(viewOf(title)));
     this.stop = iconButton(stopIcon, `Stop ${title}`, stop);
     this.node = h(
       'li',
       { class: 'wb-Item wb-Run', 'data-run': run.id },
       h('div', { class: 'wb-Item-text' }, h('div', { class: 'wb-Statement', title: run.title }, title), this.bar, this.figures, this.natives, this.refused),
-      h('div', { class: 'wb-Item-actions wb-mod-shown' }, this.stop)
+      h('div', { class: 'wb-Item-actions wb-mod-shown' }, watch || null, this.stop)
     );
     this.bar.setAttribute('aria-label', `Progress of ${title}`);
   }
 
   show(run: Run, stopping: boolean, refused: string): void {
+    this.bar.hidden = this.topology; // it has no end to be on the way to
     if (run.fraction === null) {
       this.bar.removeAttribute('value');
     } else {
@@ -75,7 +80,8 @@ class Line {
     }
     const parts = [
       stopping || run.state === 'stopping' ? 'stopping…' : run.state === 'lost' ? 'its program is gone' : '',
-      `${grouped(run.rows)} rows read`,
+      this.topology ? `${grouped(run.rows)} tuples acked` : `${grouped(run.rows)} rows read`,
+      this.topology ? this.rate(run) : '',
       run.fraction === null ? '' : `${Math.floor(run.fraction * 100)} %`,
       duration(run.seconds),
       run.connections.length ? `from ${run.connections.join(', ')}` : ''
@@ -90,12 +96,27 @@ class Line {
     this.stop.disabled = stopping;
   }
 
+  /** Of what came since the figures before. */
+  private rate({ rows, seconds }: Run): string {
+    if (seconds > this.before.seconds) {
+      const passed = (rows - this.before.rows) / (seconds - this.before.seconds);
+      this.before = { rows, seconds, said: `${grouped(Math.round(passed))}/s` };
+    }
+    return this.before.said;
+  }
+
   readonly node: HTMLElement;
+  private readonly topology: boolean;
+  private before = { rows: 0, seconds: 0, said: '' };
   private readonly bar = h('progress', { max: 1 });
   private readonly figures = h('div', { class: 'wb-Item-about' });
   private readonly natives = h('div', { class: 'wb-Item-about wb-Run-natives' });
   private readonly refused = h('div', { class: 'wb-State', 'data-kind': 'bad', role: 'alert' });
   private readonly stop: HTMLButtonElement;
+}
+
+function viewOf(title: string): string {
+  return `import workbench as wb\n\nwb.view(wb.streams.find("${title.slice(TOPOLOGY.length + 1)}"))`;
 }
 
 export function oneLine(text: string): string {

@@ -37,7 +37,7 @@ export class Sections {
         [refreshIcon, 'Ask all sources again', () => void this.tree.refreshAll()],
         [collapseAllIcon, 'Fold all up', () => this.tree.foldAll()]
       ]),
-      section('Running', [new Watched(workbench, history), new RunningView(runs), heading('History'), history], [
+      section('Running', [new Watched(workbench, history), new RunningView(runs, cell => void inserter.cell(cell)), heading('History'), history], [
         [stopIcon, 'Stop all my queries', () => void workbench.stopAll()],
         [refreshIcon, 'Look again what runs', () => (runs.hurry(), void history.refresh())]
       ])

@@ -1,0 +1,26 @@
+const SHORT = new Intl.NumberFormat('en-US', { notation: 'compact', maximumSignificantDigits: 3 });
+const WHOLE = new Intl.NumberFormat('en-US');
+
+/** 1,234,567 */
+export const whole = (value: number): string => WHOLE.format(value);
+
+/** 1.23M */
+export const short = (value: number): string => SHORT.format(value);
+
+/** Events in a second, as one would say it. */
+export const rate = (value: number): string => `${value > 0 && value < 10 ? value.toFixed(1) : short(Math.round(value))}/s`;
+
+/** Milliseconds with as many places as matter. */
+export function ms(value: number | null | undefined): string {
+  if (value === null || value === undefined) {
+    return '';
+  }
+  return value >= 100 ? value.toFixed(0) : value >= 1 ? value.toFixed(1) : value.toPrecision(2);
+}
+
+/** 1:02:03 */
+export function clock(seconds: number): string {
+  const [hours, minutes, rest] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, Math.floor(seconds) % 60];
+  const two = (value: number): string => String(value).padStart(2, '0');
+  return hours ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
+}
