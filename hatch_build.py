@@ -1,4 +1,5 @@
-"""Builds what Python alone cannot: the Rust library in `workbench/kit/_native` and the JupyterLab bundle.
+"""Builds what Python alone cannot: the Rust library in `workbench/kit/_native`, the JupyterLab bundle, and the scripts
+of live views in `workbench/widgets/static`.
 
 Nothing has to be installed for it: where cargo, a C linker or Node are missing, `dependencies()` asks for packages that
 bring them. A build that would lack the library or the bundle fails; it is never left out quietly.
@@ -37,7 +38,11 @@ BUNDLE = (
     "extensions/lab/schema/*",
     "extensions/lab/src/**/*",
     "extensions/lab/style/*",
+    "extensions/widgets/tsconfig.json",
+    "extensions/widgets/src/**/*",
 )
+
+VIEWS = "workbench/widgets/static"
 
 
 def inventory(root: Path, patterns: Iterable[str]) -> str:
@@ -131,6 +136,7 @@ def bundle_is_current(root: Path) -> bool:
     stamp = root / "extensions" / ".built"
     return (
         (root / "extensions" / "lab" / "dist" / "package.json").is_file()
+        and (root / VIEWS).is_dir()
         and stamp.is_file()
         and stamp.read_text() == inventory(root, BUNDLE)
     )
@@ -139,7 +145,7 @@ def bundle_is_current(root: Path) -> bool:
 def build_bundle(root: Path) -> None:
     folder = root / "extensions"
     (folder / ".built").unlink(missing_ok=True)
-    for left_over in (folder / "lab" / "dist", folder / "lab" / "lib"):
+    for left_over in (folder / "lab" / "dist", folder / "lab" / "lib", root / VIEWS):
         shutil.rmtree(left_over, ignore_errors=True)
     env = dict(os.environ, PATH=sysconfig.get_path("scripts") + os.pathsep + os.environ.get("PATH", ""))
     jlpm = shutil.which("jlpm", path=env["PATH"])

@@ -57,13 +57,14 @@ class Side:
             env={**os.environ, "WORKBENCH_HOME": self._home.name, "WORKBENCH_BENCH_SECRET": secret},
         )
 
-    def run(self, task: str, server: int | None = None) -> Cost:
+    def run(self, task: str, server: int | Sequence[int] | None = None) -> Cost:
         assert self._child.stdin is not None
-        before = cpu_seconds(server) if server else 0.0
+        servers = (server,) if isinstance(server, int) else server or ()
+        before = sum(map(cpu_seconds, servers))
         self._child.stdin.write(json.dumps(task) + "\n")
         self._child.stdin.flush()
         reply = self._reply()
-        after = cpu_seconds(server) if server else 0.0
+        after = sum(map(cpu_seconds, servers))
         if "error" in reply:
             raise RuntimeError(f"{self.name}: {reply['error']}")
         return Cost(reply["cpu"], after - before, reply["wall"], reply["answer"])
@@ -102,7 +103,7 @@ def rounds(
     sides: Sequence[Side],
     task: str | Callable[[int], str],
     count: int,
-    server: int | None = None,
+    server: int | Sequence[int] | None = None,
     same: Callable[[Any], Any] = lambda a: a,
 ) -> dict[str, list[Cost]]:
     """`count` paired rounds after one to warm up; raises when the sides' answers differ. A task that is a function

@@ -8,11 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.services.fixtures", "tests.wheel"]  # pytest allows this in the top conftest only
 
 # Tests leave the keyring of whoever runs them alone, and so do the processes that they start.
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
+
+# How fast the machine is decides no test.
+settings.register_profile("anywhere", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("anywhere")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -26,7 +26,20 @@ LINTER = CONFIG["tool"]["importlinter"]
 FLOORS, KNOWS, FORBIDDEN = LINTER["contracts"]
 ROOMS = {path.parent.name for path in ROOT.glob("workbench/*/__init__.py")}
 CONNECTORS = {path.name for path in ROOT.glob("connectors/workbench_*") if path.is_dir()}
-HEAVY = {"dask", "duckdb", "IPython", "keyring", "numpy", "pandas", "plotly", "polars", "pyarrow", "pymysql", "sqlglot"}
+HEAVY = {
+    "dask",
+    "duckdb",
+    "IPython",
+    "keyring",
+    "numpy",
+    "pandas",
+    "plotly",
+    "polars",
+    "pyarrow",
+    "pymongo",
+    "pymysql",
+    "sqlglot",
+}
 
 
 def tracked() -> list[Path]:

@@ -92,6 +92,8 @@ def test_what_is_missing_is_asked_for(hook: ModuleType, machine: Path, tmp_path:
     (tmp_path / "extensions" / "lab" / "dist").mkdir(parents=True)
     (tmp_path / "extensions" / "lab" / "dist" / "package.json").touch()
     (tmp_path / "extensions" / ".built").write_text(hook.inventory(tmp_path, hook.BUNDLE))
+    assert wanted(hook, tmp_path, "wheel") == bundle  # the scripts of live views are missing
+    (tmp_path / hook.VIEWS).mkdir(parents=True)
     assert wanted(hook, tmp_path, "wheel") == set()
 
 
@@ -121,6 +123,7 @@ def test_an_edited_source_makes_the_bundle_old(hook: ModuleType, tmp_path: Path)
     dist = tmp_path / "extensions" / "lab" / "dist"
     dist.mkdir()
     (dist / "package.json").touch()
+    (tmp_path / hook.VIEWS).mkdir(parents=True)
     stamp = tmp_path / "extensions" / ".built"
     stamp.write_text(hook.inventory(tmp_path, hook.BUNDLE))
     assert hook.bundle_is_current(tmp_path)

@@ -44,6 +44,9 @@ def test_the_wheel_has_everything_once(wheel: Path) -> None:
     assert any(name.endswith(f"{LAB}/install.json") for name in names)
     sources = {path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "workbench").rglob("*.py")}
     assert sources <= set(names)
+    views = {path.stem for path in (REPOSITORY / "extensions/widgets/src").glob("*.ts")}
+    assert views
+    assert {f"workbench/widgets/static/{view}.js" for view in views} <= set(names)
     notebooks = {path.name for path in (REPOSITORY / "notebooks").glob("*.ipynb")}
     assert {name.rsplit("/", 1)[1] for name in names if name.startswith("workbench/_notebooks/")} == notebooks
 
@@ -54,6 +57,7 @@ def test_the_source_distribution_carries_the_bundle(wheel: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
     assert {"hatch_build.py", "native/Cargo.lock", "extensions/.built", "extensions/lab/dist/package.json"} <= names
+    assert "workbench/widgets/static/topology.js" in names
     assert not {name for name in names if "node_modules" in name or name.startswith(("native/target", ".venv"))}
     assert not {name for name in names if name.startswith("workbench/kit/_native")}
 

@@ -49,9 +49,14 @@ RUN_ONE = """async number => {
   panel.content.deselectAll();
   await app.commands.execute('notebook:run-cell');
 }"""
-REFILL = """cells => {
+REFILL = """async cells => {
   const {shell} = window.jupyterapp;
-  const book = [...shell.widgets('main')].find(one => one.context && one.sessionContext);
+  const found = () => [...shell.widgets('main')].find(one => one.context && one.sessionContext);
+  while (!found()) {
+    await new Promise(resolve => setTimeout(resolve, 20));  // after a reload Lab puts it back
+  }
+  const book = found();
+  await book.revealed;
   [...shell.widgets('main')].filter(one => one !== book).forEach(one => one.dispose());
   shell.activateById(book.id);
   book.content.mode = 'command';
@@ -172,7 +177,13 @@ class LabPage:
         address = self.server.write(name, *cells) if cells else self.server.address(name)
         self.page.goto(address)
         self.page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.sessionContext")
+        self.revealed()
         self.page.locator(".jp-Notebook .jp-Cell").first.wait_for()
+
+    def revealed(self) -> None:
+        """Until the notebook in front is as its file says. Cells may be drawn before it was read, and what is done to
+        them then is lost."""
+        self.page.evaluate("async () => { await window.jupyterapp.shell.currentWidget.revealed; }")
 
     def refill(self, *cells: str) -> None:
         """The open notebook with these cells in place of its own, alone in the main area; its kernel stays."""

@@ -225,7 +225,6 @@ def test_the_grid_works_while_the_kernel_is_busy(book: LabPage, many: Grid) -> N
     book.page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
 
 
-@pytest.mark.deep  # in one of two runs the notebook's grid takes no click after the reload
 def test_a_saved_notebook_shows_its_grid_again_after_a_reload_and_so_does_its_tab(book: LabPage, many: Grid) -> None:
     page = book.page
     many.press("Home", "Alt+ArrowRight")  # `id` behind `name`
@@ -246,6 +245,8 @@ def test_a_saved_notebook_shows_its_grid_again_after_a_reload_and_so_does_its_ta
     assert tab.row == 4
     assert tab.values(moved)[1] == "4"
     page.locator(".lm-TabBar-tabLabel", has_text="grid.ipynb").first.click()
+    page.wait_for_function("() => window.jupyterapp.shell.currentWidget?.sessionContext")
+    book.revealed()
     many.wait()  # from the saved notebook, of the kernel that is still there
     many.expect_count(f"{ROWS:,} rows")
     many.click(4)
@@ -254,7 +255,6 @@ def test_a_saved_notebook_shows_its_grid_again_after_a_reload_and_so_does_its_ta
     many.expect_count(found("country = 'FR'"))
 
 
-@pytest.mark.deep  # it goes on with the page of the one before
 def test_a_result_whose_kernel_is_gone_says_so_and_a_reload_shows_what_was_saved(book: LabPage, many: Grid) -> None:
     page = book.page
     first = many.cell

@@ -16,6 +16,7 @@ ODD = """select 1 as "<img src=x onerror=window.__hit=1>", '<script>window.__hit
   repeat('long ', 1000) as long, '{"a": [1, 12345678901234567890]}' as json, '\\xDE\\xAD'::blob as bytes,
   'NULL' as word, null::varchar as nothing, '' as empty, [1, 2] as list, 'two' || chr(10) || 'lines' as lines,
   timestamptz '2026-03-29 01:30:00+00' as at, 12345678901234567890::hugeint::decimal(38, 0) as large,
+  date '290000-01-31' as far, timestamp '280000-02-29 01:02:03.5' as moment, date 'infinity' as never,
   '=1+1' as formula, -5 as minus, '-5' as text_minus, ' @x' as behind"""
 
 
@@ -80,6 +81,12 @@ def test_exact_values_are_copied(odd: Grid) -> None:
     assert odd.copied() == [["12345678901234567890"]]
     odd.to_column("list")
     assert odd.cell.replace(" ", "") == "[1,2]"
+
+
+def test_days_that_no_browser_knows_are_days_all_the_same(odd: Grid) -> None:
+    for column, shown in (("far", "+290000-01-31"), ("moment", "+280000-02-29 01:02:03.5"), ("never", "infinity")):
+        odd.to_column(column)
+        assert odd.cell == shown
 
 
 def test_formulas_are_harmless_in_a_spreadsheet_and_one_cell_is_copied_as_it_is(odd: Grid) -> None:

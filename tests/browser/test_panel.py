@@ -139,7 +139,7 @@ def test_a_renamed_connection_is_tested_with_the_kept_password_and_saved_althoug
 def test_the_launcher_has_a_card_for_each_kind(panel: Panel, tmp_path: Path) -> None:
     panel.page.evaluate("() => { window.jupyterapp.commands.execute('launcher:create'); }")
     cards = panel.page.locator(".jp-Launcher-section", has_text="Connect").locator(".jp-LauncherCard")
-    expect(cards).to_have_count(3)
+    expect(cards.filter(has_text="DuckDB")).to_be_visible()
     panel.page.screenshot(path=tmp_path / "launcher.png")
     cards.filter(has_text="MySQL").click()
     expect(panel.dialog.locator(".wb-Form-icon img")).to_be_visible()
@@ -205,6 +205,27 @@ def test_a_table_is_dragged_into_the_notebook(panel: Panel) -> None:
     assert sorted(panel.sources()) == ["%%sql\nselect *\nfrom crm.items\nlimit 100", "x = 1"]
 
 
+def test_a_row_that_is_drawn_anew_while_it_is_pressed_takes_the_click(panel: Panel) -> None:
+    panel.row("crm").click()
+    expect(panel.row("items")).to_be_visible()
+    row = panel.row("crm").element_handle()
+    panel.row("crm").hover()
+    panel.page.mouse.down()
+    panel.node.get_by_label("Ask all sources again").evaluate("button => button.click()")
+    panel.page.wait_for_function("row => !row.isConnected", arg=row)
+    panel.page.mouse.up()
+    expect(panel.row("crm")).to_have_attribute("aria-expanded", "false")
+
+
+def test_the_tree_is_back_at_once_when_nothing_is_searched_for(panel: Panel) -> None:
+    search = panel.node.get_by_label("Search tables")
+    search.fill("orders")
+    expect(panel.row("crm.orders").or_(panel.row("orders"))).to_be_visible()
+    search.evaluate("box => { box.value = ''; box.dispatchEvent(new Event('input')); }")
+    panel.row("crm").click()
+    expect(panel.row("items")).to_be_visible()
+
+
 def test_the_keyboard_is_enough(panel: Panel) -> None:
     expect(panel.row("crm")).to_be_visible()
     panel.node.locator(".wb-Tree").focus()
@@ -237,7 +258,6 @@ def test_after_a_reload_everything_is_back(panel: Panel) -> None:
     expect(panel.row("customers")).to_be_visible()
 
 
-@pytest.mark.deep  # once in four runs something of it came too late
 def test_names_comments_and_errors_are_text(panel: Panel, mariadb: Server, tmp_path: Path) -> None:
     panel.node.get_by_role("button", name="Add a connection").click()
     field(panel, "Kind").select_option(label="MySQL and MariaDB")
@@ -247,6 +267,8 @@ def test_names_comments_and_errors_are_text(panel: Panel, mariadb: Server, tmp_p
     expect(panel.dialog.locator(".wb-Form-said")).to_contain_text(CANARY)
     panel.page.keyboard.press("Escape")
     panel.row("crm").click()
+    panel.row("crm").hover()
+    panel.page.get_by_label("Ask again what is in crm").click()  # a listing of before the table was made is believed
     panel.row(CANARY).click()
     expect(panel.node.locator(".wb-Row[data-kind=column] .wb-Row-name", has_text=CANARY)).to_be_visible()
     panel.row(CANARY).first.hover()

@@ -118,3 +118,21 @@ def test_a_failed_query_says_why_in_the_history(panel: Panel) -> None:
     expect(line.locator("[data-kind=bad]")).to_contain_text("no_such_table")
     panel.node.get_by_label("Search the history").fill("endless")
     expect(panel.history().filter(has_text="no_such_table")).to_have_count(0)
+
+
+def test_the_history_offers_what_can_be_asked_again(panel: Panel) -> None:
+    register = Register(places.register(panel.lab.server.folder / "workbench"))
+    register.begin("write", "write crm.copy of rows", connections=("crm",)).finish("done")
+    register.begin("explain", "", "select 'looked at'").finish("done")
+    register.close()
+    panel.lab.open("again.ipynb", "1 + 1")
+    panel.open()
+    panel.node.get_by_label("Search the history").fill("copy of rows")
+    line = panel.history().filter(has_text="write crm.copy")
+    expect(line).to_contain_text("0 rows written")
+    expect(line.get_by_role("button")).to_have_count(0)
+    panel.node.get_by_label("Search the history").fill("looked at")
+    line = panel.history().filter(has_text="looked at")
+    expect(line).to_contain_text("explained")
+    expect(line.get_by_role("button")).to_have_count(1)
+    panel.node.get_by_label("Search the history").fill("")

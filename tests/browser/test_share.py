@@ -59,7 +59,7 @@ def test_the_report_in_lab_without_a_network(lab: LabPage, tmp_path: Path) -> No
     missing: list[str] = []
     lab.page.on("response", lambda answer: missing.append(answer.url) if answer.status >= 400 else None)
     lab.page.set_viewport_size({"width": 1200, "height": 1600})
-    lab.open("03_dashboard.ipynb")
+    lab.open("06_dashboard.ipynb")
     lab.run_all()
     expect(lab.page.locator(".js-plotly-plot .barlayer .bars").first).to_be_visible(timeout=60_000)
     lab.page.screenshot(path=tmp_path / "report.png")

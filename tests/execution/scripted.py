@@ -53,7 +53,16 @@ class Lost:
     counts: Mapping[str, int]
 
 
-Step = pa.RecordBatch | Broken | Silent | Deaf | Lost
+@dataclass(frozen=True)
+class Says:
+    """What the source says of its own work; then `then` is called."""
+
+    text: str
+    fraction: float | None = None
+    then: Callable[[], object] = lambda: None
+
+
+Step = pa.RecordBatch | Broken | Silent | Deaf | Lost | Says
 
 
 def rows(split: int, start: int, count: int) -> pa.RecordBatch:
@@ -194,6 +203,9 @@ class ScriptedReader:
                     raise make()
                 case Lost(counts=counts):
                     self._lost = dict(counts)
+                case Says(text=text, fraction=fraction, then=then):
+                    self._control.working(text, fraction)
+                    then()
                 case Deaf():
                     self._script.note("silent", self._control.mark)
                     self._script.freed.wait(30)

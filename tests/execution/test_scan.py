@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests.execution.conftest import scan_threads
-from tests.execution.scripted import Broken, Lost, Script, Silent, rows
+from tests.execution.scripted import Broken, Lost, Says, Script, Silent, rows
 from workbench.contract import Column, Compare, Literal, Predicate, ScanRequest
 from workbench.contract.errors import ConnectionLost, ProtocolError, Unsupported
 from workbench.execution.scan import Scan, ScanStats, Source
@@ -218,6 +218,19 @@ def test_progress_is_told_seldom_and_at_the_end(run: Run, own: bool) -> None:
         assert told[-1].fraction == 1.0
         assert all(stats.fraction is not None and stats.fraction <= 0.99 for stats in told[:-1])
         assert told[1].fraction == told[1].rows_moved / 400
+
+
+def test_what_a_source_says_of_its_work_stands_until_rows_come(run: Run) -> None:
+    seen: list[tuple[str, float | None]] = []
+
+    def look() -> None:
+        seen.append((scan.stats.said, scan.stats.fraction))
+
+    steps = [Says("Map 1 0/4", 0.0, look), Says("Map 1 3/4", 0.75, look), Says("x" * 500, 7.0, look)]
+    script = Script([[[*steps, rows(0, 0, 5), Says("late", 0.9, look)]]])
+    scan = Scan(script.source(), run, workers=1)
+    list(scan)
+    assert seen == [("Map 1 0/4", 0.0), ("Map 1 3/4", 0.75), ("x" * 200, None), ("", None)]
 
 
 def test_times_are_measured(run: Run) -> None:

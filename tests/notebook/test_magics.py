@@ -177,6 +177,8 @@ def test_progress_is_a_line(shell: InteractiveShell, monkeypatch: pytest.MonkeyP
         "1,234,567 rows · 45.2 MB · 61 % · 3.2 s · from shop, web"
     )
     assert described(Progress(1.0, 0, 0, None, True), []) == "0 rows · 1.0 s"
+    working = Progress(12.0, 0, 0, 0.25, said="Map 1 3/10")
+    assert described(working, ["lake"]) == "0 rows · 25 % · 12.0 s · from lake · Map 1 3/10"
     written: list[str] = []
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setattr(sys.stderr, "write", written.append)
@@ -185,6 +187,23 @@ def test_progress_is_a_line(shell: InteractiveShell, monkeypatch: pytest.MonkeyP
     line(Progress(1.15, 11, 0, None))
     line(Progress(2.0, 20, 0, 1.0, True))
     assert written == ["\r\x1b[2K10 rows · 1.1 s · from shop", "\r\x1b[2K"]
+
+
+def test_the_line_of_progress_goes_when_a_report_is_shown(
+    shell: InteractiveShell, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.query.execution.PROGRESS_AFTER", 0.0)
+    monkeypatch.setattr(shell, "kernel", object(), raising=False)
+    shown: list[dict[str, str]] = []
+    monkeypatch.setattr(shell.display_pub, "publish", lambda data, **_: shown.append(data))
+    cell = "import workbench as wb\nevents = wb.reports.Events('web.events', preset='shop')\n"
+    assert run(cell + "wb.reports.Overview(period='all', where={'country': 'DE'}).on(events)").success
+    lines = [one["text/plain"] for one in shown]
+    assert len(lines) > 1, "there was one"
+    assert lines[-1] == ""
+    shown.clear()
+    error = run("wb.reports.Overview(where={'planet': 'Mars'}).on(events)").error_in_exec
+    assert isinstance(error, WorkbenchError), "and what went wrong is the cell's error"
 
 
 def test_the_line_of_progress_does_not_end_what_it_tells_of(

@@ -38,6 +38,8 @@ def test_what_can_be_written(line: str, options: Options) -> None:
         ("--limit 5", "It has --native"),
         ("--native", "needs a value: `--native CONNECTION`"),
         ("--native --rows 5", "needs a value"),
+        ("--on", "needs a value: `--on cluster`"),
+        ("--native shop --on cluster", "do not go together"),
         ("--rows many", "a number of rows, not `many`"),
         ("--rows -1", "a number of rows"),
         ("--explain=yes", "takes no value"),

@@ -174,6 +174,16 @@ def test_times_that_are_no_numbers_are_no_times(world: World) -> None:
     assert numbers(world, Events(visits(times), user="user", time="at"), period="all")["events"] == 0
 
 
+@pytest.mark.parametrize("period", ["all", "2026"])
+def test_times_that_are_no_number_are_none_beside_those_that_are(world: World, period: str) -> None:
+    world.put("events", visits(pa.array([float(NOON), float("nan"), float("inf"), -float("inf")])))
+    events = Events("shop.events", user="user", time="at", unit="s")
+    report = Overview(period=period, compare=False).on(events, session=world.session)
+    assert report.polars().row(0, named=True)["visitors"] == 1
+    assert any("3 events have no time" in note for note in report.notes)
+    assert "1970" not in report.statement
+
+
 def test_an_empty_period(world: World) -> None:
     world.put("events", visits([NOON]))
     report = Overview(period="2026-06-01..2026-06-03").on(
@@ -251,6 +261,9 @@ def test_only_events_of_a_segment(world: World) -> None:
     events = Events("shop.events", user="user", time="at", country="land")
     for where, count in (({"country": "DE"}, 1), ({"country": ["DE", "it's"]}, 2), ({"country": [None, "DE"]}, 2)):
         assert numbers(world, events, where=where)["visitors"] == count
+    shown = Overview(period=DAY, where={"country": ["DE", None]}).on(events, session=world.session)
+    for text in (repr(shown), shown._repr_html_(), str(shown.figure("light").to_plotly_json())):
+        assert "only country DE, none" in text, "it is said where the numbers are"
     for where in ({"country": []}, {"country": None}):
         assert numbers(world, events, where=where)["visitors"] == 1
     with pytest.raises(InvalidParameter, match="names `planet`"):

@@ -75,6 +75,17 @@ def test_light_and_dark(report: Report) -> None:
         report.figure("sepia")
 
 
+def test_more_places_than_can_be_drawn_are_refused_with_the_way_out(world: World) -> None:
+    world.put("events", {"user": ["a"], "at": pa.array([NOON], pa.timestamp("ms"))})
+    events = Events("shop.events", user="user", time="at")
+    made = Overview(period="2026", granularity="minute", compare=False).on(events, session=world.session)
+    assert made.arrow().num_rows > 500_000
+    with pytest.raises(
+        InvalidParameter, match=r"525,600 places on the line; 5,000 are drawn at most: take a longer one"
+    ):
+        made.figure()
+
+
 def test_an_empty_period_is_a_figure_too(world: World) -> None:
     events = Events(pa.table({"u": ["a"], "t": [NOON]}), user="u", time="t", page="u", country="u")
     figure = Overview(period="2025-06-01..2025-06-02").on(events, session=world.session).figure()

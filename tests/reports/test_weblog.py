@@ -9,8 +9,8 @@ import pytest
 
 from tests.query.support import World
 from tests.reports.weblogs import AGENTS, BROKEN, COUNTS, LISTS, counted, counted_list, real, synthetic
-from workbench.contract.errors import InvalidParameter, PathUnreachable
-from workbench.reports import Events, Overview
+from workbench.contract.errors import InvalidParameter, LimitExceeded, PathUnreachable
+from workbench.reports import Events, Overview, weblog
 from workbench.reports.columns import host_of
 
 
@@ -145,6 +145,13 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
     empty = Events.log(tmp_path / "empty.log").log_read
     assert empty is not None
     assert empty.read == 0
+
+
+def test_a_file_that_is_no_log_is_not_kept_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weblog, "MOST_REFUSED", 1 << 20)
+    (tmp_path / "dump.sql").write_text(f"insert into t values ('{'x' * 1000}');\n" * 2000)
+    with pytest.raises(LimitExceeded, match=r"1,048,576 .* format combined\? The first: insert into t"):
+        Events.log(tmp_path / "dump.sql")
 
 
 def test_saved_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import subprocess
@@ -12,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from workbench.contract.errors import ConnectionLost, ProtocolError, Unreachable
+from workbench.contract.errors import ConnectionLost, ProtocolError, SourceError, Unreachable, UsageError
 from workbench.runs import Register
-from workbench.runs.publisher import Publisher
+from workbench.runs.publisher import KNOCKING, Publisher
 from workbench.runs.register import Engine
-from workbench.runs.subscriber import frames
+from workbench.runs.subscriber import ask, frames
 from workbench.runs.topics import Frame
 
 
@@ -44,10 +45,11 @@ def engine(register: Register, publisher: Publisher) -> Engine:
 
 async def _all(engine: Engine, topic: str, most: int = 1_000) -> list[Frame]:
     seen: list[Frame] = []
-    async for frame in frames(engine, topic):
-        seen.append(frame)
-        if len(seen) == most:
-            break
+    async with contextlib.aclosing(frames(engine, topic)) as coming:
+        async for frame in coming:
+            seen.append(frame)
+            if len(seen) == most:
+                break
     return seen
 
 
@@ -58,7 +60,7 @@ def test_another_process_sees_a_topic_to_its_end(register: Register) -> None:
             "-c",
             "import sys, pathlib\n"
             "from workbench.runs import Register\n"
-            "from workbench.runs.publisher import Publisher\n"
+            "from workbench.runs.publisher import KNOCKING, Publisher\n"
             "register = Register(pathlib.Path(sys.argv[1]))\n"
             "run, publisher = register.begin('query', 'q'), Publisher(register)\n"
             "topic = publisher.topic('t', {'rows': 0})\n"
@@ -152,23 +154,92 @@ def test_who_does_not_know_the_token_gets_nothing(publisher: Publisher, engine: 
 
 
 @pytest.mark.parametrize(
-    "said", [b"", b"x\n", b"[]\n", b'{"topic": "other", "number": 1}\n', b'{"error": "no"}\n', b"x" * 2_000_000]
+    "said",
+    [
+        b"",
+        b"x\n",
+        b"[]\n",
+        b'{"topic": "other", "number": 1}\n',
+        b'{"error": "no"}\n',
+        b"x" * 2_000_000,
+        b'{"topic": "t", "number": 1, "change": []}\n',
+        b'{"topic": "t", "number": 1, "append": {"a": 1}}\n',
+    ],
 )
 def test_an_engine_that_lies_is_a_typed_error(said: bytes) -> None:
     async def watch() -> None:
+        lied = asyncio.Event()
+
         async def lie(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.readline()
             writer.write(said)
             writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+            lied.set()
 
         server = await asyncio.start_server(lie, "127.0.0.1", 0)
         address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
         async with server:
-            async for _ in frames(Engine(1, address, "t"), "t"):
-                pass
+            try:
+                async for _ in frames(Engine(1, address, "t"), "t"):
+                    pass
+            finally:
+                await lied.wait()
 
     with pytest.raises((ConnectionLost, ProtocolError)):
         asyncio.run(asyncio.wait_for(watch(), 10))
+
+
+def test_all_who_publish_in_a_process_share_one_socket(register: Register) -> None:
+    first, second = Publisher.of(register), Publisher.of(register)
+    other = Register(register.path)
+    third = Publisher.of(other)
+    assert first is second is third
+    first.topic("a", {"rows": 1})
+    first.open()
+    engine = register.engine(register.begin("query", "q").id)
+    assert engine is not None
+    second.release()
+    third.release()
+    other.close()
+    assert len(asyncio.run(_all(engine, "a", 1))) == 1
+    first.release()
+    with pytest.raises(SourceError):  # who comes just now may still be told that the topic is not there
+        asyncio.run(_all(engine, "a", 1))
+    again = Publisher.of(register)
+    assert again is not first
+    again.release()
+
+
+def test_a_run_is_asked_for_something_and_says_what_it_does_not_do(publisher: Publisher, engine: Engine) -> None:
+    asked: list[str] = []
+
+    def do(what: str) -> None:
+        if what == "fly":
+            raise UsageError("It cannot fly.")
+        asked.append(what)
+
+    publisher.control("r", do)
+    asyncio.run(ask(engine, "r", "pause"))
+    assert asked == ["pause"]
+    with pytest.raises(ProtocolError, match=r"It cannot fly\.$"):
+        asyncio.run(ask(engine, "r", "fly"))
+    publisher.control("r", None)
+    with pytest.raises(ProtocolError, match="nothing can be asked of run `r`"):
+        asyncio.run(ask(engine, "r", "pause"))
+    with pytest.raises(ConnectionLost):
+        asyncio.run(ask(Engine(engine.pid, engine.address, "0" * 32), "r", "pause"))
+    assert asked == ["pause"]
+
+
+def test_who_only_knocks_keeps_nobody_out(publisher: Publisher, engine: Engine) -> None:
+    publisher.topic("t", {"rows": 1})
+    host, _, port = engine.address.rpartition(":")
+    with contextlib.ExitStack() as held:
+        for _ in range(KNOCKING - 1):
+            held.enter_context(socket.create_connection((host, int(port)), 5))
+        assert len(asyncio.run(_all(engine, "t", 1))) == 1
 
 
 def test_the_token_is_in_no_text(engine: Engine) -> None:

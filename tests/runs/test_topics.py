@@ -1,21 +1,26 @@
-"""Topics: whoever subscribes, whenever, and however slow, ends with the state that the engine has."""
+"""Topics: whoever subscribes, whenever, however slow, and however often cut off, ends with the engine's state."""
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from hypothesis import given, strategies as st
 
-from workbench.runs.topics import Frame, Mailbox, Topic
+from workbench.runs.topics import Frame, Mailbox, Topic, apply
 
 
 class Viewer:
     """Keeps the state that the frames say, and takes nothing that is out of order."""
 
-    def __init__(self, topic: Topic, most: int = 64) -> None:
+    def __init__(self, topic: Topic) -> None:
         self.woken = 0
-        self.state: dict[str, object] | None = None
-        self.number = self.dropped = 0
+        self.state: dict[str, Any] | None = None
+        self.keep: dict[str, int] = {}
+        self.number = 0
         self.ended = False
-        self.mailbox: Mailbox = topic.subscribe(self.wake, most)
+        self.topic = topic
+        self.mailbox: Mailbox = topic.subscribe(self.wake)
 
     def wake(self) -> None:
         self.woken += 1
@@ -24,25 +29,35 @@ class Viewer:
         frames = self.mailbox.take()
         for frame in frames:
             assert not self.ended
+            if "end" in frame:
+                self.ended = True
+                continue
             if "snapshot" in frame:
                 assert frame["number"] >= self.number
-                self.state, self.number = dict(frame["snapshot"]), frame["number"]
-                self.dropped += frame.get("dropped", 0)
-            elif "change" in frame:
-                assert self.state is not None
-                assert frame["number"] == self.number + 1
-                self.state.update(frame["change"])
-                self.number = frame["number"]
+                self.state = {}
             else:
-                self.ended = True
+                assert frame.after == self.number < frame["number"]
+            assert self.state is not None
+            apply(self.state, self.keep, json.loads(frame.text))
+            self.number = frame["number"]
         return frames
+
+    def come_back(self) -> None:
+        """Cut off, and here again."""
+        cursor = self.mailbox.cursor
+        self.mailbox.close()
+        self.mailbox = self.topic.subscribe(self.wake, cursor)
 
 
 ACTS = st.lists(
     st.one_of(
         st.tuples(st.just("change"), st.sampled_from(["rows", "state"]), st.integers(0, 3)),
+        st.tuples(st.just("append"), st.sampled_from(["last", "all"]), st.lists(st.integers(0, 9), max_size=4)),
+        st.tuples(st.just("change"), st.sampled_from(["last", "all"]), st.lists(st.integers(0, 9), max_size=3)),
         st.tuples(st.just("look"), st.integers(0, 3), st.none()),
-        st.tuples(st.just("come"), st.integers(1, 4), st.none()),
+        st.tuples(st.just("back"), st.integers(0, 3), st.none()),
+        st.tuples(st.just("come"), st.none(), st.none()),
+        st.tuples(st.just("restore"), st.integers(0, 3), st.none()),
         st.tuples(st.just("end"), st.none(), st.none()),
     ),
     max_size=40,
@@ -50,24 +65,37 @@ ACTS = st.lists(
 
 
 @given(acts=ACTS)
-def test_every_viewer_ends_with_the_state_of_the_engine(acts: list[tuple[str, object, object]]) -> None:
-    topic, state, number = Topic("t", {"rows": 0}), {"rows": 0}, 0
+def test_every_viewer_ends_with_the_state_of_the_engine(acts: list[tuple[str, Any, Any]]) -> None:
+    state: dict[str, Any] = {"rows": 0, "last": [], "all": []}
+    keep = {"last": 3}
+    topic = Topic("t", state, keep)
     viewers = [Viewer(topic)]
     for act, what, value in acts:
         if act == "change" and not topic.ended:
-            number += state.get(str(what), -1) != value
-            state[str(what)] = value  # type: ignore[assignment]
-            topic.change(**{str(what): value})
+            state[what] = value
+            topic.change(**{what: value})
+        elif act == "append" and not topic.ended:
+            state[what] = [*state[what], *value]
+            if what == "last" and value:
+                state[what] = state[what][-keep["last"] :]
+            topic.append(**{what: value})
+        elif act == "restore" and not topic.ended:
+            keep = {"last": 3 + what}
+            state = {**state, "rows": what, "last": [what]}
+            topic.restore(state, keep)
         elif act == "look":
-            viewers[int(what) % len(viewers)].look()  # type: ignore[call-overload]
+            viewers[what % len(viewers)].look()
+        elif act == "back" and not (viewer := viewers[what % len(viewers)]).ended:
+            viewer.come_back()
         elif act == "come":
-            viewers.append(Viewer(topic, int(what)))  # type: ignore[call-overload]
+            viewers.append(Viewer(topic))
         elif act == "end":
             topic.end()
     for viewer in viewers:
         viewer.look()
         assert viewer.state == state
-        assert viewer.number == topic.number == number
+        assert viewer.keep == keep
+        assert viewer.number == topic.number
         assert viewer.ended == topic.ended
 
 
@@ -80,16 +108,51 @@ def test_a_change_that_changes_nothing_is_not_told() -> None:
     assert viewer.look() == []
 
 
-def test_the_slow_get_a_snapshot_that_says_how_much_it_stands_for() -> None:
-    topic = Topic("t", {"rows": 0})
-    slow, quick = Viewer(topic, most=3), Viewer(topic, most=3)
+def test_the_slow_get_all_that_they_missed_as_one_change_and_of_a_list_the_newest() -> None:
+    topic = Topic("t", {"rows": 0, "last": []}, {"last": 3})
+    slow, quick = Viewer(topic), Viewer(topic)
     slow.look()
     for rows in range(1, 11):
-        topic.change(rows=rows)
+        topic.tell({"rows": rows}, {"last": [rows]})
         quick.look()
-    assert [set(frame) for frame in slow.look()] == [{"topic", "number", "snapshot", "dropped"}]
-    assert (slow.state, slow.dropped) == ({"rows": 10}, 10)
-    assert (quick.state, quick.dropped) == ({"rows": 10}, 0)
+    [frame] = slow.look()
+    assert frame == {
+        "topic": "t", "number": 10, "after": 0, "change": {"rows": 10}, "append": {"last": [8, 9, 10]},
+    }  # fmt: skip
+    assert slow.state == quick.state == {"rows": 10, "last": [8, 9, 10]}
+
+
+def test_who_comes_back_gets_what_was_since_and_a_snapshot_where_that_is_not_known_any_more() -> None:
+    topic = Topic("t", {"rows": 0})
+    viewer = Viewer(topic)
+    viewer.look()
+    topic.change(rows=1)
+    viewer.come_back()
+    assert viewer.look() == [{"topic": "t", "number": 1, "change": {"rows": 1}}]
+    viewer.come_back()
+    assert viewer.look() == []
+    for rows in range(1_000):
+        topic.change(rows=rows)
+    viewer.come_back()
+    assert viewer.look() == [{"topic": "t", "number": 1_001, "snapshot": {"rows": 999}}]
+    other = Topic("t", {"rows": 7})
+    for cursor in ("", "none", viewer.mailbox.cursor, "-1", f"{other.subscribe(lambda: None).cursor}9"):
+        assert "snapshot" in other.subscribe(lambda: None, cursor).take()[0], cursor
+
+
+def test_texts_are_as_short_as_utf_8_has_them_and_halves_of_pairs_are_no_trouble() -> None:
+    topic = Topic("t", {"text": "\U0001f600" * 100})
+    [frame] = topic.subscribe(lambda: None).take()
+    assert len(frame.text.encode()) < 500
+    topic = Topic("t", {"text": "\ud83d"})
+    [frame] = topic.subscribe(lambda: None).take()
+    assert json.loads(frame.text.encode())["snapshot"] == {"text": "\ud83d"}
+
+
+def test_numbers_that_json_does_not_have_are_null() -> None:
+    topic = Topic("t", {"share": float("nan"), "shares": [float("inf"), {"one": 1.5}]})
+    [frame] = topic.subscribe(lambda: None).take()
+    assert json.loads(frame.text)["snapshot"] == {"share": None, "shares": [None, {"one": 1.5}]}
 
 
 def test_one_that_has_gone_is_not_woken() -> None:

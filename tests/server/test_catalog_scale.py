@@ -1,8 +1,7 @@
-"""Thousands of tables through the interface: every page and search is quick once the names are known, and right."""
+"""Thousands of tables through the interface: pages and searches are right. `benchmarks/catalog.py` measures."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,9 +13,6 @@ from tests.services.mysql import many
 from tests.services.mysql.server import MariaDB
 from workbench.contract.secret import Secret
 from workbench.server.services import Services
-
-SLOWEST = 1.0
-"""Seconds of a page whose names are known, on a machine that does other things; `benchmarks/catalog.py` measures."""
 
 
 @pytest.fixture(scope="module", params=[5_000, pytest.param(100_000, marks=pytest.mark.deep)])
@@ -47,15 +43,11 @@ def file(count: int, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 async def _walk(ask: Ask, connection: str, count: int) -> None:
-    start = time.perf_counter()
     schemas = (await ask("GET", f"catalog/{connection}/schemas"))["schemas"]
-    first = time.perf_counter() - start
     assert [one for one in schemas if one.startswith("big_")] == [f"big_{number:04d}" for number in range(20)]
 
     async def asked(**query: object) -> tuple[list[str], str | None, int]:
-        start = time.perf_counter()
         page = await ask("GET", f"catalog/{connection}/tables", **query)
-        assert time.perf_counter() - start < SLOWEST, query
         return [one["name"] for one in page["tables"]], page["next"], page["total"]
 
     each = count // 20
@@ -71,7 +63,6 @@ async def _walk(ask: Ask, connection: str, count: int) -> None:
     assert (len(names), total) == (200, each)
     names, after, total = await asked(search="nothing like it")
     assert (names, after, total) == ([], None, 0)
-    assert first < 120
 
 
 async def test_a_server_with_many_tables(ask: Ask, services: Services, crowded: MariaDB, count: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tornado.httpclient import HTTPClientError
 
+from workbench.server.pool import Places
 from workbench.server.services import Services
 
 PLACES = {
@@ -27,12 +28,12 @@ PLACES = {
 
 @pytest.mark.parametrize(("verb", "path"), PLACES)
 async def test_places(verb: str, path: str, jp_fetch: Any, services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
-    taken: list[str] = []
+    taken: list[tuple[str, str]] = []
     run = services.pool.run
 
-    async def noted(work: Callable[[], Any], source: str = "", begun: bool = False) -> Any:
-        taken.append(source)
-        return await run(work, source, begun)
+    async def noted(work: Callable[[], Any], source: str = "", begun: bool = False, among: Places = "sources") -> Any:
+        taken.append((source, among))
+        return await run(work, source, begun, among)
 
     monkeypatch.setattr(services.pool, "run", noted)
     path, _, query = path.partition("?")
@@ -43,4 +44,5 @@ async def test_places(verb: str, path: str, jp_fetch: Any, services: Services, m
         await jp_fetch("workbench", "api", *path.split("/"), method=verb, params=params, body=body, headers=headers)
     except HTTPClientError as error:
         assert error.code == 404  # noqa: PT017 - there is no such thing, and for some of them that is an answer
-    assert taken == [PLACES[verb, path + ("?" + query if query else "")]]
+    source = PLACES[verb, path + ("?" + query if query else "")]
+    assert taken == [(source, "results" if source.startswith("result ") else "sources")]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from workbench.server.pool import Busy, Pool
+from workbench.server.pool import Busy, Places, Pool
 
 
 async def until(probe: Callable[[], bool]) -> None:
@@ -57,6 +57,19 @@ def test_sources_that_all_hang_hold_up_nothing_of_our_own() -> None:
         stuck = [asyncio.ensure_future(pool.run(hanging, f"c{number}")) for number in range(8)]
         await until(lambda: hanging.inside == 4)
         assert await asyncio.wait_for(pool.run(lambda: "stopped"), 2) == "stopped"
+        hanging.go.set()
+        await asyncio.gather(*stuck)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("among", ["stops", "results", "work"])
+def test_sources_that_all_hang_hold_up_no_stop_and_no_result(among: Places) -> None:
+    async def main() -> None:
+        pool, hanging = Pool(sources=4, per_source=2), Hanging()
+        stuck = [asyncio.ensure_future(pool.run(hanging, f"c{number}")) for number in range(8)]
+        await until(lambda: hanging.inside == 4)
+        assert await asyncio.wait_for(pool.run(lambda: 7, "one of them", among=among), 2) == 7
         hanging.go.set()
         await asyncio.gather(*stuck)
 

@@ -18,6 +18,7 @@ from tornado.httpclient import HTTPClientError
 from tests.server.conftest import Ask, problem
 from tests.server.test_interface import conforms
 from tests.services.mysql.server import Server
+from workbench.runs.publisher import Publisher
 from workbench.server.pool import Busy
 from workbench.server.services import Services
 
@@ -88,6 +89,24 @@ async def test_an_unknown_run_is_said(ask: Ask, verb: str) -> None:
     with pytest.raises(HTTPClientError) as caught:
         await ask(verb, "runs/aaaaaaaaaaaa")
     assert (caught.value.code, problem(caught)["type"]) == (404, "UnknownRun")
+
+
+async def test_a_run_that_takes_more_than_stop_is_asked_for_it(ask: Ask, services: Services) -> None:
+    run, publisher, asked = services.register.begin("topology", "t"), Publisher(services.register), list[str]()
+    with pytest.raises(HTTPClientError) as caught:
+        await ask("POST", f"runs/{run.id}/control", {"what": "pause"})
+    assert (caught.value.code, problem(caught)["message"]) == (400, f"Run {run.id} takes nothing but Stop.")
+    publisher.open()
+    try:
+        publisher.control(run.id, asked.append)
+        assert (await ask("POST", f"runs/{run.id}/control", {"what": "pause"}))["id"] == run.id
+        assert asked == ["pause"]
+        with pytest.raises(HTTPClientError) as caught:
+            await ask("POST", f"runs/{run.id}/control", {"what": "rm -rf"})
+        assert caught.value.code == 400
+        assert asked == ["pause"]
+    finally:
+        publisher.close()
 
 
 async def test_progress_comes_over_the_socket(jp_ws_fetch: Any, services: Services) -> None:

@@ -70,6 +70,8 @@ async def test_a_notebook_takes_it_over(jp_fetch: Any, jp_root_dir: Path, kernel
     (jp_root_dir / "it's deep").mkdir()
     waiting = await spare(kernels)
     assert json.loads((await jp_fetch("api", "kernels")).body) == [], "nobody has asked for it"
+    assert len(kernels) == 0, "so a server that ends without kernels may end"
+    assert waiting in kernels.list_kernel_ids(), "which is ended with the others"
     taken = await opened(jp_fetch, "it's deep/x.ipynb")
     assert taken == waiting
     assert [one["id"] for one in json.loads((await jp_fetch("api", "kernels")).body)] == [taken]
@@ -84,6 +86,16 @@ async def test_a_notebook_takes_it_over(jp_fetch: Any, jp_root_dir: Path, kernel
     assert again == seen, "also after a restart"
     assert other != pid
     assert await spare(kernels) != taken
+
+
+async def test_one_that_is_being_made_is_waited_for(jp_fetch: Any, kernels: WarmKernels) -> None:
+    kernels.warm()
+    while not (begun := kernels._begun_id):
+        await asyncio.sleep(0)
+    assert json.loads((await jp_fetch("api", "kernels")).body) == []
+    taken = await opened(jp_fetch, "x.ipynb")
+    assert taken == begun
+    assert (await said(kernels, taken))[1].endswith("/x.ipynb")
 
 
 async def test_one_that_died_is_nobody_s(jp_fetch: Any, kernels: WarmKernels) -> None:

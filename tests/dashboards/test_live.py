@@ -1,0 +1,133 @@
+"""A topology in a published dashboard: seen live by who looks at it, who can watch nothing else and stop nothing."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import websocket
+from playwright.sync_api import Browser, expect
+
+from tests.dashboards.conftest import ViewerServer
+from workbench.catalog import places
+from workbench.runs import Register, tickets
+from workbench.streams import Bolt, Topology, spout
+from workbench.streams.running import Running
+
+LIVE = "import workbench as wb\nwb.view(wb.streams.find('shop'))"
+OVER = threading.Event()
+
+
+@pytest.fixture(autouse=True)
+def jp_asyncio_loop() -> None:
+    """In place of pytest-jupyter's, which would close the loop that Playwright is running in this thread."""
+
+
+@pytest.fixture(scope="module")
+def register(viewer: ViewerServer) -> Iterator[Register]:
+    """The author's, of whom the viewer's server is, too."""
+    register = Register(places.register(viewer.home))
+    yield register
+    register.close()
+
+
+@pytest.fixture(scope="module")
+def running(register: Register) -> Iterator[Running]:
+    @spout("page")
+    def views() -> Iterator[str | None]:
+        while not OVER.wait(0.002):
+            yield "/cart"
+
+    class Take(Bolt):
+        def execute(self, tuple: Any) -> None:  # noqa: A002
+            pass
+
+    topology = Topology("shop").spout("views", views)
+    running = topology.bolt("take", Take, inputs="views").run(register=register)
+    assert running.engine is not None
+    yield running
+    OVER.set()
+    running.stop()
+
+
+def socket(viewer: ViewerServer, session: requests.Session | None, origin: str = "") -> websocket.WebSocket:
+    cookies = "; ".join(f"{one.name}={one.value}" for one in session.cookies) if session else ""
+    address = f"ws{viewer.url.removeprefix('http')}/workbench/api/live"
+    return websocket.create_connection(address, cookie=cookies, origin=origin or viewer.url, timeout=20)
+
+
+def test_a_viewer_watches_what_the_dashboard_gave_a_ticket_for_and_nothing_else(
+    viewer: ViewerServer, running: Running, register: Register
+) -> None:
+    engine = register.engine(running.id)
+    assert engine is not None
+    topic = f"runs/{running.id}/topology"
+    good = tickets.ticket(engine, topic)
+    with pytest.raises(websocket.WebSocketBadStatusException):
+        socket(viewer, None)
+    session = viewer.logged_in()
+    with pytest.raises(websocket.WebSocketBadStatusException):
+        socket(viewer, session, "http://elsewhere.example")
+    link = socket(viewer, session)
+    try:
+        for asked in (
+            {"subscribe": topic},
+            {"subscribe": topic, "ticket": ""},
+            {"subscribe": topic, "ticket": "é" * 64},
+            {"subscribe": topic, "ticket": tickets.ticket(engine, f"runs/{running.id}/progress")},
+            {"subscribe": f"runs/{running.id}/progress", "ticket": good},
+            {"subscribe": "runs", "ticket": good},
+            {"subscribe": "runs/aaaaaaaaaaaa/topology", "ticket": good},
+        ):
+            link.send(json.dumps(asked))
+            assert set(json.loads(link.recv())) == {"topic", "error"}, asked
+        link.send(json.dumps({"subscribe": topic, "ticket": good}))
+        state: dict[str, Any] = {}
+        while state.get("name") != "shop":
+            frame = json.loads(link.recv())
+            state |= frame.get("snapshot", {}) | frame.get("change", {})
+        assert engine.token not in json.dumps(state)
+    finally:
+        link.close()
+    for path in (f"runs/{running.id}", f"runs/{running.id}/control", "live/poll?topics=runs"):
+        assert session.delete(f"{viewer.url}/workbench/api/{path}", timeout=10).status_code in (403, 404)
+        assert session.get(f"{viewer.url}/workbench/api/{path}", timeout=10).status_code == 404
+    assert running.state == "running"
+
+
+def test_a_published_dashboard_shows_it_live_and_has_no_controls(
+    viewer: ViewerServer, running: Running, chromium: Browser, tmp_path: Path, eventually: Callable[..., object]
+) -> None:
+    link = viewer.publish("live", "# The shop now", LIVE)
+    page = chromium.new_page(viewport={"width": 1200, "height": 900})
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    try:
+        page.goto(link, wait_until="commit")
+        view = page.locator(".wb-Topology")
+        expect(view.locator(".wb-Badge")).to_have_text("running", timeout=90_000)
+        expect(view.locator(".wb-Name")).to_have_text("shop")
+        executed = view.locator("tr[data-component=take] td").nth(2)
+        before = executed.inner_text()
+        expect(executed).not_to_have_text(before, timeout=30_000)
+        expect(view.locator(".wb-Edge")).to_have_count(1)
+        expect(view.get_by_role("button")).to_have_count(0)
+        page.screenshot(path=tmp_path / "live.png")
+    finally:
+        page.close()
+    assert errors == []
+    assert running.state == "running"
+
+
+def test_a_topology_that_does_not_run_is_said_by_name(register: Register, running: Running) -> None:
+    from workbench.contract.errors import UnknownName
+    from workbench.streams import find
+
+    assert find("shop", register=register).id == running.id
+    with pytest.raises(UnknownName, match="Did you mean `shop`"):
+        find("shp", register=register)
