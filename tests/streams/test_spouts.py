@@ -12,7 +12,7 @@ import pytest
 
 from tests.streams.parts import Keep
 from workbench.contract.errors import EmitRefused, InvalidParameter, PathUnreachable, UnknownField
-from workbench.streams import ParquetReplay, ParquetSink, Tail, Topology, session, tumbling
+from workbench.streams import Batch, Bolt, ParquetReplay, ParquetSink, Tail, Topology, session, tumbling
 from workbench.streams.running import Running
 from workbench.testing.clock import SettableClock
 
@@ -49,6 +49,53 @@ def test_a_file_is_followed_over_rotation_and_truncation(started: Start, tmp_pat
         file.write(b"x\n")
     eventually(lambda: lines[6:] == ["x"], within=10)
     assert not running.errors
+
+
+class Origins(Bolt):
+    """Keeps the batches that it gets."""
+
+    got: list[Batch] = []
+
+    def execute_batch(self, batch: Batch) -> None:
+        self.got.append(batch)
+
+
+def test_lines_in_batches_know_the_bytes_that_they_stand_in(started: Start, tmp_path: Path, eventually: Any) -> None:
+    log = tmp_path / "access.log"
+    log.write_bytes(b"one\ntwo\r\nthree\n")
+    Origins.got = []
+    t = Topology("tail").spout("lines", Tail(log, whole=True, batch=2)).bolt("out", Origins, inputs="lines")
+    started(t)
+    eventually(lambda: len(Origins.got) == 2, within=60)
+    with log.open("ab") as file:
+        file.write(b"four\n")
+    eventually(lambda: len(Origins.got) == 3, within=60)
+    data = log.read_bytes()
+    for batch in Origins.got:
+        assert batch.origin is not None
+        part = data[int(batch.origin.first) : int(batch.origin.last) + 1]
+        assert [row[0] for row in batch] == part.decode().split()
+    assert len({batch.origin for batch in Origins.got}) == 3
+    assert len({(batch.origin.source, batch.origin.partition) for batch in Origins.got if batch.origin}) == 1
+
+
+def test_batches_of_a_folder_have_the_same_origins_each_time(started: Start, folder: Path) -> None:
+    got = []
+    for _ in range(2):
+        Origins.got = []
+        t = Topology("played").spout("views", ParquetReplay(folder, rows=4)).bolt("out", Origins, inputs="views")
+        started(t).wait(60)
+        got.append({batch.origin: batch.rows for batch in Origins.got})
+    assert got[0] == got[1]
+    assert [(origin.first, origin.last) for origin in got[0] if origin] == [("0", "3"), ("4", "7"), ("8", "9")] * 2
+    rows = pa.table({"at": [1], "page": ["/new"]})
+    pq.write_table(rows, folder / "part-0.parquet")
+    Origins.got = []
+    started(Topology("again").spout("v", ParquetReplay(folder, rows=4)).bolt("out", Origins, inputs="v")).wait(60)
+    assert Origins.got[0].origin not in got[0]
+    assert {one.origin for one in Origins.got[1:]} < set(got[0])
+    halves = Origins.got[1].halves()
+    assert [half.origin for half in halves] == [None, None]
 
 
 def test_a_file_that_is_not_there_is_waited_for(started: Start, tmp_path: Path, eventually: Any) -> None:

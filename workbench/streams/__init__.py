@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from workbench.streams.sinks import ParquetSink as ParquetSink
     from workbench.streams.spouts import ParquetReplay as ParquetReplay, Tail as Tail
     from workbench.streams.topology import Topology as Topology
-    from workbench.streams.tuples import Batch as Batch
+    from workbench.streams.tuples import Batch as Batch, Origin as Origin
     from workbench.streams.watched import find as find
     from workbench.streams.windows import session as session, sliding as sliding, tumbling as tumbling
 
@@ -54,6 +54,7 @@ _MODULES = {
     ),
     **dict.fromkeys(("session", "sliding", "tumbling"), "workbench.streams.windows"),
     "Batch": "workbench.streams.tuples",
+    "Origin": "workbench.streams.tuples",
     "ParquetReplay": "workbench.streams.spouts",
     "ParquetSink": "workbench.streams.sinks",
     "Tail": "workbench.streams.spouts",
@@ -62,9 +63,9 @@ _MODULES = {
 }
 
 __all__ = [
-    "Batch", "Bolt", "IteratorSpout", "ParquetReplay", "ParquetSink", "Spout", "Tail", "Topology", "all_", "bolt",
-    "custom", "direct", "fields", "find", "global_", "local_or_shuffle", "none", "partial_key", "session", "shuffle",
-    "sliding", "spout", "tumbling",
+    "Batch", "Bolt", "IteratorSpout", "Origin", "ParquetReplay", "ParquetSink", "Spout", "Tail", "Topology", "all_",
+    "bolt", "custom", "direct", "fields", "find", "global_", "local_or_shuffle", "none", "partial_key", "session",
+    "shuffle", "sliding", "spout", "tumbling",
 ]  # fmt: skip
 
 

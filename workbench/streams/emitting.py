@@ -67,6 +67,7 @@ class _Collector:
     def _batch(self, outlet: Outlet, rows: Any) -> Batch:
         fields = outlet.out.fields
         batch = rows if isinstance(rows, Batch) else Batch(rows)
+        origin = batch.origin
         if batch.columnar:
             if batch.fields != fields:
                 batch = self._in_order(outlet.out, batch)
@@ -75,7 +76,7 @@ class _Collector:
             if not set(map(type, listed)) <= {tuple} or not set(map(len, listed)) <= {len(fields)}:
                 listed = [self._row(outlet, row) for row in listed]
             batch = Batch.of_rows(listed, fields)
-        batch.fields = fields
+        batch.fields, batch.origin = fields, origin
         batch.source_component, batch.source_stream = self._task.component, outlet.out.stream
         return batch
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from workbench.contract.errors import InvalidParameter, PathUnreachable, UnknownField
 from workbench.streams.component import Collector, Context, IteratorSpout, Outputs
-from workbench.streams.tuples import Batch
+from workbench.streams.tuples import Batch, Origin
 
 __all__ = ["ParquetReplay", "Tail"]
 
 CHUNK = 1 << 16
 LONGEST_LINE = 1 << 20
+HEAD = 64
+"""Bytes of a file's beginning that are part of its identity."""
 
 
 class Tail(IteratorSpout):
@@ -24,12 +27,17 @@ class Tail(IteratorSpout):
     has become shorter is read from its beginning. A line is a tuple when its end is there; a longer one than a MiB is
     given in parts. A file that is not there yet is waited for. Bytes that are no UTF-8 become U+FFFD. One task
     reads it: a second one would give each line again.
+
+    With `batch=N` lines go in batches of up to N, whose origin is the file (its device, number and beginning) and the
+    bytes that they stand in.
     """
 
     outputs = ("line",)
 
-    def __init__(self, path: str | os.PathLike[str], whole: bool = False) -> None:
-        self.path, self.whole = Path(path), whole
+    def __init__(self, path: str | os.PathLike[str], whole: bool = False, batch: int = 0) -> None:
+        if batch < 0:
+            raise InvalidParameter("batch", f"is {batch!r}; it is lines, or 0 for each line by itself.")
+        self.path, self.whole, self.lines = Path(path), whole, batch
 
     def open(self, config: Mapping[str, Any], context: Context, collector: Collector) -> None:
         if len(context.tasks) > 1:
@@ -59,25 +67,40 @@ class Tail(IteratorSpout):
 
     def _lines(self, file: Any) -> Iterator[Any]:
         """Until another file has taken its place."""
+        place = _Place(file)
         rest = b""
         while True:
             data = file.read(CHUNK)
             if data:
                 *lines, rest = (rest + data).split(b"\n")
-                for line in lines:
-                    yield (line.removesuffix(b"\r").decode(errors="replace"),)
+                yield from self._told(place, lines, 1)
                 if len(rest) > LONGEST_LINE:
-                    yield (rest.decode(errors="replace"),)
+                    yield from self._told(place, [rest], 0)
                     rest = b""
                 continue
             if self._replaced(file):
                 if late := file.read():  # written between the two looks
                     *lines, rest = (rest + late).split(b"\n")
-                    yield from ((line.removesuffix(b"\r").decode(errors="replace"),) for line in lines)
+                    yield from self._told(place, lines, 1)
                 if rest:
-                    yield (rest.decode(errors="replace"),)
+                    yield from self._told(place, [rest], 0)
                 return
             yield None
+
+    def _told(self, place: _Place, lines: list[bytes], end: int) -> Iterator[Any]:
+        """Lines that are whole, each followed by so many bytes in the file."""
+        most = self.lines or 1
+        for start in range(0, len(lines), most):
+            some = lines[start : start + most]
+            rows = [(line.removesuffix(b"\r").decode(errors="replace"),) for line in some]
+            first = place.offset
+            place.offset += sum(map(len, some)) + end * len(some)
+            if not self.lines:
+                yield rows[0]
+                continue
+            batch = Batch.of_rows(rows, self.outputs)
+            batch.origin = Origin(str(self.path), place.file(), str(first), str(place.offset - 1))
+            yield batch
 
     def _replaced(self, file: Any) -> bool:
         mine = os.fstat(file.fileno())
@@ -86,6 +109,23 @@ class Tail(IteratorSpout):
         except FileNotFoundError:
             return False  # moved away, and the new one is not there yet
         return (now.st_dev, now.st_ino) != (mine.st_dev, mine.st_ino) or now.st_size < file.tell()
+
+
+class _Place:
+    """Which file it is, and how far its lines were given. Its beginning tells it from one that has its number later."""
+
+    def __init__(self, file: Any) -> None:
+        self._file, self.offset, self._named = file, file.tell(), ""
+
+    def file(self) -> str:
+        """Asked for when there is something in it; the same from then on."""
+        if not self._named:
+            there, now = os.fstat(self._file.fileno()), self._file.tell()
+            self._file.seek(0)
+            head = self._file.read(min(HEAD, self.offset))
+            self._file.seek(now)
+            self._named = f"{there.st_dev}:{there.st_ino}:{len(head)}:{zlib.crc32(head):08x}"
+        return self._named
 
 
 class ParquetReplay(IteratorSpout):
@@ -123,9 +163,20 @@ class ParquetReplay(IteratorSpout):
         if self.time:
             self._begin(files)
         for path in files[self.context.index :: len(self.context.tasks)]:
+            self._row, there = 0, path.stat()
+            self._place = str(path.parent.resolve()), f"{path.name} {there.st_size} {there.st_mtime_ns}"
             with pq.ParquetFile(path) as file:
                 for batch in file.iter_batches(batch_size=self.most):
-                    yield from self._timed(batch, path) if self.time else (Batch(batch),)
+                    yield from self._timed(batch, path) if self.time else (self._given(batch),)
+
+    def _given(self, rows: Any) -> Batch:
+        """A file's rows are numbered, and one that was written anew is another partition."""
+        first, self._row = self._row, self._row + len(rows)
+        return Batch(rows, origin=Origin(*self._place, str(first), str(self._row - 1)))
+
+    _row: int
+    _place: tuple[str, str]
+    _origin: float
 
     def _begin(self, files: list[Path]) -> None:
         """All tasks count from the same row on."""
@@ -166,9 +217,7 @@ class ParquetReplay(IteratorSpout):
             now = self.context.clock()
             upto = int(np.searchsorted(times, (now - self._origin) * 1000 * self.speed + 1e-6, side="right"))
             if upto > start:
-                yield Batch(batch.slice(start, upto - start))
+                yield self._given(batch.slice(start, upto - start))
                 start = upto
             else:
                 yield None
-
-    _origin: float

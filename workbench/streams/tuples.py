@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from workbench.contract.errors import UnknownField
@@ -15,7 +16,7 @@ from workbench.contract.errors import UnknownField
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Batch", "Held", "Row", "Tuple", "held_class", "row_of", "tuple_class"]
+__all__ = ["Batch", "Held", "Origin", "Row", "Tuple", "held_class", "row_of", "tuple_class"]
 
 Row = tuple[Any, ...]
 
@@ -94,14 +95,33 @@ def _made(base: Any, component: str, stream: str, fields: Sequence[str], task: i
     return type(base.__name__, (base,), {**space, **places, **described})
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a batch is from: of which `source` (a server, a topic, a file) and `partition`, from the position `first`
+    to `last`. A batch with the same origin always has the same rows, in the same order; so whoever keeps the origins
+    that it has applied can skip one that comes again."""
+
+    source: str
+    partition: str
+    first: str
+    last: str
+
+
 class Batch:
     """Rows that go over a stream together, acked and failed as one. Made of rows, or of an Arrow table, and is the
-    other one when asked: `rows` (a list of tuples), `table` (a pyarrow Table), `column("page")` (a list)."""
+    other one when asked: `rows` (a list of tuples), `table` (a pyarrow Table), `column("page")` (a list). `origin` is
+    given by a spout whose source has the same batch again."""
 
-    __slots__ = ("_rows", "_table", "fields", "source_component", "source_stream")
+    __slots__ = ("_rows", "_table", "fields", "origin", "source_component", "source_stream")
 
-    def __init__(self, rows: Iterable[Sequence[Any]] | pa.Table | pa.RecordBatch, fields: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        rows: Iterable[Sequence[Any]] | pa.Table | pa.RecordBatch,
+        fields: Sequence[str] = (),
+        origin: Origin | None = None,
+    ) -> None:
         self.source_component = self.source_stream = ""
+        self.origin = origin
         self._rows: list[Row] | None = None
         self._table: Any = None
         if hasattr(rows, "column_names") or hasattr(rows, "to_pydict"):
@@ -117,6 +137,7 @@ class Batch:
         batch = cls.__new__(cls)
         batch._rows, batch._table, batch.fields = rows, None, fields
         batch.source_component, batch.source_stream = component, stream
+        batch.origin = None
         return batch
 
     @property
@@ -154,7 +175,7 @@ class Batch:
         return [row[place] for row in self._rows]
 
     def halves(self) -> tuple[Batch, Batch]:
-        """Two batches of about as many rows; for one that failed."""
+        """Two batches of about as many rows; for one that failed. What is cut has no origin: nobody gives it again."""
         middle = len(self) // 2
         if self._rows is not None:
             parts: tuple[Any, Any] = (self._rows[:middle], self._rows[middle:])
