@@ -179,6 +179,10 @@ class Spout(Component):
     def fail(self, message_id: Any) -> None:
         """Some of it failed, or the time-out has passed. To emit it again is the spout's work."""
 
+    def counts(self) -> Mapping[str, float]:
+        """What it counts of its source, for the metrics, by short names as `reconnects`. Called between two tuples."""
+        return {}
+
     def activate(self) -> None:
         """It goes on after a pause."""
 

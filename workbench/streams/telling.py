@@ -89,7 +89,10 @@ class Sampler:
         times = [cell.times[which] for cell in cells if which in cell.times and cell.times[which][0]]
         count, total = sum(one[0] for one in times), sum(one[1] for one in times)
         buckets = [sum(parts) for parts in zip(*(one[2] for one in times), strict=True)]
+        counted = [counts for key, counts in metrics.now.sources.items() if key[0] == component]
+        source = {name: sum(counts.get(name, 0) for counts in counted) for counts in counted for name in counts}
         return {
+            **({"source": source} if source else {}),
             **{name: sum(getattr(cell, name) for cell in cells) for name in _SUMS},
             "rate": round(rates["emitted" if kind == "spout" else "executed"].get(component, 0.0), 1),
             "ms": _ms(total / count) if count else None,
