@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.dashboards.conftest import notebook
-from workbench.contract.errors import InvalidParameter, PathUnreachable, UsageError
+from workbench.contract.errors import DocumentError, InvalidParameter, PathUnreachable, UsageError
 from workbench.dashboards import Dashboards, process
 from workbench.dashboards.access import Access
 from workbench.dashboards.published import UnknownDashboard
@@ -128,3 +128,15 @@ def test_a_dashboard_keeps_no_line_of_progress(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv("WORKBENCH_DASHBOARD")
     line(Progress(2.5, 20, 0, None))
     assert shown == ["20 rows · 2.5 s"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"token": 5}', '{"hash": "ab"}', '{"token": "x", "more": ""}'])
+def test_a_damaged_secret_lets_nobody_in_and_says_the_way_out(tmp_path: Path, text: str) -> None:
+    access = Access(tmp_path / "viewer")
+    access.token()
+    (tmp_path / "viewer" / "access.json").write_text(text)
+    for ask in (access.token, access.mark, lambda: access.fits("")):
+        with pytest.raises(DocumentError, match=r"access\.json is damaged.*`workbench dashboards --new-link`"):
+            ask()
+    access.renew()
+    assert access.fits(access.token() or "")

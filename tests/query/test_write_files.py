@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import threading
 from pathlib import Path
 
+import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, strategies as st
 
 from tests.query.support import World, eventually
 from workbench.contract.errors import PathUnreachable, UsageError
-from workbench.query.write import write_file
+from workbench.query.far_dates import far_as_text
+from workbench.query.write import encoder, write_file
 
 FULL = Path("/dev/full")
 
@@ -96,3 +101,41 @@ def test_a_file_that_fails_lets_the_source_go(world: World, tmp_path: Path) -> N
     eventually(world.quiet, 2)
     assert kept.value.__traceback__ is not None
     assert list(tmp_path.glob("*.csv")) == list(tmp_path.glob(".workbench-*")) == []
+
+
+def test_dates_of_any_year_are_written_as_csv(tmp_path: Path) -> None:
+    far, near = dt.datetime(9999, 1, 2, 3, 4, 5, 6), dt.date(2024, 2, 29)
+    days = pa.array([72_315_828, (near - dt.date(1970, 1, 1)).days, -13_000_000, None], pa.int32()).view(pa.date32())
+    seconds = 72_315_828 * 86_400
+    times = pa.array([seconds * 10**6 + 7, 0, None, 1], pa.int64()).view(pa.timestamp("us", "UTC"))
+    rows = pa.record_batch({"day": days, "at": times, "text": ['a "b"', "c", "", None], "n": [1, 2, 3, 4]})
+    nearby = pa.record_batch(
+        {"day": [near], "at": pa.array([far], pa.timestamp("us", "UTC")), "text": ["d"], "n": [5]}, schema=rows.schema
+    )
+    with open(tmp_path / "far.csv", "wb") as file, encoder(file, rows.schema, ".csv") as write:
+        write(nearby)
+        write(rows)
+    with duckdb.connect() as check:
+        found = check.sql(f"select * from read_csv('{tmp_path}/far.csv', all_varchar = true)").fetchall()
+    assert found == [
+        ("2024-02-29", "9999-01-02 03:04:05.000006Z", "d", "5"),
+        ("199964-01-06", "199964-01-06 00:00:00.000007Z", 'a "b"', "1"),
+        ("2024-02-29", "1970-01-01 00:00:00.000000Z", "c", "2"),
+        ("-33623-03-18", None, None, "3"),
+        (None, "1970-01-01 00:00:00.000001Z", None, "4"),
+    ]
+
+
+@given(st.lists(st.integers(-(2**31) + 2, 2**31 - 2), min_size=1, max_size=20))
+def test_far_dates_are_the_calendars(days: list[int]) -> None:
+    era = 146_097  # days of 400 years, after which the calendar repeats itself
+    shift = [max(0, -(one // era) - 4_000) for one in days]  # into the years that DuckDB has
+    column = pa.array(days, pa.int32()).view(pa.date32())
+    with duckdb.connect() as check:
+        for text, one, eras in zip(far_as_text(column).to_pylist(), days, shift, strict=True):
+            moved = one + eras * era
+            (year, rest), *_ = check.execute(
+                "select year(d), strftime(d, '-%m-%d') from (select make_date(?::int) as d)", [moved]
+            ).fetchall()
+            year -= eras * 400
+            assert text == f"{'-' if year < 0 else ''}{abs(year):04d}{rest}"

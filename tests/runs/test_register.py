@@ -176,7 +176,7 @@ def test_a_newer_register_is_refused(register: Register, path: Path) -> None:
 def test_a_file_that_is_no_register_is_refused(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"not a database at all" * 100)
-    with pytest.raises(DocumentError, match="cannot be used"):
+    with pytest.raises(DocumentError, match=r"cannot be used.*move it away, and a new one is made"):
         Register(path).begin("query", "q")
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
 import json
 import secrets
 from pathlib import Path
 
-from workbench.contract.errors import UsageError
+from workbench.contract.errors import DocumentError, UsageError
 from workbench.documents.private import private_folder, write_private
 
 __all__ = ["Access"]
 
 _SHORTEST = 8
+_FORMS = ({"token"}, {"salt", "hash"})
 _COST = {"n": 1 << 14, "r": 8, "p": 1, "maxmem": 64 << 20}
 
 
@@ -61,10 +61,18 @@ class Access:
         return hashlib.sha256(json.dumps(self._kept(), sort_keys=True).encode()).hexdigest()[:16]
 
     def _kept(self) -> dict[str, str]:
-        with contextlib.suppress(FileNotFoundError):
-            kept: dict[str, str] = json.loads(self._file.read_text())
-            return kept
-        return {}
+        try:
+            kept = json.loads(self._file.read_text())
+        except FileNotFoundError:
+            return {}
+        except ValueError:
+            kept = None
+        if not isinstance(kept, dict) or not any(
+            kept.keys() == names and all(isinstance(kept[name], str) for name in names) for names in _FORMS
+        ):
+            why = "is damaged, so nobody can look. `workbench dashboards --new-link` makes a new one in its place."
+            raise DocumentError(str(self._file), why)
+        return kept
 
     def _save(self, kept: dict[str, str]) -> None:
         private_folder(self._file.parent)

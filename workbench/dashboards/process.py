@@ -21,12 +21,14 @@ from workbench.contract.errors import UsageError, WorkbenchError
 from workbench.documents.private import private_folder, write_private
 from workbench.runs.process import Process
 
-__all__ = ["HOST", "PORT", "Viewer", "check", "folder", "say", "start", "stop", "viewer"]
+__all__ = ["HOST", "PORT", "Viewer", "check", "folder", "log_of", "say", "shorten", "start", "stop", "viewer"]
 
 HOST, PORT = "127.0.0.1", 8899
 HOME = "WORKBENCH_HOME"
 COMMAND = "workbench-viewer"
 _PATIENCE = 40.0
+LOG_BYTES = 4 << 20
+"""So long does the viewer's log become; the last quarter is kept then."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,8 @@ def _free(host: str) -> int:
 
 def _started(home: Path, host: str, port: int) -> Viewer:
     module = next(iter(importlib.metadata.entry_points(group="console_scripts", name=COMMAND))).module
-    log = folder(home) / "viewer.log"
+    log = log_of(home)
+    shorten(log)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     with os.fdopen(descriptor, "ab") as file:
         child = subprocess.Popen(
@@ -153,6 +156,23 @@ def _started(home: Path, host: str, port: int) -> Viewer:
         child.kill()
         child.wait()
     raise WorkbenchError(f"The viewer did not come up within {_PATIENCE:g} s; {log} may say why.")
+
+
+def log_of(home: Path) -> Path:
+    """Where the viewer and its kernels write."""
+    return folder(home) / "viewer.log"
+
+
+def shorten(log: Path, most: int = LOG_BYTES) -> None:
+    """Leaves the last quarter of a log that is longer than so many bytes, in place: whoever writes to it appends."""
+    with contextlib.suppress(FileNotFoundError), open(log, "r+b") as file:
+        if file.seek(0, os.SEEK_END) <= most:
+            return
+        file.seek(-(most // 4), os.SEEK_END)
+        kept = file.read(most // 4).partition(b"\n")[2]
+        file.seek(0)
+        file.write(b"(what was before is let go)\n" + kept)
+        file.truncate()
 
 
 def _environment(home: Path) -> dict[str, str]:

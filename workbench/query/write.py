@@ -20,6 +20,7 @@ from workbench.contract.errors import Cancelled, PathUnreachable, SourceError, U
 from workbench.contract.scan import TableRef
 from workbench.kit.halfmade import HalfMade, sweep
 from workbench.query.explain import counted
+from workbench.query.far_dates import far, far_as_text
 from workbench.query.jsonlines import lines
 
 if TYPE_CHECKING:
@@ -172,6 +173,12 @@ def _csv(file: Any, schema: pa.Schema) -> Any:
 
     def write(batch: pa.RecordBatch) -> None:
         columns = [_as_text(column) if at in texts else column for at, column in enumerate(batch.columns)]
+        distant = [far(column) for column in columns]
+        if any(distant):  # as text, which the writer is not made for
+            columns = [far_as_text(one) if away else one for one, away in zip(columns, distant, strict=True)]
+            plain = pacsv.WriteOptions(include_header=False)
+            pacsv.write_csv(pa.RecordBatch.from_arrays(columns, names=written.names), file, plain)
+            return
         writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=written))
 
     with pacsv.CSVWriter(file, written) as writer:

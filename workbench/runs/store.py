@@ -17,6 +17,7 @@ __all__ = ["Store"]
 
 VERSION = 3
 BUSY_SECONDS = 15.0
+_DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 _SCHEMA = """
 create table runs (
     id text primary key,
@@ -195,7 +196,10 @@ class Store:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            raise DocumentError(str(self.path), f"cannot be used: {error}.") from error
+            way_out = ""
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
+                way_out = " It holds what runs and the history, nothing else: move it away, and a new one is made."
+            raise DocumentError(str(self.path), f"cannot be used: {error}.{way_out}") from error
 
 
 def _after_fork() -> None:

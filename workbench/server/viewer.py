@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import argparse
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.services.kernels.websocket import KernelWebsocketHandler
 from jupyterlab_server.themes_handler import ThemesHandler
+from tornado.ioloop import PeriodicCallback
 from tornado.routing import AnyMatches, PathMatches, Rule
 from tornado.web import StaticFileHandler
 from traitlets.config import Config
@@ -23,7 +25,7 @@ from voila.utils import get_data_dir, get_voila_labextensions_path
 
 from workbench.catalog import places
 from workbench.dashboards.access import Access
-from workbench.dashboards.process import HOST, PORT, Viewer, folder, say
+from workbench.dashboards.process import HOST, PORT, Viewer, folder, log_of, say, shorten
 from workbench.dashboards.published import Dashboards
 from workbench.dashboards.rendering import EXTENSIONS, PAGES
 from workbench.documents.private import private_folder
@@ -143,6 +145,7 @@ def main() -> None:
     app = ViewerApp.instance(config=_config(home, options))
     app.prepare(home)
     app.initialize(argv=[], find_extensions=False)
+    PeriodicCallback(partial(shorten, log_of(home)), 60_000).start()
     app.start()
 
 

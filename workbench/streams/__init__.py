@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         bolt as bolt,
         spout as spout,
     )
+    from workbench.streams.events import ServerSentEvents as ServerSentEvents
     from workbench.streams.groupings import (
         all_ as all_,
         custom as custom,
@@ -36,19 +37,13 @@ if TYPE_CHECKING:
         partial_key as partial_key,
         shuffle as shuffle,
     )
+    from workbench.streams.rates import Rate as Rate
     from workbench.streams.sinks import ParquetSink as ParquetSink
     from workbench.streams.spouts import ParquetReplay as ParquetReplay, Tail as Tail
-    from workbench.streams.tapping import LiveSink as LiveSink
     from workbench.streams.topology import Topology as Topology
     from workbench.streams.tuples import Batch as Batch, Origin as Origin
-    from workbench.streams.views import (
-        FunnelNow as FunnelNow,
-        Gauge as Gauge,
-        LiveTable as LiveTable,
-        Series as Series,
-        TopN as TopN,
-    )
     from workbench.streams.watched import find as find
+    from workbench.streams.websocket import WebSocket as WebSocket
     from workbench.streams.windows import session as session, sliding as sliding, tumbling as tumbling
 
 _MODULES = {
@@ -61,22 +56,22 @@ _MODULES = {
         "workbench.streams.groupings",
     ),
     **dict.fromkeys(("session", "sliding", "tumbling"), "workbench.streams.windows"),
-    **dict.fromkeys(("FunnelNow", "Gauge", "LiveTable", "Series", "TopN"), "workbench.streams.views"),
-    "LiveSink": "workbench.streams.tapping",
     "Batch": "workbench.streams.tuples",
     "Origin": "workbench.streams.tuples",
     "ParquetReplay": "workbench.streams.spouts",
     "ParquetSink": "workbench.streams.sinks",
+    "Rate": "workbench.streams.rates",
+    "ServerSentEvents": "workbench.streams.events",
     "Tail": "workbench.streams.spouts",
     "Topology": "workbench.streams.topology",
+    "WebSocket": "workbench.streams.websocket",
     "find": "workbench.streams.watched",
 }
 
 __all__ = [
-    "Batch", "Bolt", "FunnelNow", "Gauge", "IteratorSpout", "LiveSink", "LiveTable", "Origin", "ParquetReplay",
-    "ParquetSink", "Series", "Spout", "Tail", "TopN", "Topology", "all_", "bolt", "custom", "direct", "fields",
-    "find", "global_", "local_or_shuffle", "none", "partial_key", "session", "shuffle", "sliding", "spout",
-    "tumbling",
+    "Batch", "Bolt", "IteratorSpout", "Origin", "ParquetReplay", "ParquetSink", "Rate", "ServerSentEvents", "Spout",
+    "Tail", "Topology", "WebSocket", "all_", "bolt", "custom", "direct", "fields", "find", "global_",
+    "local_or_shuffle", "none", "partial_key", "session", "shuffle", "sliding", "spout", "tumbling",
 ]  # fmt: skip
 
 

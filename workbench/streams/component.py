@@ -160,12 +160,6 @@ class Spout(Component):
 
     finished: bool = False
     waiting: bool = False
-    replayable: ClassVar[bool] = False
-    """Whether a new instance begins where this one began: what it gives lies there, and does not happen now."""
-
-    def at_speed(self, speed: float) -> Spout:
-        """Of one that is replayable: the same at another speed, where it has one."""
-        return self
 
     def open(self, config: Mapping[str, Any], context: Context, collector: Collector) -> None:
         """Before all else. An error here is one of `run()`."""
@@ -184,6 +178,10 @@ class Spout(Component):
 
     def fail(self, message_id: Any) -> None:
         """Some of it failed, or the time-out has passed. To emit it again is the spout's work."""
+
+    def counts(self) -> Mapping[str, float]:
+        """What it counts of its source, for the metrics, by short names as `reconnects`. Called between two tuples."""
+        return {}
 
     def activate(self) -> None:
         """It goes on after a pause."""

@@ -43,6 +43,7 @@ class Cell:
 class Scrape:
     """Everything at one moment. `at` is the runner's clock, `uptime` since it began, `idle` seconds by spout's task and
     reason, `errors` by component, `queued` what other threads have handed in and the runner has not taken yet,
+    `sources` what spouts count of their sources, by task: `reconnects`, `stalls`, …; and
     `windows` by window bolt's task: `late` rows, the `watermark` (milliseconds), how many seconds it is `behind`,
     and the `rows` that it holds."""
 
@@ -54,6 +55,7 @@ class Scrape:
     dead: Mapping[str, int]
     queued: int = 0
     windows: Mapping[tuple[str, int], Mapping[str, float]] = field(default_factory=dict)
+    sources: Mapping[tuple[str, int], Mapping[str, float]] = field(default_factory=dict)
 
 
 def scraped(tasks: list[Task], at: float, began: float, dead: Mapping[str, int], queued: int = 0) -> Scrape:
@@ -66,8 +68,11 @@ def scraped(tasks: list[Task], at: float, began: float, dead: Mapping[str, int],
             cells[task.component, task.id, task.component, out.stream] = _of_out(out, task.node.kind == "spout")
         for link in task.links:
             cells[task.component, task.id, link.component, link.stream] = _of_link(link)
-    idle = {(task.component, task.id): dict(task.idle) for task in tasks if task.node.kind == "spout"}
-    return Scrape(at, at - began, cells, idle, errors, dict(dead), queued)
+    spouts = [task for task in tasks if task.node.kind == "spout"]
+    idle = {(task.component, task.id): dict(task.idle) for task in spouts}
+    told = {(task.component, task.id): dict(task.instance.counts()) for task in spouts}
+    sources = {key: counts for key, counts in told.items() if counts}
+    return Scrape(at, at - began, cells, idle, errors, dict(dead), queued, sources=sources)
 
 
 def _of_out(out: Out, spout: bool) -> Cell:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,11 @@ _WINDOW_TITLES = (
     ("behind", "watermark_lag_seconds", "gauge"),
 )
 """As `Scrape.windows` names them, and as Prometheus' text does."""
+GAUGES = frozenset(("connected", "queued", "port", "behind"))
+"""Of what spouts count, that which does not only grow."""
+SHOWN = ("reconnects", "stalls", "too_large", "unreadable", "refused", "jumps")
+"""Of what spouts count, that which is said where it is not 0."""
+_NO_NAME = re.compile(r"[^a-zA-Z0-9_]")
 
 
 @dataclass(frozen=True)
@@ -170,6 +176,9 @@ class Metrics:
 
     def _notes(self) -> list[str]:
         notes = [f"{self.dead_letters:,} rows were given up: see .dead_letters"] if self.dead_letters else []
+        for (component, _), counts in self.now.sources.items():
+            if said := [f"{counts[name]:,.0f} {name.replace('_', ' ')}" for name in SHOWN if counts.get(name)]:
+                notes.append(f"{component}: {', '.join(said)}")
         return notes + ([f"as of {self.age:.1f} s ago: a component does not return"] if self.age > 1 else [])
 
 
@@ -222,6 +231,20 @@ def _prometheus(metrics: Metrics) -> Iterator[str]:
             if math.isfinite(held[name]):  # before the first row there is no watermark
                 labels = f'{_label("topology", metrics.topology)},{_label("component", component)},task="{task}"'
                 yield f"{_PREFIX}_{title}{{{labels}}} {held[name]}\n"
+    yield from _sources(metrics)
+
+
+def _sources(metrics: Metrics) -> Iterator[str]:
+    """What spouts count of their sources: each name is a metric, a gauge where it is one of `GAUGES`."""
+    names = dict.fromkeys(name for counts in metrics.now.sources.values() for name in counts)
+    for name in names:
+        kind, end = ("gauge", "") if name in GAUGES else ("counter", "_total")
+        title = f"{_PREFIX}_source_{_NO_NAME.sub('_', name)}{end}"
+        yield f"# TYPE {title} {kind}\n"
+        for (component, task), counts in metrics.now.sources.items():
+            if name in counts:
+                labels = f'{_label("topology", metrics.topology)},{_label("component", component)},task="{task}"'
+                yield f"{title}{{{labels}}} {counts[name]}\n"
 
 
 def _histogram(name: str, labels: str, times: tuple[int, float, tuple[int, ...]]) -> Iterator[str]:
