@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from workbench.streams.topology import Topology as Topology
     from workbench.streams.tuples import Batch as Batch, Origin as Origin
     from workbench.streams.watched import find as find
+    from workbench.streams.webhook import Webhook as Webhook
     from workbench.streams.websocket import WebSocket as WebSocket
     from workbench.streams.windows import session as session, sliding as sliding, tumbling as tumbling
 
@@ -65,12 +66,13 @@ _MODULES = {
     "Tail": "workbench.streams.spouts",
     "Topology": "workbench.streams.topology",
     "WebSocket": "workbench.streams.websocket",
+    "Webhook": "workbench.streams.webhook",
     "find": "workbench.streams.watched",
 }
 
 __all__ = [
     "Batch", "Bolt", "IteratorSpout", "Origin", "ParquetReplay", "ParquetSink", "Rate", "ServerSentEvents", "Spout",
-    "Tail", "Topology", "WebSocket", "all_", "bolt", "custom", "direct", "fields", "find", "global_",
+    "Tail", "Topology", "WebSocket", "Webhook", "all_", "bolt", "custom", "direct", "fields", "find", "global_",
     "local_or_shuffle", "none", "partial_key", "session", "shuffle", "sliding", "spout", "tumbling",
 ]  # fmt: skip
 

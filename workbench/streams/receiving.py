@@ -20,6 +20,7 @@ from workbench.contract.secret import Secret
 from workbench.streams.component import Collector, Context, IteratorSpout
 
 __all__ = [
+    "ENVIRONMENT",
     "Broken",
     "Incoming",
     "Parsing",
@@ -36,7 +37,7 @@ QUEUE_BYTES = 32 << 20
 BACKOFF, BACKOFF_MOST = 0.5, 30.0
 """Seconds before the second connection, and at most; each wait is twice the one before, less up to half of it."""
 JOIN = 1.0
-_ENVIRONMENT = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]{0,127})")
+ENVIRONMENT = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]{0,127})")
 
 
 class Broken(Exception):  # never leaves the room
@@ -70,8 +71,15 @@ class Incoming:
 
     def offer(self, row: Any, size: int = 0) -> bool:
         """False where there is no room just now, or nobody takes any more."""
+        return self.offer_all([row], size)
+
+    def offer_all(self, rows: Sequence[Any], size: int) -> bool:
+        """All of them, which have so many bytes together, or none."""
         with self._changed:
-            return not self._full(size) and self._add(row, size)
+            room = not self._rows or (
+                len(self._rows) + len(rows) <= self._most and self._bytes + size <= self._most_bytes
+            )
+            return room and all(self._add(row, size if not place else 0) for place, row in enumerate(rows))
 
     def _add(self, row: Any, size: int) -> bool:
         if self._closed:
@@ -277,7 +285,7 @@ def checked_headers(headers: Mapping[str, Any] | None) -> dict[str, Any]:
             raise InvalidParameter("headers", f"have the name {name!r}, which is none.")
         if not isinstance(value, str | Secret) or (isinstance(value, str) and not _plain(value)):
             raise InvalidParameter("headers", f"`{name}` must be a text of one line, `env:NAME` or a Secret.")
-        if _SECRETIVE.search(name) and isinstance(value, str) and not _ENVIRONMENT.fullmatch(value):
+        if _SECRETIVE.search(name) and isinstance(value, str) and not ENVIRONMENT.fullmatch(value):
             why = f"`{name}` looks like a secret: write `env:NAME`, a variable of the environment, or Secret('…')."
             raise InvalidParameter("headers", why)
     return dict(headers or {})
@@ -291,7 +299,7 @@ def revealed(value: str | Secret) -> str:
     """The text behind a Secret or `env:NAME`; another text as it is. Raises SecretMissing."""
     if isinstance(value, Secret):
         return value.reveal()
-    if (found := _ENVIRONMENT.fullmatch(value)) is None:
+    if (found := ENVIRONMENT.fullmatch(value)) is None:
         return value
     if not (text := os.environ.get(found[1])):
         raise SecretMissing(value, "Set that variable where the topology runs.")

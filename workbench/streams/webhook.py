@@ -1,0 +1,261 @@
+"""A spout of what is posted to it: an HTTP server of its own, on this machine only."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+import json
+import re
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from workbench.contract.errors import InvalidParameter
+from workbench.contract.secret import Secret
+from workbench.streams.component import Collector, Context, Outputs
+from workbench.streams.configuration import seconds
+from workbench.streams.receiving import ENVIRONMENT, Parsing, Receiving, Unreadable, revealed, whole
+from workbench.streams.websocket import LARGEST
+
+if TYPE_CHECKING:
+    from tornado.web import Application
+
+__all__ = ["Webhook"]
+
+HOST = "127.0.0.1"
+AT_ONCE = 64
+"""Requests whose bodies are read, or that wait for an answer; as many times `largest` is what they take."""
+BODY_SECONDS = 30.0
+SIGNATURE = "X-Hub-Signature-256"
+_PATH = re.compile(r"/[A-Za-z0-9/_.-]{0,200}")
+
+
+class Posted:
+    """A request that waits for its rows. In the server's thread, but for `settle`."""
+
+    def __init__(self, rows: int, loop: asyncio.AbstractEventLoop) -> None:
+        self._left, self._dead, self._loop = rows, 0, loop
+        self.done: asyncio.Future[int] = loop.create_future()
+        """How many of its rows were given up."""
+
+    def settle(self, acked: bool) -> None:
+        """One of its rows is acked, or given up. In the runner's thread."""
+        self._left -= 1
+        self._dead += not acked
+        if self._left == 0:
+            with contextlib.suppress(RuntimeError):  # the server has ended
+                self._loop.call_soon_threadsafe(self._finish)
+
+    def _finish(self) -> None:
+        if not self.done.done():
+            self.done.set_result(self._dead)
+
+
+class Webhook(Receiving):
+    """What is posted to `http://127.0.0.1:<port><path>`, a row each: the field `body`, or `fields` of what JSON says
+    (a list of objects gives a row each). `port=0` takes a free one: it is in the run's log, and among its counts.
+
+    Who posts knows the `secret` (`env:NAME` or a Secret), and sends `Authorization: Bearer <secret>`, or signs the
+    body: `X-Hub-Signature-256: sha256=<HMAC-SHA256 of the body, in hex>`. With `signed=True` only the latter will do.
+    Only this machine reaches it; a web page, which says where it is from (`Origin`), and another `Host` are refused.
+
+    | answer | means |
+    |---|---|
+    | 202 | the rows are in the queue. They are in this process alone: when it dies, they are lost |
+    | 200 | with `reply="acked"`: all of the rows' trees are done |
+    | 400, 413 | no JSON, or none with `fields`; or more than `largest` bytes |
+    | 401, 403, 404, 405 | no or another secret; a page or another host; another path; not POST |
+    | 429 | the queue is full, none of the rows is taken: send again after `Retry-After` |
+    | 500 | with `reply="acked"`: some rows were given up, and are dead letters |
+    | 503 | so many requests wait by now, or the topology is stopped: send again |
+    | 504 | with `reply="acked"`: not done within `wait`; it may be yet, so who sends again may send twice |
+
+    So it is **at least once** for whoever sends again until there is a 200, also over the end of this process; and for
+    a 202 as long as the process lives. Raises InvalidParameter, also for a port that is taken, which fails the run.
+    """
+
+    def __init__(
+        self,
+        port: int = 0,
+        path: str = "/",
+        *,
+        secret: str | Secret,
+        signed: bool = False,
+        parse: str = "json",
+        fields: Sequence[str] = (),
+        reply: str = "queued",
+        wait: float | str = 30.0,
+        largest: int = LARGEST,
+        queue: int = 1_000,
+    ) -> None:
+        if not isinstance(secret, Secret) and not (isinstance(secret, str) and ENVIRONMENT.fullmatch(secret)):
+            raise InvalidParameter("secret", "is `env:NAME`, a variable of the environment, or Secret('…').")
+        if not (isinstance(path, str) and _PATH.fullmatch(path)):
+            raise InvalidParameter("path", f"is {path!r}; it is one as /orders, of letters, digits and / _ . -")
+        if reply not in ("queued", "acked"):
+            raise InvalidParameter("reply", f"is {reply!r}; it is 'queued' or 'acked'.")
+        self._port, self._path, self._secret, self._signed = whole(port, "port", 0, 65_535), path, secret, signed
+        self._parsing, self._waits, self._wait = Parsing(parse, fields), reply == "acked", seconds(wait, "wait")
+        self.largest, self.queue = whole(largest, "largest", 1, 64 << 20), whole(queue, "queue", 1, 1_000_000)
+        self._posted: dict[int, Posted] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def declared_outputs(self) -> Outputs:
+        return self._parsing.fields or ("body",)
+
+    def open(self, config: Mapping[str, Any], context: Context, collector: Collector) -> None:
+        self._key = revealed(self._secret).encode()
+        self._busy = 0
+        super().open(config, context, collector)
+        self._counted |= {"refused": 0, "full": 0, "port": 0}
+        self._acking = bool(config["acking"])
+
+    def rows(self) -> Iterator[Any]:
+        for taken in super().rows():
+            if taken is None:
+                yield None
+                continue
+            values, posted = taken
+            if posted is not None:
+                if self._acking:
+                    self._posted[self._replay.last + 1] = posted  # the number that this row is given next
+                else:
+                    posted.settle(True)
+            yield values
+
+    def ack(self, message_id: Any) -> None:
+        super().ack(message_id)
+        if (posted := self._posted.pop(message_id, None)) is not None:
+            posted.settle(True)
+
+    def fail(self, message_id: Any) -> None:
+        super().fail(message_id)
+        if message_id not in self._replay.kept and (posted := self._posted.pop(message_id, None)) is not None:
+            posted.settle(False)
+
+    # --- in the thread
+
+    def receive(self) -> None:
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        from tornado.httpserver import HTTPServer
+
+        server = HTTPServer(
+            self._application(),
+            max_header_size=16 << 10,
+            max_body_size=self.largest,
+            body_timeout=BODY_SECONDS,
+            idle_connection_timeout=BODY_SECONDS * 2,
+        )
+        try:
+            listening = socket.create_server((HOST, self._port))
+        except OSError as error:
+            why = f"{self._port} cannot be had: {error.strerror}. Say another one, or 0 for a free one."
+            raise InvalidParameter("port", why) from None
+        self._loop, self._ending = asyncio.get_running_loop(), asyncio.Event()
+        listening.setblocking(False)
+        server.add_sockets([listening])
+        port = listening.getsockname()[1]
+        self._hosts = {f"{HOST}:{port}", f"localhost:{port}"}
+        self._counted["port"] = port
+        try:
+            self.connected()
+            self.collector.log(f"It takes what is posted to http://{HOST}:{port}{self._path}")
+            await self._ending.wait()
+        finally:
+            server.stop()
+            for _ in range(100):  # so that who waits gets an answer
+                if not self._busy:
+                    break
+                await asyncio.sleep(0.01)
+            await server.close_all_connections()
+
+    def _application(self) -> Application:
+        from tornado.web import Application
+
+        from workbench.streams.webhook_handler import Post
+
+        return Application([(".*", Post, {"hook": self})], log_function=lambda handler: None)
+
+    def hang_up(self) -> None:
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended
+                self._loop.call_soon_threadsafe(self._ending.set)
+
+    # --- for the handler
+
+    def refusal(self, headers: Mapping[str, str], verb: str, path: str) -> tuple[int, str] | None:
+        """Why a request is not taken, before its body is read; None where it is."""
+        status = None
+        if headers.get("Host", "").lower() not in self._hosts or "Origin" in headers:
+            status = 403, "only programs of this machine post here"
+        elif path != self._path:
+            status = 404, "there is nothing at this path"
+        elif verb != "POST":
+            status = 405, "it takes POST"
+        elif SIGNATURE not in headers and (self._signed or not self._bearer(headers)):
+            status = 401, f"say Authorization: Bearer …, or {SIGNATURE}" if not self._signed else f"say {SIGNATURE}"
+        elif self._busy >= AT_ONCE:
+            return 503, f"{AT_ONCE} requests wait by now"
+        if status is not None:
+            self.count("refused")
+        return status
+
+    def _bearer(self, headers: Mapping[str, str]) -> bool:
+        kind, _, given = headers.get("Authorization", "").partition(" ")
+        return kind.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self._key)
+
+    def fits(self, headers: Mapping[str, str], body: bytes) -> bool:
+        """Whether the signature is that of the body, where there is one."""
+        if SIGNATURE not in headers:
+            return True
+        made = "sha256=" + hmac.new(self._key, body, hashlib.sha256).hexdigest()
+        fits = hmac.compare_digest(headers[SIGNATURE].strip().lower().encode(), made.encode())
+        self.count("refused", not fits)
+        return fits
+
+    def began(self) -> None:
+        self._busy += 1
+
+    def ended(self) -> None:
+        self._busy -= 1
+
+    async def take(self, body: bytes) -> tuple[int, str]:
+        """The answer."""
+        if self._ending.is_set():
+            return 503, "the topology is stopped"
+        try:
+            values = self._parsing.values(body.decode())
+        except UnicodeDecodeError:
+            self.count("unreadable")
+            return 400, "the body is not UTF-8"
+        except Unreadable as why:
+            self.count("unreadable")
+            return 400, str(why)
+        loop = asyncio.get_running_loop()
+        posted = Posted(len(values), loop) if self._waits else None
+        rows = [(value if self._parsing.fields else (value,), posted) for value in values]
+        if len(rows) > self.queue:
+            return 413, f"{len(rows):,} rows are more than the queue of {self.queue:,} holds"
+        if not self._incoming.offer_all(rows, len(body)):
+            self.count("full")
+            return 429, "the queue is full"
+        self.count("received")
+        self.count("bytes", len(body))
+        return (202, "queued") if posted is None else await self._settled(posted)
+
+    async def _settled(self, posted: Posted) -> tuple[int, str]:
+        over = asyncio.ensure_future(self._ending.wait())
+        await asyncio.wait((posted.done, over), timeout=self._wait, return_when=asyncio.FIRST_COMPLETED)
+        over.cancel()
+        if posted.done.done():
+            dead = posted.done.result()
+            return (500, f"{dead:,} rows were given up") if dead else (200, "acked")
+        return (503, "the topology is stopped") if self._ending.is_set() else (504, f"not done within {self._wait:g} s")
+
+
+def answer(text: str) -> str:
+    return json.dumps({"message": text})
