@@ -146,14 +146,17 @@ CLASSES = {
 }
 
 
+def bolts(t: Topology, graph: Graph, seed: int) -> None:
+    for id, (inputs, kind) in graph.items():  # noqa: A001
+        window = tumbling(1) if kind == "window" else None
+        t.bolt(id, CLASSES[kind](seed), inputs=[*inputs, ("spout.flush", "all")], window=window)
+
+
 def run(graph: Graph, seed: int, roots: int) -> dict[int, bool]:
     """By the inline runner."""
     spout = Roots(roots, len(graph) + 1)
     t = Topology("graph", seed=seed, sample_every=3, max_spout_pending=roots + 1)
-    t.spout("spout", spout)
-    for id, (inputs, kind) in graph.items():  # noqa: A001
-        window = tumbling(1) if kind == "window" else None
-        t.bolt(id, CLASSES[kind](seed), inputs=[*inputs, ("spout.flush", "all")], window=window)
+    bolts(t.spout("spout", spout), graph, seed)
     with tempfile.TemporaryDirectory() as folder:
         running = t.run(register=Register(Path(folder) / "runs.sqlite")).wait(10)
         assert running.state == "done", running.where()

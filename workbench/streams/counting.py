@@ -5,7 +5,7 @@ A time is in a histogram whose buckets grow by a fifth each, so that a quantile 
 
 from __future__ import annotations
 
-import math
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
 __all__ = ["BUCKETS", "Link", "Out", "Times", "bucket_end", "quantile"]
@@ -14,6 +14,7 @@ _PER_OCTAVE = 4
 _LEAST = 1e-7
 """Seconds; whatever is shorter counts as that."""
 BUCKETS = 160
+_ENDS = [_LEAST * 2 ** ((place + 1) / _PER_OCTAVE) for place in range(BUCKETS - 1)]
 
 
 class Times:
@@ -28,9 +29,9 @@ class Times:
 
     def fold(self) -> None:
         """Call it in the thread that adds."""
+        buckets = self.buckets
         for seconds in self.notes:
-            place = int(math.log2(seconds / _LEAST) * _PER_OCTAVE) if seconds > _LEAST else 0
-            self.buckets[min(place, BUCKETS - 1)] += 1
+            buckets[bisect_right(_ENDS, seconds)] += 1
         self.total += sum(self.notes)
         self.notes.clear()
 
@@ -78,22 +79,32 @@ class Link:
 class Out:
     """A stream of one task, in rows. `receivers` tasks get each row; `extra` counts what went to more than these
     (groupings that choose), `counts` are as of a link. Of a spout's stream: what became of the tracked ones, and how
-    many are `pending`."""
+    many are `pending`. `settled` and `loose` count the acked and untracked ones; `tallies` read more that closures
+    hold: (emitted, acked, untracked)."""
 
     __slots__ = (
-        *("acked", "complete", "counted", "counts", "extra", "failed"),
-        *("fields", "pending", "receivers", "stream", "untracked"),
+        *("complete", "counted", "counts", "extra", "failed", "fields", "loose"),
+        *("pending", "receivers", "settled", "stream", "tallies"),
     )
 
     def __init__(self, stream: str, fields: tuple[str, ...], receivers: int = 0) -> None:
         self.stream, self.fields, self.receivers = stream, fields, receivers
-        self.counted = self.extra = self.acked = self.failed = self.pending = self.untracked = 0
+        self.counted = self.extra = self.settled = self.failed = self.pending = self.loose = 0
         self.counts: list[Callable[[], int]] = []
+        self.tallies: list[Callable[[], tuple[int, int, int]]] = []
         self.complete = Times()
 
     @property
     def emitted(self) -> int:
-        return self.counted + sum(count() for count in self.counts)
+        return self.counted + sum(count() for count in self.counts) + sum(tally()[0] for tally in self.tallies)
+
+    @property
+    def acked(self) -> int:
+        return self.settled + sum(tally()[1] for tally in self.tallies)
+
+    @property
+    def untracked(self) -> int:
+        return self.loose + sum(tally()[2] for tally in self.tallies)
 
     @property
     def transferred(self) -> int:

@@ -8,6 +8,7 @@ from threading import get_ident
 from typing import Any
 
 from workbench.contract.errors import EmitRefused, UnknownStream
+from workbench.streams.bursts import emitting_rows
 from workbench.streams.component import DEFAULT
 from workbench.streams.counting import Out
 from workbench.streams.task import Task
@@ -264,6 +265,7 @@ class SpoutCollector(_Collector):
         self._source, self._acking, self._buried = source, acking, buried
         default = outlets.get(DEFAULT)
         self.emit = self._quick(default, default.out, default.row, default.make) if default else self.emit_general
+        self.emit_rows = emitting_rows(task, default, tracking, source, acking) if default else None
 
     def emit_general(
         self, values: Any, stream: str = DEFAULT, anchors: Iterable[Tuple] | None = None, message_id: Any = None
@@ -306,7 +308,7 @@ class SpoutCollector(_Collector):
         source.calls += 1
         out.counted = number = out.counted + rows
         if message_id is None or not self._acking:
-            out.untracked += rows
+            out.loose += rows
             hand_on(what)
             if tracking.dirty:
                 tracking.flush()
@@ -324,7 +326,7 @@ class SpoutCollector(_Collector):
         if source.anchor.busy:
             tracking.settled(source, message_id, out, rows, began)
             return
-        out.acked += rows
+        out.settled += rows
         source.acks.append(message_id)
         if began:
             out.complete.add(task.clock() - began)
@@ -345,7 +347,7 @@ class SpoutCollector(_Collector):
                 return
             if message_id is None:
                 out.counted += 1
-                out.untracked += 1
+                out.loose += 1
                 source.calls += 1
                 hand_on(make(values))
                 if tracking.dirty:
@@ -367,7 +369,7 @@ class SpoutCollector(_Collector):
             if anchor.busy:
                 tracking.settled(source, message_id, out, 1, 0.0)
             else:
-                out.acked += 1
+                out.settled += 1
                 acks.append(message_id)
 
         return emit

@@ -84,7 +84,6 @@ class Inline:
         self.clock, self._began = clock, clock()
         self._wiring = Wiring(topology, clock=clock, wall=wall, post=self._post, log=self._note, buried=self._bury)
         self._tasks, self._spouts = self._wiring.all_tasks(), self._wiring.spouts()
-        self._limit = topology.config["max_spout_pending"]
         self._register, self._run, self.id = register, None, ""
         self._state, self._asked = "running", deque[str]()
         self._attention, self._ready = threading.Event(), threading.Event()
@@ -225,15 +224,18 @@ class Inline:
 
     def _burst(self, task: Task, source: Source) -> bool:
         """Whether something was emitted, or a verdict told."""
-        next_tuple, calls, limit = task.instance.next_tuple, self._calls, self._limit
+        next_tuple, next_tuples, calls = task.instance.next_tuple, task.next_tuples, self._calls
         before = start = source.calls
+        left = BURST
         try:
-            for _ in range(BURST):
-                if calls or (source.waiting and source.waiting - source.held >= limit):
-                    break
-                next_tuple()
+            while left > 0 and not calls and not source.full():
+                if next_tuples is None:
+                    next_tuple()
+                else:
+                    next_tuples(left, calls)
                 if source.calls == before:
                     break
+                left -= source.calls - before
                 before = source.calls
         except Exception as error:
             task.raised(error)
@@ -326,7 +328,7 @@ class Inline:
             source = self._wiring.sources[task.id]
             if self._state == "paused":
                 task.idle["inactive"] += slept
-            elif source.waiting - source.held >= self._limit:
+            elif source.full():
                 task.idle["max-spout"] += slept
 
     def _finished(self) -> bool:

@@ -96,15 +96,17 @@ def _to_one(
 class _Taker:
     """One of the tasks that a key may lead to: `cell` counts its calls."""
 
+    __slots__ = ("_link", "_task", "cell", "execute", "failed", "row")
+
     def __init__(self, deliver: Deliver, tracking: Tracking) -> None:
         self.execute, self.row, self.cell = deliver.task.execute(), deliver.row, [0]
         self.failed = failing(deliver.task, deliver.link, tracking)
-        self._deliver = deliver
+        self._task, self._link = deliver.task, deliver.link
         deliver.link.counts.append(lambda: self.cell[0])
 
     def timed(self, given: Tuple) -> None:
         try:
-            self._deliver.task.timed(self._deliver.link, self.execute, given)
+            self._task.timed(self._link, self.execute, given)
         except Exception as error:  # noqa: BLE001
             self.failed(error, given)
 
@@ -149,11 +151,16 @@ def _by_key(
         return what
 
     def emit_each(rows: Iterable[Any]) -> None:
-        if deferred is not None or width > 1 or get_ident() != task.thread:
-            for values in rows:
-                (emit if width == 1 else emit_more)(values)
-            return
         nonlocal lists
+        if width > 1:
+            for values in rows:
+                emit_more(values)
+            return
+        if deferred is not None:
+            kept: list[Any] = []
+            deferred.append((emit_each, kept))
+            kept.extend(rows)  # as far as it comes: whoever gives them may raise
+            return
         lists += 1
         if lists % every:
             for values in rows:
@@ -167,10 +174,14 @@ def _by_key(
                 except Exception as error:  # noqa: BLE001
                     taker.failed(error, given)
             return
+        if get_ident() != task.thread:
+            general(next(iter(rows), None))  # refuses it
         for values in rows:  # one list in some is timed, row by row
-            taker = found(values)[3]
-            given = make(row_of(values))
-            taker.cell[0] += 1
+            try:
+                _, given, cell, taker = known[values]
+            except (KeyError, TypeError):
+                _, given, cell, taker = found(values)
+            cell[0] += 1
             taker.timed(given)
 
     def emit(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,8 @@ class Task:
         self.deferred: Deferred | None = None
         self.defers: list[Callable[[Deferred | None], None]] = []
         """Tell the task's quick emitters what `deferred` is."""
+        self.next_tuples: Callable[[int, Sequence[Any]], None] | None = None
+        """Of a spout: what gives many tuples at once, where there is that; see `IteratorSpout`."""
         self.thread = 0
         self.idle = {"max-spout": 0.0, "backpressure": 0.0, "inactive": 0.0}
         """Of a spout: seconds in which `next_tuple` was not called, by reason."""

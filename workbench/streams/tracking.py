@@ -67,10 +67,10 @@ class Entry:
 class Source:
     """A spout's task, as far as its roots are concerned. `acks` and `fails` are verdicts to be told to the spout."""
 
-    __slots__ = ("acks", "anchor", "anchors", "calls", "fails", "held", "pending", "place", "waiting")
+    __slots__ = ("acks", "anchor", "anchors", "calls", "fails", "held", "limit", "pending", "place", "waiting")
 
-    def __init__(self, place: int) -> None:
-        self.place = place
+    def __init__(self, place: int, limit: int) -> None:
+        self.place, self.limit = place, limit
         self.anchor = Anchor()
         self.anchors = (self.anchor,)
         self.pending: RotatingMap[int, Entry] = RotatingMap(2)
@@ -83,6 +83,10 @@ class Source:
         tuples must come before a window lets them go."""
         self.acks: list[Any] = []
         self.fails: list[tuple[Any, Why]] = []
+
+    def full(self) -> bool:
+        """Whether as many are pending as may be (`max_spout_pending`)."""
+        return bool(self.waiting) and self.waiting - self.held >= self.limit
 
 
 class Tracking:
@@ -233,7 +237,7 @@ class Tracking:
                     continue
                 out, rows = hold.out, hold.rows
                 out.pending -= rows
-                out.acked += rows
+                out.settled += rows
                 source.acks.append(hold.message_id)
 
     def _fail_hold(self, hold: Hold, why: Why) -> None:
@@ -349,7 +353,7 @@ class Tracking:
         out = entry.out
         out.pending -= entry.rows
         if why is None:
-            out.acked += entry.rows
+            out.settled += entry.rows
             source.acks.append(entry.message_id)
             if entry.started:
                 out.complete.add(self._clock() - entry.started)

@@ -80,7 +80,7 @@ class Wiring:
         """Emits a dead letter, untracked, on the spout's stream for them."""
         outlet = self._letters[task.id]
         outlet.out.counted += 1
-        outlet.out.untracked += 1
+        outlet.out.loose += 1
         self.tracking.with_anchors((), outlet.row, outlet.make(row))
 
     def _late(self, task: Task, row: Row) -> None:
@@ -110,7 +110,7 @@ class Wiring:
         context = Context(self.topology.name, node.id, task.id, task.index, ids, self.config, self._clock, random)
         instance = task.instance
         if node.kind == "spout":
-            source = Source(len(self.tracking.sources))
+            source = Source(len(self.tracking.sources), self.config["max_spout_pending"])
             self.tracking.sources.append(source)
             self.sources[task.id] = source
             self._letters[task.id] = outlets[DEAD_LETTER]
@@ -119,6 +119,7 @@ class Wiring:
             )
             instance.context, instance.collector = context, collector
             instance.open(self.config, context, collector)
+            task.next_tuples = getattr(instance, "next_tuples", None)
         else:
             collector = BoltCollector(task, outlets, self.tracking, self._post, self._log)
             instance.context, instance.collector = context, collector
