@@ -104,7 +104,15 @@ async def test_a_run_that_takes_more_than_stop_is_asked_for_it(ask: Ask, service
         with pytest.raises(HTTPClientError) as caught:
             await ask("POST", f"runs/{run.id}/control", {"what": "rm -rf"})
         assert caught.value.code == 400
+        with pytest.raises(HTTPClientError) as caught:
+            await ask("POST", f"runs/{run.id}/control", {"what": "replay", "speed": "fast"})
+        assert caught.value.code == 400
         assert asked == ["pause"]
+        other = services.register.begin("topology", "t")
+        publisher.control(run.id, lambda what: asked.append(what) or other.id)
+        assert (await ask("POST", f"runs/{run.id}/control", {"what": "replay", "speed": 60}))["id"] == other.id
+        assert (await ask("POST", f"runs/{run.id}/control", {"what": "replay"}))["id"] == other.id
+        assert asked == ["pause", "replay 60", "replay"]
     finally:
         publisher.close()
 

@@ -114,7 +114,7 @@ def test_it_is_paused_resumed_and_stopped_from_elsewhere(register: Register, eve
         for what, state in (("pause", "paused"), ("resume", "running")):
             asyncio.run(subscriber.ask(engine, running.id, what))
             eventually(lambda: running.state == state, within=10)  # noqa: B023
-        with pytest.raises(ProtocolError, match="takes stop, pause, resume, and not `fly`"):
+        with pytest.raises(ProtocolError, match="takes stop, pause, resume, replay, and not `fly`"):
             asyncio.run(subscriber.ask(engine, running.id, "fly"))
 
         async def watch() -> dict[str, Any]:

@@ -2,8 +2,9 @@
 written into the register, so that every server of this user finds it there.
 
 What goes over it is a line of JSON each way: the subscriber's `{"token", "topic"}`, then the topic's frames until its
-end; or `{"token", "run", "ask"}`, which asks a run for something and is answered by `{"done": true}`. Who does not know
-the token, which only the user's own register has, gets nothing.
+end; `{"token", "run", "ask"}`, which asks a run for something and is answered by `{"done": true}`, with the `run` that
+goes on where it is another one; or `{"token", "run", "show"}`, which has a topic made of what `show` says, and is
+answered by its name. Who does not know the token, which only the user's own register has, gets nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ __all__ = ["LINE", "Publisher"]
 _log = logging.getLogger(__name__)
 LINE = 1 << 20
 """Bytes of the longest line, either way."""
-ASKING = 4_096
+ASKING = 1 << 15
+"""Bytes of what is asked."""
 PATIENCE = 5.0
 """Seconds that a subscriber has to say what it wants."""
 MOST = 1_000
@@ -59,7 +61,8 @@ class Publisher:
         self._register = register
         self._lock = threading.RLock()
         self._topics: dict[str, Topic] = {}
-        self._controls: dict[str, Callable[[str], object]] = {}
+        self._controls: dict[str, Callable[[str], str | None]] = {}
+        self._shows: dict[str, Callable[[Any], str]] = {}
         self._token = ""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: asyncio.Server | None = None
@@ -101,14 +104,22 @@ class Publisher:
             before.end()
         return topic
 
-    def control(self, run_id: str, do: Callable[[str], object] | None) -> None:
+    def control(self, run_id: str, do: Callable[[str], str | None] | None) -> None:
         """`do` is told what others ask of the run, in a thread of its own, and raises WorkbenchError for what it does
-        not do; None: nothing is asked of it any more."""
+        not do; it says which run goes on, where that is another one. None: nothing is asked of it any more."""
         with self._lock:
             if do is None:
                 self._controls.pop(run_id, None)
             else:
                 self._controls[run_id] = do
+
+    def show(self, run_id: str, make: Callable[[Any], str] | None) -> None:
+        """`make` is given what another process wants to see of the run, and says the topic; as `control`."""
+        with self._lock:
+            if make is None:
+                self._shows.pop(run_id, None)
+            else:
+                self._shows[run_id] = make
 
     def open(self) -> None:
         """Binds the socket and writes its address down, if that is not done yet. Returns when it is."""
@@ -192,7 +203,9 @@ class Publisher:
         try:
             asked = await self._known(reader)
             if asked is not None and "ask" in asked:
-                await self._do(str(asked.get("run")), str(asked["ask"]), writer)
+                await self._do(self._controls, "run", asked, str(asked["ask"]), writer)
+            elif asked is not None and "show" in asked:
+                await self._do(self._shows, "topic", asked, asked["show"], writer)
             elif asked is not None:
                 await self._subscribed(str(asked.get("topic")), reader, writer)
         except (OSError, asyncio.CancelledError):  # it has gone, or we have
@@ -227,17 +240,25 @@ class Publisher:
         finally:
             self._subscribers -= 1
 
-    async def _do(self, run_id: str, what: str, writer: asyncio.StreamWriter) -> None:
-        do = self._controls.get(run_id)
+    async def _do(
+        self,
+        doing: Mapping[str, Callable[[Any], str | None]],
+        name: str,
+        asked: Mapping[str, Any],
+        what: Any,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        run_id = str(asked.get("run"))
+        do = doing.get(run_id)
         if do is None:
             await _refuse(writer, f"nothing can be asked of run `{run_id[:20]}`")
             return
         try:
-            await asyncio.to_thread(do, what)
+            said = await asyncio.to_thread(do, what)
         except WorkbenchError as error:
             await _refuse(writer, str(error).rstrip("."))
             return
-        writer.write(_line(Frame(done=True)))
+        writer.write(_line(Frame(done=True, **({name: said} if said else {}))))
         await writer.drain()
 
     async def _send(self, topic: Topic, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -8,8 +8,8 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from typing import Any, TypeVar
 
-from workbench.contract.errors import ConnectionLost, ProtocolError, Unreachable
-from workbench.runs.publisher import LINE
+from workbench.contract.errors import ConnectionLost, ProtocolError, Unreachable, UsageError
+from workbench.runs.publisher import ASKING, LINE
 from workbench.runs.register import Engine
 from workbench.runs.topics import Frame
 
@@ -31,10 +31,19 @@ async def frames(engine: Engine, topic: str, patience: float = 5.0) -> AsyncGene
             frame = await _frame(reader, topic)
 
 
-async def ask(engine: Engine, run_id: str, what: str, patience: float = 5.0) -> None:
-    """Asks a run of that engine for something (`pause`), and returns when it is done. Raises as `frames` does."""
+async def ask(engine: Engine, run_id: str, what: str, patience: float = 5.0) -> str:
+    """Asks a run of that engine for something (`pause`), and returns when it is done: the run that goes on. Raises as
+    `frames` does."""
     async with _asked(engine, {"run": run_id, "ask": what}, patience) as reader:
-        await _soon(engine, _said(reader, f"run {run_id}"), patience)
+        said = await _soon(engine, _said(reader, f"run {run_id}"), patience)
+    return str(said.get("run") or run_id)
+
+
+async def show(engine: Engine, run_id: str, views: list[dict[str, Any]], patience: float = 5.0) -> str:
+    """The topic of a dashboard of that run's streams. Raises as `frames` does."""
+    async with _asked(engine, {"run": run_id, "show": views}, patience) as reader:
+        said = await _soon(engine, _said(reader, f"run {run_id}"), patience)
+    return str(said.get("topic"))
 
 
 async def _soon(engine: Engine, answer: Awaitable[T], patience: float) -> T:
@@ -45,12 +54,15 @@ async def _soon(engine: Engine, answer: Awaitable[T], patience: float) -> T:
 
 
 @contextlib.asynccontextmanager
-async def _asked(engine: Engine, what: dict[str, str], patience: float) -> AsyncIterator[asyncio.StreamReader]:
+async def _asked(engine: Engine, what: dict[str, Any], patience: float) -> AsyncIterator[asyncio.StreamReader]:
     host, _, port = engine.address.rpartition(":")
+    line = json.dumps({"token": engine.token, **what}).encode() + b"\n"
+    if len(line) > ASKING:
+        raise UsageError(f"What is asked has {len(line):,} bytes, and {ASKING:,} are the most.")
     try:
         async with asyncio.timeout(patience):
             reader, writer = await asyncio.open_connection(host, int(port), limit=LINE)
-            writer.write(json.dumps({"token": engine.token, **what}).encode() + b"\n")
+            writer.write(line)
             await writer.drain()
     except (OSError, TimeoutError) as error:
         raise Unreachable(f"The engine of process {engine.pid}", str(error) or "no answer") from error

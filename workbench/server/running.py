@@ -18,6 +18,8 @@ from workbench.server.handlers import Handler
 __all__ = ["HANDLERS"]
 
 MOST = 1_000
+ANSWERING, STARTING = 5.0, 60.0
+"""Seconds that an engine has to do what it is asked."""
 
 
 class _Runs(Handler):
@@ -75,13 +77,14 @@ class ControlHandler(_Runs):
     @web.authenticated
     @authorized
     async def post(self, run: str) -> None:
-        what = self.body("Control")["what"]
+        body = self.body("Control")
+        what = f"{body['what']} {body['speed']}" if "speed" in body else body["what"]
         register = self.services.register
         engine = await self.blocking(lambda: register.engine(run))
         if engine is None:
             raise UsageError(f"Run {run} takes nothing but Stop.")
-        await subscriber.ask(engine, run, what)
-        self.answer(described(await self.blocking(lambda: register.get(run))))
+        following = await subscriber.ask(engine, run, what, STARTING if body["what"] == "replay" else ANSWERING)
+        self.answer(described(await self.blocking(lambda: register.get(following))))
 
 
 class HistoryHandler(_Runs):

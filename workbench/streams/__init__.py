@@ -40,8 +40,16 @@ if TYPE_CHECKING:
     from workbench.streams.rates import Rate as Rate
     from workbench.streams.sinks import ParquetSink as ParquetSink
     from workbench.streams.spouts import ParquetReplay as ParquetReplay, Tail as Tail
+    from workbench.streams.tapping import LiveSink as LiveSink
     from workbench.streams.topology import Topology as Topology
     from workbench.streams.tuples import Batch as Batch, Origin as Origin
+    from workbench.streams.views import (
+        FunnelNow as FunnelNow,
+        Gauge as Gauge,
+        LiveTable as LiveTable,
+        Series as Series,
+        TopN as TopN,
+    )
     from workbench.streams.watched import find as find
     from workbench.streams.webhook import Webhook as Webhook
     from workbench.streams.websocket import WebSocket as WebSocket
@@ -57,6 +65,8 @@ _MODULES = {
         "workbench.streams.groupings",
     ),
     **dict.fromkeys(("session", "sliding", "tumbling"), "workbench.streams.windows"),
+    **dict.fromkeys(("FunnelNow", "Gauge", "LiveTable", "Series", "TopN"), "workbench.streams.views"),
+    "LiveSink": "workbench.streams.tapping",
     "Batch": "workbench.streams.tuples",
     "Origin": "workbench.streams.tuples",
     "ParquetReplay": "workbench.streams.spouts",
@@ -71,9 +81,10 @@ _MODULES = {
 }
 
 __all__ = [
-    "Batch", "Bolt", "IteratorSpout", "Origin", "ParquetReplay", "ParquetSink", "Rate", "ServerSentEvents", "Spout",
-    "Tail", "Topology", "WebSocket", "Webhook", "all_", "bolt", "custom", "direct", "fields", "find", "global_",
-    "local_or_shuffle", "none", "partial_key", "session", "shuffle", "sliding", "spout", "tumbling",
+    "Batch", "Bolt", "FunnelNow", "Gauge", "IteratorSpout", "LiveSink", "LiveTable", "Origin", "ParquetReplay",
+    "ParquetSink", "Rate", "Series", "ServerSentEvents", "Spout", "Tail", "TopN", "Topology", "WebSocket",
+    "Webhook", "all_", "bolt", "custom", "direct", "fields", "find", "global_", "local_or_shuffle", "none",
+    "partial_key", "session", "shuffle", "sliding", "spout", "tumbling",
 ]  # fmt: skip
 
 

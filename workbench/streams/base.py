@@ -149,6 +149,12 @@ class Spout(Component):
 
     finished: bool = False
     waiting: bool = False
+    replayable: ClassVar[bool] = False
+    """Whether a new instance begins where this one began: what it gives lies there, and does not happen now."""
+
+    def at_speed(self, speed: float) -> Spout:
+        """Of one that is replayable: the same at another speed, where it has one."""
+        return self
 
     def open(self, config: Mapping[str, Any], context: Context, collector: Collector) -> None:
         """Before all else. An error here is one of `run()`."""

@@ -22,6 +22,7 @@ from workbench.streams.metrics import History, Scrape, scraped
 from workbench.streams.printing import Log, printing_to
 from workbench.streams.report import Metrics
 from workbench.streams.running import DeadLetter, Interrupted, Running
+from workbench.streams.tapping import Taps
 from workbench.streams.task import Fault, Task
 from workbench.streams.telling import Telling
 from workbench.streams.tracking import Source
@@ -54,8 +55,9 @@ def run(topology: Topology, *, register: Register | None = None, **options: Any)
     engine = Inline(topology, register, **options)
     engine.start()
     running = Running(engine)
-    telling = Telling(Publisher.of(register), running)
-    running.topic, running.publish = telling.topic, lambda: telling.published(register)
+    running.again = lambda other: run(other, register=register, **options)
+    telling = Telling(Publisher.of(register), running, engine.taps)
+    telling.introduce(register)
     telling.start()
     return running
 
@@ -82,7 +84,16 @@ class Inline:
         self.topology, self.log = topology, Log()
         self.error: BaseException | None = None
         self.clock, self._began = clock, clock()
-        self._wiring = Wiring(topology, clock=clock, wall=wall, post=self._post, log=self._note, buried=self._bury)
+        self.taps = Taps()
+        self._wiring = Wiring(
+            topology,
+            clock=clock,
+            wall=wall,
+            post=self._post,
+            log=self._note,
+            buried=self._bury,
+            taps=self.taps,
+        )
         self._tasks, self._spouts = self._wiring.all_tasks(), self._wiring.spouts()
         self._register, self._run, self.id = register, None, ""
         self._state, self._asked = "running", deque[str]()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import html
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from workbench.contract.errors import UsageError
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from workbench.runs.register import Engine as PublishedAt
     from workbench.runs.topics import Topic
     from workbench.streams.topology import Topology
+    from workbench.streams.views import StreamView
 
 __all__ = ["DeadLetter", "Interrupted", "Running"]
 
@@ -71,6 +72,14 @@ class Running:
         """What viewers see of it, set by the runner."""
         self.publish: Callable[[], PublishedAt | None] | None = None
         """Lets others watch it from now on, and says where; set by the runner."""
+        self.show: Callable[[Sequence[StreamView]], Topic] | None = None
+        """Makes the topic of a dashboard; set by the runner."""
+        self.again: Callable[[Topology], Running] | None = None
+        """Runs a topology as this one runs; set by the runner."""
+        self.following: Running | None = None
+        """The run that `replay` started."""
+        self.replaced: Callable[[Running], None] | None = None
+        """Tells viewers to go on there; set by the runner."""
 
     @property
     def id(self) -> str:
@@ -88,6 +97,12 @@ class Running:
     def engine(self) -> PublishedAt | None:
         """Where viewers find it, from now on."""
         return None if self.publish is None else self.publish()
+
+    def shown(self, views: Sequence[StreamView]) -> Topic:
+        """The topic of a dashboard of its streams: see `workbench.streams.showing`. Raises UsageError."""
+        if self.show is None:
+            raise UsageError("Streams of this run are not told to anybody, so there is nothing to show.")
+        return self.show(views)
 
     @property
     def failure(self) -> str:
@@ -124,6 +139,24 @@ class Running:
     def resume(self) -> Running:
         self._engine.ask("resume")
         return self
+
+    def replay(self, speed: float | None = None) -> Running:
+        """Starts it again from the beginning of what its spouts play (`ParquetReplay`), at another `speed` where one is
+        said; what still runs is stopped. Views go on with the new run, which is returned, and is `following` here.
+        Raises UsageError where its spouts cannot be played again."""
+        if self.following is not None:
+            return self.following.replay(speed)
+        topology = self.topology.played_again(speed)
+        if self.again is None:
+            raise UsageError("This run cannot be started again from here.")
+        if threading.current_thread() is self._engine.thread:
+            raise UsageError("A component cannot start its own topology again.")
+        if not self.ended(0):
+            self.stop()
+        self.following = self.again(topology)
+        if self.replaced is not None:
+            self.replaced(self.following)
+        return self.following
 
     def wait(self, seconds: float | None = None) -> Running:
         """Until it has ended, or so long. Raises what made it fail."""

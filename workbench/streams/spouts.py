@@ -134,13 +134,19 @@ class ParquetReplay(IteratorSpout):
 
     With `time`, a column of milliseconds or timestamps in which the rows are in order, they come when their time has
     come: `speed=1` as fast as they were, `speed=60` an hour a minute, counted from the first row of the first file.
-    Without, as fast as they are taken. A row without a time ends the run, for it would never come.
+    Without, as fast as they are taken. A row without a time ends the run, for it would never come. A run of it can be
+    started again: `run.replay(speed=600)`.
     """
 
+    replayable = True
+
     def __init__(self, folder: str | os.PathLike[str], time: str = "", speed: float = 1.0, rows: int = 10_000) -> None:
-        if not speed > 0:
+        if isinstance(speed, bool) or not isinstance(speed, int | float) or not 0 < speed < float("inf"):
             raise InvalidParameter("speed", f"is {speed!r}; 1 is as fast as it was, 60 an hour a minute.")
         self.folder, self.time, self.speed, self.most = str(folder), time, speed, rows
+
+    def at_speed(self, speed: float) -> ParquetReplay:
+        return ParquetReplay(self.folder, self.time, speed, self.most)
 
     def declared_outputs(self) -> Outputs:
         import pyarrow.parquet as pq

@@ -3,7 +3,8 @@
 Its state: `name`, `state`, `error`, `uptime` in seconds, `components` and `edges` as they were declared; what each does
 under `component/<id>`, and the tuples in a second along an edge under `edge/<source>/<stream>/<target>`. The lists `at`
 (seconds of the epoch), `emitted` and `acked` (tuples in a second, of all spouts), `p50` and `p99` (complete latency in
-ms, null while nothing was acked) grow together; `log` is what components print, and their errors.
+ms, null while nothing was acked) grow together; `log` is what components print, and their errors. `replayable` says
+whether `replay` can be asked for; `next` is where a run that was started again goes on: `run`, `topic` and `ticket`.
 """
 
 from __future__ import annotations
@@ -12,12 +13,16 @@ import logging
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from workbench.contract.errors import UsageError, WorkbenchError
+from workbench.runs import tickets
 from workbench.runs.publisher import Publisher
 from workbench.streams.counting import quantile
+from workbench.streams.report import QUANTILES
+from workbench.streams.showing import Views
+from workbench.streams.views import StreamView, of_spec
 
 if TYPE_CHECKING:
     from workbench.runs import Register
@@ -26,6 +31,7 @@ if TYPE_CHECKING:
     from workbench.streams.metrics import Scrape
     from workbench.streams.report import Metrics
     from workbench.streams.running import Running
+    from workbench.streams.tapping import Taps
     from workbench.streams.topology import Topology
 
 __all__ = ["CONTROLS", "KEEP", "Sampler", "Telling", "shape"]
@@ -36,8 +42,8 @@ WATCHED, UNWATCHED = 0.1, 1.0
 SOON = 0.2
 """Seconds after which a topology can be watched: what is over sooner has no viewers."""
 KEEP = {"at": 600, "emitted": 600, "acked": 600, "p50": 600, "p99": 600, "log": 200}
-CONTROLS = ("stop", "pause", "resume")
-_SUMS = ("emitted", "executed", "acked", "failed", "pending")
+CONTROLS = ("stop", "pause", "resume", "replay")
+_SUMS = ("emitted", "transferred", "executed", "acked", "failed", "pending")
 
 
 def shape(topology: Topology) -> dict[str, Any]:
@@ -84,19 +90,22 @@ class Sampler:
         return values, points
 
     def _component(self, component: str, kind: str, metrics: Metrics, rates: Mapping[str, Any]) -> dict[str, Any]:
-        which = "complete" if kind == "spout" else "execute"
         cells = [cell for key, cell in metrics.now.cells.items() if key[0] == component]
-        times = [cell.times[which] for cell in cells if which in cell.times and cell.times[which][0]]
-        count, total = sum(one[0] for one in times), sum(one[1] for one in times)
-        buckets = [sum(parts) for parts in zip(*(one[2] for one in times), strict=True)]
+        mean, buckets = _times(cells, "complete" if kind == "spout" else "execute")
+        windows = [one for key, one in metrics.now.windows.items() if key[0] == component]
+        behind = [one["behind"] for one in windows if one["behind"] is not None]
         counted = [counts for key, counts in metrics.now.sources.items() if key[0] == component]
         source = {name: sum(counts.get(name, 0) for counts in counted) for counts in counted for name in counts}
         return {
             **({"source": source} if source else {}),
             **{name: sum(getattr(cell, name) for cell in cells) for name in _SUMS},
             "rate": round(rates["emitted" if kind == "spout" else "executed"].get(component, 0.0), 1),
-            "ms": _ms(total / count) if count else None,
-            "p99": _ms(quantile(buckets, 0.99)) if buckets else None,
+            "ms": mean,
+            **{label: _ms(quantile(buckets, share)) if buckets else None for label, share in QUANTILES.items()},
+            "process": _times(cells, "process")[0] if kind == "bolt" else None,
+            "late": sum(one["late"] for one in windows) if windows else None,
+            "held": sum(one["rows"] for one in windows) if windows else None,
+            "behind": round(max(behind), 1) if behind else None,
             "capacity": round(metrics.capacity(component), 3) if kind == "bolt" else None,
             "errors": metrics.now.errors.get(component, 0),
             "dead": metrics.now.dead.get(component, 0),
@@ -104,18 +113,34 @@ class Sampler:
 
 
 class Telling:
-    """Publishes one run, from a thread of its own. A socket that cannot be bound is logged, and the run goes on."""
+    """Publishes one run, from a thread of its own. A socket that cannot be bound is logged, and the run goes on. When
+    it is over its last state can be looked at, and played again where it can be, as long as somebody has its handle."""
 
-    def __init__(self, publisher: Publisher, running: Running, wall: Callable[[], float] = time.time) -> None:
-        self._publisher, self._running, self._wall = publisher, running, wall
-        weakref.finalize(running, publisher.release)  # its last state can be looked at as long as somebody has it
+    def __init__(
+        self, publisher: Publisher, running: Running, taps: Taps | None = None, wall: Callable[[], float] = time.time
+    ) -> None:
+        self._publisher, self._wall, self._id = publisher, wall, running.id
+        self._running: Running | None = running
+        self._handle = weakref.ref(running)
+        weakref.finalize(running, _let_go, publisher, running.id)
         self._sampler = Sampler(running.topology)
         self._logged = self._faults = 0
         state = {**shape(running.topology), "run": running.id, "state": running.state, "error": "", "uptime": 0.0}
         lists: dict[str, Any] = {name: [] for name in KEEP}
+        self._replayable = state["replayable"] = running.topology.replayable
         self.topic: Topic = publisher.topic(f"runs/{running.id}/topology", {**state, **lists}, KEEP)
+        self.views = Views(publisher, running.id, running.topology, taps, wall)
         publisher.control(running.id, self._control)
+        publisher.show(running.id, self._shown)
         self._thread = threading.Thread(target=self._main, name=f"workbench-telling-{running.id}", daemon=True)
+
+    def introduce(self, register: Register) -> None:
+        """Tells the handle where the run is shown."""
+        running = self._handle()
+        assert running is not None
+        running.topic, running.publish = self.topic, lambda: self.published(register)
+        running.show = self.views.show
+        running.replaced = lambda following: self._replaced(following, register)
 
     def start(self) -> None:
         self._thread.start()
@@ -125,43 +150,82 @@ class Telling:
         try:
             self._publisher.open()
         except (OSError, WorkbenchError) as error:
-            _log.warning("Nobody can watch run %s live: %s", self._running.id, error)
+            _log.warning("Nobody can watch run %s live: %s", self._id, error)
 
     def published(self, register: Register) -> Engine | None:
         """Lets others watch it from now on, and says where they find it."""
         self.open()
-        return register.engine(self._running.id)
+        return register.engine(self._id)
 
-    def _control(self, what: str) -> None:
-        if what not in CONTROLS:
-            raise UsageError(f"A topology takes {', '.join(CONTROLS)}, and not `{what}`.")
-        {"stop": self._running.stop, "pause": self._running.pause, "resume": self._running.resume}[what]()
+    def _control(self, what: str) -> str | None:
+        """`replay` may have a speed behind it. Says the run that goes on, where it is another one."""
+        what, _, speed = what.partition(" ")
+        running = self._handle()
+        if what not in CONTROLS or running is None:
+            raise UsageError(f"A topology takes {', '.join(CONTROLS)}, and not `{what[:20]}`.")
+        if what == "replay":
+            return running.replay(_speed(speed) if speed else None).id
+        if self._running is None:
+            raise UsageError(f"It is over, so it cannot {what} any more.")
+        {"stop": running.stop, "pause": running.pause, "resume": running.resume}[what]()
+        return None
+
+    def _shown(self, specs: Any) -> str:
+        running = self._handle()
+        if running is None or not isinstance(specs, list):
+            raise UsageError("Views are a list of definitions.")
+        return self.views.show([of_spec(running, one) for one in specs]).name
 
     def _main(self) -> None:
-        try:
-            if not self._running.ended(SOON):
-                self.open()
-                self._tell()
-                while not self._running.ended(WATCHED if self.topic.watched else UNWATCHED):
-                    self._tell()
-            self._tell()
-            self._tell()  # that nothing comes any more: what is seen of it from now on has no rates
-        finally:
-            self._publisher.control(self._running.id, None)
-            self.topic.end()
-
-    def _tell(self) -> None:
         running = self._running
+        assert running is not None
+        try:
+            if not running.ended(SOON):
+                self.open()
+                self._tell(running)
+                while not running.ended(WATCHED if self.topic.watched else UNWATCHED):
+                    self._tell(running)
+            self._tell(running)
+            self._tell(running)  # that nothing comes any more: what is seen of it from now on has no rates
+        finally:
+            self.views.stop()
+            self._running = None  # from now on the handle may go
+            if not self._replayable:
+                self._publisher.control(self._id, None)
+                self.views.end()
+                self.topic.end()
+
+    def _replaced(self, following: Running, register: Register) -> None:
+        """It was started again: whoever looks goes on there."""
+        self._thread.join()
+        engine = following.engine or register.engine(following.id)
+
+        def where(topic: Topic) -> dict[str, str]:
+            ticket = tickets.ticket(engine, topic.name) if engine is not None else ""
+            return {"run": following.id, "topic": topic.name, "ticket": ticket}
+
+        def dashboard(views: Sequence[StreamView]) -> dict[str, str]:
+            return where(following.shown(views))
+
+        assert following.topic is not None
+        self.views.end(dashboard)
+        self.topic.change(next=where(following.topic))
+        self.topic.end()
+        self._publisher.control(self._id, None)
+
+    def _tell(self, running: Running) -> None:
         metrics = running.metrics()
         values, points = self._sampler.sample(metrics)
-        values |= {"state": running.state, "error": running.failure}
+        about = {"state": running.state, "error": running.failure}
         errors = sum(metrics.now.errors.values())
-        self.topic.tell(values, {**points, "at": [round(self._wall(), 3)], "log": self._lines(errors)})
+        lines = self._lines(running, errors)
+        self.topic.tell(values | about, {**points, "at": [round(self._wall(), 3)], "log": lines})
+        self.views.about(about, {name: values[f"component/{name}"]["late"] or 0 for name in running.topology.nodes})
 
-    def _lines(self, errors: int) -> list[str]:
+    def _lines(self, running: Running, errors: int) -> list[str]:
         """What was printed since the last time, and what has failed since."""
-        fresh, self._logged = self._running.log.since(self._logged)
-        faults = self._running.errors if errors > self._faults else []
+        fresh, self._logged = running.log.since(self._logged)
+        faults = running.errors if errors > self._faults else []
         new = faults[max(0, len(faults) - (errors - self._faults)) :]
         self._faults = errors
         said = [f"{_clock(fault.at)} {fault.component}: {fault.error}" for fault in new]
@@ -195,6 +259,27 @@ def _complete(now: Scrape, before: Scrape | None, spouts: list[str]) -> list[int
                 buckets = [new - was for new, was in zip(buckets, old.times["complete"][2], strict=True)]
             whole = [a + b for a, b in zip(whole, buckets, strict=True)] if whole else buckets
     return whole
+
+
+def _times(cells: Sequence[Any], which: str) -> tuple[float | None, list[int]]:
+    """The mean in ms, and the histogram."""
+    times = [cell.times[which] for cell in cells if which in cell.times and cell.times[which][0]]
+    count, total = sum(one[0] for one in times), sum(one[1] for one in times)
+    return _ms(total / count) if count else None, [sum(parts) for parts in zip(*(one[2] for one in times), strict=True)]
+
+
+def _speed(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"`{text[:20]}` is no speed: 1 is as fast as it was, 60 an hour a minute.") from None
+
+
+def _let_go(publisher: Publisher, run_id: str) -> None:
+    """Nobody has the handle of that run any more."""
+    publisher.control(run_id, None)
+    publisher.show(run_id, None)
+    publisher.release()
 
 
 def _ms(seconds: float | None) -> float | None:

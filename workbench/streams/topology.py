@@ -13,10 +13,17 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from workbench.contract.errors import InvalidParameter, TopologyError, UnknownComponent, UnknownField, UnknownStream
+from workbench.contract.errors import (
+    InvalidParameter,
+    TopologyError,
+    UnknownComponent,
+    UnknownField,
+    UnknownStream,
+    UsageError,
+)
 from workbench.streams.component import DEFAULT, Bolt, Component, FunctionBolt, FunctionSpout, Spout, declared
 from workbench.streams.configuration import configured
 from workbench.streams.groupings import Grouping, shuffle
@@ -214,6 +221,28 @@ class Topology:
         inline: Any = importlib.import_module("workbench.streams.inline")
         running: Running = inline.run(self, register=register, **options)
         return running
+
+    @property
+    def replayable(self) -> bool:
+        """Whether all its spouts can be started again from the beginning."""
+        spouts = [node for node in self.nodes.values() if node.kind == "spout"]
+        return bool(spouts) and all(node.component.replayable for node in spouts)
+
+    def played_again(self, speed: float | None = None) -> Topology:
+        """The same topology, whose spouts play at another speed, where one is said. Raises UsageError, and
+        InvalidParameter for what is no speed."""
+        live = [node.id for node in self.nodes.values() if node.kind == "spout" and not node.component.replayable]
+        if live:
+            raise UsageError(
+                f"Spout `{live[0]}` of topology `{self.name}` gives what happens now, and cannot be played again. What "
+                "ParquetReplay plays can."
+            )
+        again = Topology(self.name, **self.given)
+        again.config = dict(self.config)
+        for name, node in self.nodes.items():
+            spout = node.kind == "spout" and speed is not None
+            again.nodes[name] = replace(node, component=node.component.at_speed(speed)) if spout else node
+        return again
 
     def to_document(self) -> dict[str, Any]:
         """Plain JSON, from which `Topology.from_document` makes it again. Raises DocumentError where a component is

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from workbench.contract.errors import UnknownName
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
+
+from workbench.contract.errors import UnknownName, UsageError
+from workbench.execution import threads
 from workbench.runs import Register, RunInfo
 from workbench.runs.register import Engine
+
+if TYPE_CHECKING:
+    from workbench.streams.views import StreamView
 
 __all__ = ["UnknownTopology", "Watched", "find"]
 
@@ -35,6 +44,25 @@ class Watched:
     @property
     def state(self) -> str:
         return self._register.get(self.id).state
+
+    def shown(self, views: Sequence[StreamView]) -> str:
+        """The topic of a dashboard of its streams, which its process makes. Raises ConnectionLost, Unreachable, and
+        ProtocolError with what that process refuses."""
+        from workbench.runs import subscriber
+
+        engine = self.engine
+        if engine is None:
+            raise UsageError(f"Topology `{self.name}` cannot be watched: its process tells nothing.")
+        found, specs = Future[str](), [one.spec() for one in views]
+
+        def ask() -> None:
+            try:
+                found.set_result(asyncio.run(subscriber.show(engine, self.id, specs)))
+            except BaseException as error:  # noqa: BLE001  # raised where it was asked
+                found.set_exception(error)
+
+        threads.run(ask)  # in a notebook's thread a loop is running already
+        return found.result()
 
     def __repr__(self) -> str:
         return f"topology {self.name} ({self.state}, run {self.id}); wb.view(…) shows it"

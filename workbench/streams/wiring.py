@@ -14,6 +14,7 @@ from workbench.streams.emitting import BoltCollector, Outlet, Post, SpoutCollect
 from workbench.streams.groupings import Grouping
 from workbench.streams.quick import quick
 from workbench.streams.routing import key_refused, many, one
+from workbench.streams.tapping import LiveSink, Taps
 from workbench.streams.task import Task
 from workbench.streams.topology import DEAD_LETTER, DEAD_LETTER_FIELDS, Node, Topology
 from workbench.streams.tracking import Source, Tracking
@@ -37,8 +38,10 @@ class Wiring:
         post: Post,
         log: Callable[[str, str], None],
         buried: Callable[[Task, Row, int, Any], None],
+        taps: Taps | None = None,
     ) -> None:
         self.topology, self.config = topology, topology.config
+        self.taps = taps or Taps()
         self._clock, self._wall, self._post, self._log, self._buried = clock, wall, post, log, buried
         self._random = Random(self.config["seed"])
         self.tracking = Tracking(self._random, clock)
@@ -123,6 +126,8 @@ class Wiring:
         else:
             collector = BoltCollector(task, outlets, self.tracking, self._post, self._log)
             instance.context, instance.collector = context, collector
+            if isinstance(instance, LiveSink):
+                instance.tap(self.taps, node, self.topology)
             if node.window is not None:
                 self._lates[task.id] = outlets[LATE]
                 self.windows[task.id] = WindowTask(
@@ -187,8 +192,8 @@ class Wiring:
             }
             out.receivers = 1
             return Outlet(out, make, _nobody, _nobody, direct)
-        fast = None
-        if len(taken) == 1 and taken[0][2][0].rows_only:
+        fast, tap = None, self.taps.of(node, stream, fields, bool(taken))
+        if tap is None and len(taken) == 1 and taken[0][2][0].rows_only:
             consumer, grouping, delivers = taken[0]
             fast = quick(task, out, make, grouping, delivers, self.tracking)
         rows: list[Callable[[Tuple], None]] = []
@@ -197,6 +202,9 @@ class Wiring:
             row, batch = self._handed(consumer, grouping, fields, delivers, make, out, task)
             rows.append(row)
             batches.append(batch)
+        if tap is not None:
+            rows.append(tap.row)
+            batches.append(tap.batch)
         return Outlet(out, make, _each(rows), _each(batches), None, fast)
 
     def _handed(

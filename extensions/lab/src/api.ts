@@ -198,7 +198,9 @@ export type Frames = {
 };
 
 export type Control = {
-  what: "stop" | "pause" | "resume";
+  what: "stop" | "pause" | "resume" | "replay";
+  /** Of `replay`: 1 is as fast as it was, 60 an hour a minute; without it, as before */
+  speed?: number;
 };
 
 /** By verb and address: what goes into the address's query, what is sent, what is answered. */
@@ -397,7 +399,7 @@ export interface Interface {
     body: undefined;
     answer: Frames;
   };
-  /** Asks a run for something besides Stop, as a topology to pause */
+  /** Asks a run for something besides Stop, as a topology to pause; gives the run that goes on, which for `replay` is a new one */
   "POST /runs/{run}/control": {
     query: Record<string, never>;
     body: Control;
