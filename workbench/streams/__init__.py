@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         partial_key as partial_key,
         shuffle as shuffle,
     )
+    from workbench.streams.polling import TablePoll as TablePoll
     from workbench.streams.rates import Rate as Rate
     from workbench.streams.sinks import ParquetSink as ParquetSink
     from workbench.streams.spouts import ParquetReplay as ParquetReplay, Tail as Tail
@@ -73,6 +74,7 @@ _MODULES = {
     "ParquetSink": "workbench.streams.sinks",
     "Rate": "workbench.streams.rates",
     "ServerSentEvents": "workbench.streams.events",
+    "TablePoll": "workbench.streams.polling",
     "Tail": "workbench.streams.spouts",
     "Topology": "workbench.streams.topology",
     "WebSocket": "workbench.streams.websocket",
@@ -82,9 +84,9 @@ _MODULES = {
 
 __all__ = [
     "Batch", "Bolt", "FunnelNow", "Gauge", "IteratorSpout", "LiveSink", "LiveTable", "Origin", "ParquetReplay",
-    "ParquetSink", "Rate", "Series", "ServerSentEvents", "Spout", "Tail", "TopN", "Topology", "WebSocket",
-    "Webhook", "all_", "bolt", "custom", "direct", "fields", "find", "global_", "local_or_shuffle", "none",
-    "partial_key", "session", "shuffle", "sliding", "spout", "tumbling",
+    "ParquetSink", "Rate", "Series", "ServerSentEvents", "Spout", "TablePoll", "Tail", "TopN", "Topology",
+    "WebSocket", "Webhook", "all_", "bolt", "custom", "direct", "fields", "find", "global_", "local_or_shuffle",
+    "none", "partial_key", "session", "shuffle", "sliding", "spout", "tumbling",
 ]  # fmt: skip
 
 
