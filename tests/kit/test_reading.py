@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from collections.abc import Generator
 from typing import Any
 
@@ -49,6 +51,27 @@ def test_all_rows_then_the_end_again_and_again(control: RecordingControl) -> Non
     reader.close()
     assert list(reader) == []
     assert reader.tidied == 1
+
+
+def test_what_its_caller_had_is_let_go_with_it(control: RecordingControl) -> None:
+    """Without the collector of cycles: else each scan's rows would lie in memory until it comes by."""
+
+    class Kept:
+        pass
+
+    def caller() -> weakref.ref[Kept]:
+        kept = Kept()
+        reader = Counting(control, 3)
+        assert len(list(reader)) == 3
+        assert list(reader) == []
+        return weakref.ref(kept)
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert caller()() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("end", ["close", "cancel"])
