@@ -26,10 +26,12 @@ from workbench.contract.connector import (
     Writer,
 )
 from workbench.contract.predicate import And, Applied, Column, Compare, In, IsNull, Literal, Not, Or, Predicate, Scalar
+from workbench.contract.reduction import Aggregate, Measure, Order, Top
 from workbench.contract.scan import Control, Reader, ScanPlan, ScanRequest, Split, TableInfo, TableRef
 from workbench.contract.secret import Secret
 
 __all__ = [
+    "Aggregate",
     "And",
     "Applied",
     "Capabilities",
@@ -48,8 +50,10 @@ __all__ = [
     "Listing",
     "Literal",
     "Manifest",
+    "Measure",
     "Not",
     "Or",
+    "Order",
     "Position",
     "Predicate",
     "Reader",
@@ -65,6 +69,7 @@ __all__ = [
     "TableInfo",
     "TableRef",
     "Tables",
+    "Top",
     "WriteSpec",
     "Writer",
 ]

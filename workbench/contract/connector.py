@@ -45,7 +45,8 @@ class Capabilities:
     read-only text. cancel: `Connector.cancel` ends work at the source, from any process. guard: the source enforces
     a statement time limit. writes: modes of `WriteSpec`. transactional: a writer keeps its position with the rows.
     lossless: every value of the source has an Arrow value (nothing is ever counted in `Reader.lost`).
-    listing: `tables` is a `Listing`, too.
+    listing: `tables` is a `Listing`, too. top: the first rows by an order may be taken at the source (`Top`).
+    measures: kinds of `Measure` that may be added up there; without any, `Aggregate` is never taken.
     """
 
     tables: bool = False
@@ -61,6 +62,8 @@ class Capabilities:
     transactional: bool = False
     lossless: bool = True
     listing: bool = False
+    top: bool = False
+    measures: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

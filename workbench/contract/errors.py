@@ -24,6 +24,7 @@
     │   ├── SourceTimeout          a guard ended it
     │   ├── DataError              a value that Arrow cannot hold, under the policy `error`
     │   ├── SnapshotChanged        the table is not what was planned any more
+    │   ├── NotExact               sums that the source made are not exact; the caller asks for the rows instead
     │   └── PositionLost           the source no longer has that position
     ├── Cancelled                  somebody pressed Stop
     ├── LimitExceeded              one of our own guards (rows, bytes, seconds) ended it
@@ -48,6 +49,7 @@ __all__ = [
     "InvalidParameter",
     "LimitExceeded",
     "NativeMissing",
+    "NotExact",
     "NotReplaced",
     "PathUnreachable",
     "PositionLost",
@@ -310,6 +312,15 @@ class SnapshotChanged(SourceError):
     def __init__(self, table: str, why: str, connection: str = "") -> None:
         self.table, self.why = table, why
         super().__init__(f"`{table}` has changed since it was planned: {why}. Run the query again.", connection)
+
+
+class NotExact(SourceError):
+    """Raised by a reader of a plan that is `aggregated`: `why` the source's sums cannot be had, or are not those of
+    the rows. What other readers gave is worth nothing; the same request without `aggregate` has the answer."""
+
+    def __init__(self, why: str, connection: str = "") -> None:
+        super().__init__(f"The source could not add this up exactly: {why}.", connection)
+        self.why = why
 
 
 class PositionLost(SourceError):

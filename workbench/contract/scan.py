@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from workbench.contract.predicate import Applied, Predicate
+from workbench.contract.reduction import Aggregate, Top
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,7 +51,8 @@ class ScanRequest:
     `columns` are top-level names in the order wanted; empty means that only the number of rows matters (the reader
     then returns batches without columns and with a row count, or any one column's worth: see `ScanPlan.schema`).
     `predicates` are joined by AND. `splits` is how many workers wait (a hint). `limit` is set only when the caller
-    would accept any `limit` rows.
+    would accept any `limit` rows. `top` and `aggregate` are offers (see `workbench.contract.reduction`), at most one
+    of the three is there; `columns` are then those that are needed where it is not taken.
     """
 
     table: TableRef
@@ -58,6 +60,8 @@ class ScanRequest:
     predicates: tuple[Predicate, ...] = ()
     splits: int = 1
     limit: int | None = None
+    top: Top | None = None
+    aggregate: Aggregate | None = None
 
 
 @dataclass(frozen=True)
@@ -84,8 +88,10 @@ class ScanPlan:
     `schema` is exactly what every batch will have: the request's columns in the request's order, then such columns
     as are needed to filter again (`extra` of them). `applied` has an entry for each of the request's predicates;
     one that is not EXACT is filtered again by the executor, so its columns must be in `schema`.
-    Where anything is not EXACT, `limit_applied` is False. Splits are disjoint and complete, NULL keys included.
-    `clustered_by`: rows equal in these columns lie in one split. `notes` are sentences for explain.
+    Where anything is not EXACT, `limit_applied` and `top_applied` are False, and `aggregated`, too: where that is True,
+    the batches are parts of groups, and `schema` is `request.aggregate.schema(…)`.
+    Splits are disjoint and complete, NULL keys included. `clustered_by`: rows equal in these columns lie in one split.
+    `notes` are sentences for explain.
     """
 
     request: ScanRequest
@@ -97,6 +103,8 @@ class ScanPlan:
     extra: int = 0
     estimate: int | None = None
     limit_applied: bool = False
+    top_applied: bool = False
+    aggregated: bool = False
     clustered_by: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -34,7 +34,7 @@ class GeneratedReader(ABC):
         self._closed = threading.Event()
         self._turn = threading.Lock()
         self._received = 0
-        self._over = False
+        self._exhausted = False
         self._outcome: BaseException | None = None
         self._batches = self._all()
 
@@ -70,14 +70,16 @@ class GeneratedReader(ABC):
         with self._turn:
             if self._outcome is not None:
                 raise self._outcome
-            if self._over:
+            if self._exhausted:
                 raise StopIteration
             try:
                 with self._waiting():
                     self._check()
                     return next(self._batches)
             except StopIteration:
-                self._over = True  # the exception is not kept: it holds the frames of callers, and so all their rows
+                self._exhausted = (
+                    True  # the exception is not kept: it holds the frames of callers, and so all their rows
+                )
                 raise
             except BaseException as error:
                 self._outcome = error
@@ -88,7 +90,7 @@ class GeneratedReader(ABC):
         self._closed.set()
         if self._turn.acquire(blocking=False):  # else the step that runs sees it at its next `_check`
             try:
-                if not self._over:
+                if not self._exhausted:
                     self._outcome = self._outcome or Cancelled("The scan")
                 self._batches.close()
             finally:

@@ -14,7 +14,8 @@ from workbench.execution.cluster import Cluster
 from workbench.execution.cluster_folding import Folding
 from workbench.query.cluster_plan import Dealt
 from workbench.query.explain import SourceReport, amount, counted
-from workbench.query.jobs import BATCH_ROWS, Prepared, distinct_names, figures, report, sayings
+from workbench.query.jobs import BATCH_ROWS, Prepared, distinct_names
+from workbench.query.reporting import figures, report, sayings
 from workbench.query.translate import translated
 
 if TYPE_CHECKING:

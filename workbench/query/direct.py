@@ -19,7 +19,7 @@ from workbench.query.names import Resolved
 from workbench.query.statement import Kind, Statement
 from workbench.query.tokens import Splice, Text
 
-__all__ = ["Direct", "handed_on", "in_turn", "nothing_left", "same_types", "shape"]
+__all__ = ["Direct", "handed_on", "in_turn", "nothing_left", "operators", "same_types", "shape"]
 
 _MOST = (1 << 63) - 1
 _NOTHING_LEFT = frozenset({"PROJECTION", "PYTHON_ARROW_SCAN", "STREAMING_LIMIT"})
@@ -102,14 +102,18 @@ def in_turn(statement: Statement, resolved: Resolved[Any]) -> Resolved[Any]:
 
 def nothing_left(cursor: DuckDBPyConnection, sql: str, parameters: Mapping[str, object] | None) -> bool:
     """Whether DuckDB's plan is the scan alone: all conditions went to the source, nothing is computed."""
+    return set(operators(cursor, sql, parameters)) <= _NOTHING_LEFT
+
+
+def operators(cursor: DuckDBPyConnection, sql: str, parameters: Mapping[str, object] | None) -> list[str]:
+    """What DuckDB's plan is made of, by their names."""
     rows = cursor.execute(f"explain (format json) {sql}", dict(parameters) if parameters else None).fetchall()
-    waiting = list(json.loads(rows[0][1]))
+    waiting, found = list(json.loads(rows[0][1])), list[str]()
     while waiting:
         operator = waiting.pop()
-        if operator.get("name", "").strip() not in _NOTHING_LEFT:
-            return False
+        found.append(operator.get("name", "").strip())
         waiting += operator.get("children", ())
-    return True
+    return found
 
 
 def same_types(schema: pa.Schema, columns: tuple[str, ...], wanted: pa.Schema) -> bool:

@@ -379,7 +379,10 @@ class _Grouped:
         if name not in _ADDED:
             raise refused(f"`{said}`")
         whole = function(_ADDED[name], self._part(node, node["function_name"], _ADDED[name]))
-        return function("coalesce", whole, constant(0), operator="OPERATOR_COALESCE") if name in _COUNTS else whole
+        if name not in _COUNTS:
+            return whole
+        # As wide as a count, or an expression around it would be of other types.
+        return cast_plain(function("coalesce", whole, constant(0), operator="OPERATOR_COALESCE"), "bigint", self.engine)
 
     def _is_apart(self, node: Node) -> bool:
         return bool(self.apart) and [one["expression"].get("column_names") for one in node["arguments"]] == [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,20 +13,21 @@ from typing import TYPE_CHECKING, cast
 import duckdb
 import pyarrow as pa
 
-from workbench.contract.errors import SnapshotChanged, SourceError, UnknownName
-from workbench.contract.predicate import Applied as Level
+from workbench.contract.errors import NotExact, SnapshotChanged, SourceError, UnknownName
 from workbench.contract.scan import ScanPlan, ScanRequest
-from workbench.execution.scan import Scan, ScanStats, Source
+from workbench.execution.scan import Scan, Source
 from workbench.execution.spool import Spool
 from workbench.query import source
 from workbench.query.direct import handed_on, in_turn, nothing_left, same_types, shape
 from workbench.query.engine import Engine, Limits
-from workbench.query.explain import Applied, SourceReport
+from workbench.query.explain import SourceReport
 from workbench.query.fitting import must_fit
 from workbench.query.lengths import durations, with_durations
 from workbench.query.lookup import LocalTarget, RemoteTarget, Target
 from workbench.query.names import Resolved
 from workbench.query.plain import conditions
+from workbench.query.reducing import SUMS, Parts, Reduced, reduced, top_of
+from workbench.query.reporting import figures, report, sayings
 from workbench.query.stage import CLOSE_SECONDS, Ask, Feed, LocalSource, RemoteSource, Stage
 from workbench.query.statement import Kind, Statement
 from workbench.query.tokens import Splice
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 
     from workbench.runs import Run
 
-__all__ = ["NativeJob", "Prepared", "QueryJob", "distinct_names", "figures", "report"]
+__all__ = ["NativeJob", "Prepared", "QueryJob", "distinct_names"]
 
 BATCH_ROWS = 8_192
 """DuckDB hands a batch on when it is full: smaller ones would cost time, larger ones the sight of the first rows."""
@@ -77,6 +79,8 @@ class QueryJob:
         self._lock = threading.Lock()
         self._seen: pa.Schema | None = None
         self._handed: Feed | None = None
+        self._reduced: tuple[Reduced, Feed] | None = None
+        self._not_exact = ""
         self._stopping = False
 
     kind = "query"
@@ -102,6 +106,8 @@ class QueryJob:
             cursor.begin()
             if (feed := self._prepare(stage, cursor)) is not None:
                 return self._hand_on(stage, feed)
+            if (found := self._put_together(stage, cursor)) is not None:
+                return found
             stage.start(stage.feeds)
         else:
             stage.start([])
@@ -148,7 +154,10 @@ class QueryJob:
     def reports(self) -> list[SourceReport]:
         if self._stage is None:
             return []
-        return [report(feed.target, feed.plan, feed.stats, feed.foreseen, feed.again) for feed in self._stage.feeds]
+        found = [report(feed.target, feed.plan, feed.stats, feed.foreseen, feed.again) for feed in self._stage.feeds]
+        if self._not_exact:
+            found = [replace(one, notes=(*one.notes, self._not_exact)) for one in found]
+        return found
 
     def stop(self) -> None:
         with self._lock:
@@ -265,12 +274,61 @@ class QueryJob:
                     self._engine.types.update(zip(kinds, self._seen.types, strict=True))
                 if same and nothing_left(cursor, prepared.resolved.sql, prepared.parameters):
                     return stage.direct(Ask(ask.name, found.columns, ask.predicates), target, found.limit)
-        stage.plan()
+            if self._offered(stage, cursor, ask.name, target):
+                return None
+        else:
+            stage.plan()
         self._prepared = replace(self._prepared, resolved=in_turn(self._prepared.statement, self._prepared.resolved))
         return None
 
-    def _run(self, cursor: DuckDBPyConnection) -> pa.RecordBatchReader:
-        sql, parameters = self._prepared.resolved.sql, dict(self._prepared.parameters) or None
+    def _offered(self, stage: Stage, cursor: DuckDBPyConnection, name: str, target: RemoteTarget) -> bool:
+        """Plans the only scan, as far as its source can do more than drop rows; says whether it adds them up."""
+        prepared, can = self._prepared, target.manifest.capabilities
+        sql, given = prepared.resolved.sql, prepared.parameters
+        top = None
+        if prepared.resolved.references == 1 and not prepared.statement.pivots:
+            if can.measures and (found := reduced(self._engine, prepared.statement, sql, given, name, target.schema)):
+                feed = stage.added_up(found.ask, target, found.aggregate)
+                if feed is not None:
+                    self._reduced = found, feed
+                    return True
+            if can.top:
+                top = top_of(prepared.statement, sql, given, target.schema, cursor)
+        stage.plan(top)
+        return False
+
+    def _put_together(
+        self, stage: Stage, cursor: DuckDBPyConnection
+    ) -> tuple[pa.Schema, Iterator[pa.RecordBatch]] | None:
+        """The rows made of what the source has added up: no row comes before all of that is there. None, and then all
+        rows are asked for, where that cannot be done exactly."""
+        if self._reduced is None:
+            return None
+        found, feed = self._reduced
+        try:
+            source.register(cursor, SUMS, Parts(feed))
+            stage.start([feed])
+            self._reader = self._run(cursor, found.sql, found.parameters)
+            schema = distinct_names(durations(self._reader.schema))
+            batches = _renamed(with_durations(self._reader, self._reader.schema), schema)
+            first = next(batches, None)
+        except Exception:
+            if not isinstance(stage.error, NotExact):
+                raise
+            self._reduced, self._not_exact = None, f"added up here: {stage.error.why}"
+            stage.back()
+            with contextlib.suppress(duckdb.Error):
+                cursor.rollback()
+            cursor.begin()
+            stage.plan()
+            return None
+        return schema, itertools.chain([] if first is None else [first], batches)
+
+    def _run(
+        self, cursor: DuckDBPyConnection, sql: str = "", given: Mapping[str, object] | None = None
+    ) -> pa.RecordBatchReader:
+        parameters = dict(self._prepared.parameters if given is None else given) or None
+        sql = sql or self._prepared.resolved.sql
         try:
             relation = cursor.sql(sql, params=parameters)
             must_fit(zip(relation.columns, map(str, relation.types), strict=True))
@@ -415,44 +473,3 @@ def distinct_names(schema: pa.Schema) -> pa.Schema:
 def _renamed(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         yield handed_on(batch, schema)
-
-
-def figures(stats: list[ScanStats]) -> tuple[int, int, float | None]:
-    fractions = [one.fraction for one in stats if one.fraction is not None]
-    fraction = sum(fractions) / len(stats) if stats and len(fractions) == len(stats) else None
-    return sum(one.rows_moved for one in stats), sum(one.bytes_received for one in stats), fraction
-
-
-def sayings(stats: list[ScanStats]) -> str:
-    """What the sources say of their own work, each thing once."""
-    return "; ".join(dict.fromkeys(one.said for one in stats if one.said))
-
-
-def report(target: RemoteTarget, plan: ScanPlan, stats: ScanStats | None, foreseen: bool, again: bool) -> SourceReport:
-    conditions = tuple(
-        Applied(str(one), Level(plan.applied.get(one, Level.NONE)).name, plan.reasons.get(one, ""))
-        for one in plan.request.predicates
-    )
-    report = SourceReport(
-        connection=target.connection,
-        table=str(target.table),
-        columns=plan.request.columns,
-        native_text=plan.native_text,
-        conditions=conditions,
-        splits=max(1, len(plan.splits)),
-        estimate=plan.estimate,
-        foreseen=foreseen,
-        again=again,
-        notes=plan.notes,
-    )
-    if stats is None:
-        return report
-    return replace(
-        report,
-        rows_moved=stats.rows_moved,
-        rows_kept=stats.rows_kept,
-        bytes=stats.bytes_received,
-        seconds=stats.seconds,
-        retries=stats.retries,
-        lost=dict(stats.lost),
-    )

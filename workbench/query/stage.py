@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
 
-from workbench.contract.errors import Cancelled, SnapshotChanged, SourceError
+from workbench.contract.errors import Cancelled, NotExact, SnapshotChanged, SourceError
 from workbench.contract.predicate import Predicate
+from workbench.contract.reduction import Aggregate, Top
 from workbench.contract.scan import ScanPlan, ScanRequest
 from workbench.execution.scan import Scan, ScanStats, Source
 from workbench.execution.spool import Spool
@@ -58,7 +59,7 @@ class Feed:
     ) -> None:
         self.ask, self.target, self.plan, self.foreseen = ask, target, plan, foreseen
         self.taken = False
-        self.schema = _columns(target.schema, ask.columns)
+        self.schema = plan.schema if plan.aggregated else _columns(target.schema, ask.columns)
         self._stage = stage
         source = Source(target.connection, target.connector, plan, lambda: stage.protect(target))
         self.scan = Scan(source, stage.run, workers=workers, guard=stage.seconds)
@@ -174,6 +175,7 @@ class Stage:
         self._stopped = threading.Event()
         self._asks: dict[Ask, tuple[RemoteTarget, int]] = {}
         self._feeds: dict[Ask, list[Feed]] = {}
+        self._kept: dict[Ask, ScanPlan] = {}
 
     # --- from DuckDB's threads
 
@@ -233,14 +235,36 @@ class Stage:
             self._feeds[ask] = [feed]
         return feed
 
-    def plan(self) -> list[Feed]:
-        """Plans what the rehearsal asked for; several at once, for each may ask its source."""
+    def added_up(self, ask: Ask, target: RemoteTarget, aggregate: Aggregate) -> Feed | None:
+        """The one scan of a statement whose source adds its rows up; None where it does not, and then that plan is kept
+        for whoever asks for the rows."""
+        plan = self._asked_for(ask, target, None, None, aggregate)
+        if not plan.aggregated:
+            self._kept[ask] = plan
+            return None
+        feed = Feed(self, ask, target, plan, again=False, foreseen=True)
+        with self._lock:
+            self._feeds[ask] = [feed]
+        return feed
+
+    def back(self) -> None:
+        """What was started is ended and forgotten; what was asked for stays."""
+        feeds = self.feeds
+        with self._lock:
+            self._feeds.clear()
+            self.error = None
+        for feed in feeds:
+            feed.close()
+
+    def plan(self, top: Top | None = None) -> list[Feed]:
+        """Plans what the rehearsal asked for; several at once, for each may ask its source. `top`: no other rows of the
+        only one are needed."""
         with self._lock:
             asks = [(ask, target, count) for ask, (target, count) in self._asks.items()]
 
         def planned(item: tuple[Ask, RemoteTarget, int]) -> Feed:
             ask, target, count = item
-            return self._planned(ask, target, again=count > 1 or self._recursive, foreseen=True)
+            return self._planned(ask, target, again=count > 1 or self._recursive, foreseen=True, top=top)
 
         feeds = _side_by_side(planned, asks)
         with self._lock:
@@ -264,7 +288,8 @@ class Stage:
 
     def failed_early(self) -> BaseException | None:
         """The error of a scan that DuckDB has not come to yet."""
-        return next((error for feed in self.feeds if (error := feed.scan.error) is not None), None)
+        errors = (feed.scan.error for feed in self.feeds)
+        return next((error for error in errors if error is not None and not isinstance(error, NotExact)), None)
 
     def stop(self) -> None:
         """Ends every scan and lets go of whoever waits for one. From any thread; does not wait."""
@@ -301,23 +326,35 @@ class Stage:
         again: bool,
         foreseen: bool,
         limit: int | None = None,
+        top: Top | None = None,
         alone: bool = False,
     ) -> Feed:
+        plan = self._kept.pop(ask, None) or self._asked_for(ask, target, limit, top, None)
+        # Whoever takes the rows of the only split itself needs no other thread for it.
+        workers = 0 if alone and len(plan.splits) == 1 else WORKERS
+        return Feed(self, ask, target, plan, again, foreseen, workers)
+
+    def _asked_for(
+        self, ask: Ask, target: RemoteTarget, limit: int | None, top: Top | None, aggregate: Aggregate | None
+    ) -> ScanPlan:
         tables = target.connector.tables
         assert tables is not None
+        request = ScanRequest(target.table, ask.columns, ask.predicates, WORKERS, limit, top, aggregate)
         try:
-            plan = tables.plan(ScanRequest(target.table, ask.columns, ask.predicates, WORKERS, limit))
+            plan = tables.plan(request)
         except SourceError as error:
             error.connection = error.connection or target.connection
             raise
-        if not plan.schema.equals(target.schema):
+        if plan.aggregated:
+            assert aggregate is not None
+            if not plan.schema.equals(aggregate.schema(target.schema)):
+                raise _changed(target)
+        elif not plan.schema.equals(target.schema):
             for field in plan.schema:
                 at = target.schema.get_field_index(field.name)
                 if at >= 0 and target.schema.field(at).type != field.type:
                     raise _changed(target)
-        # Whoever takes the rows of the only split itself needs no other thread for it.
-        workers = 0 if alone and len(plan.splits) == 1 else WORKERS
-        return Feed(self, ask, target, plan, again, foreseen, workers)
+        return plan
 
 
 def _columns(schema: pa.Schema, names: tuple[str, ...]) -> pa.Schema:

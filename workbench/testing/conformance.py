@@ -17,7 +17,7 @@ import sys
 
 import pytest
 
-_PARTS = ("catalog", "rows", "predicates", "splits", "readers", "network", "sinks", "feeds")
+_PARTS = ("catalog", "rows", "predicates", "reducing", "splits", "readers", "network", "sinks", "feeds")
 
 for _name in ("suite_base", *(f"suite_{part}" for part in _PARTS), "scanning"):
     # So that a failed promise shows its values; a part that was imported before is shown without.
@@ -30,6 +30,7 @@ from workbench.testing.suite_feeds import FeedPromises  # noqa: E402
 from workbench.testing.suite_network import NetworkPromises  # noqa: E402
 from workbench.testing.suite_predicates import PredicatePromises  # noqa: E402
 from workbench.testing.suite_readers import ReaderPromises  # noqa: E402
+from workbench.testing.suite_reducing import ReducingPromises  # noqa: E402
 from workbench.testing.suite_rows import RowPromises  # noqa: E402
 from workbench.testing.suite_sinks import SinkPromises  # noqa: E402
 from workbench.testing.suite_splits import SplitPromises  # noqa: E402
@@ -41,6 +42,7 @@ class ConformanceSuite(
     CatalogPromises,
     RowPromises,
     PredicatePromises,
+    ReducingPromises,
     SplitPromises,
     ReaderPromises,
     NetworkPromises,

@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from workbench.contract import (
+    Aggregate,
     Applied,
     Capabilities,
     Column,
@@ -36,6 +37,7 @@ from workbench.contract.predicate import columns_of
 from workbench.kit.like import like as matching
 from workbench.testing.memory_changes import MemoryFeeds, MemorySinks
 from workbench.testing.memory_reader import MemoryReader
+from workbench.testing.memory_reducing import can_add_up, can_order
 from workbench.testing.memory_source import MemorySource, source_of
 
 __all__ = ["MANIFEST", "TABLE_PARAMETERS", "MemoryConnector", "MemorySource", "source_config"]
@@ -72,6 +74,8 @@ MANIFEST = Manifest(
         listing=True,
         writes=frozenset({"insert", "upsert"}),
         transactional=True,
+        top=True,
+        measures=frozenset({"count", "sum", "min", "max"}),
     ),
     implementation="workbench.testing.memory:MemoryConnector",
     parameters={
@@ -180,6 +184,10 @@ class MemoryTables:
         out = pa.schema([schema.field(name) for name in columns])
         exact = len(pushed) == len(request.predicates)
         limit = request.limit if exact else None
+        top = request.top if exact and request.top is not None and can_order(request.top, schema) else None
+        aggregate = request.aggregate if exact and _adds_up(request.aggregate, schema) else None
+        if aggregate is not None:
+            out = aggregate.schema(schema)
         rows = table.rows.num_rows
         parts = 1 if limit is not None else int(knobs.get("splits", min(request.splits, max(1, rows // 1000))))
         bounds = [rows * part // parts for part in range(parts + 1)]
@@ -189,7 +197,15 @@ class MemoryTables:
                 request.table,
                 _text(request, start, stop, pushed),
                 out,
-                {"start": start, "stop": stop, "version": table.version, "predicates": pushed, "limit": limit},
+                {
+                    "start": start,
+                    "stop": stop,
+                    "version": table.version,
+                    "predicates": pushed,
+                    "limit": limit,
+                    "top": top,
+                    "aggregate": aggregate,
+                },
                 stop - start,
                 bool(knobs.get("resumable", False)),
             )
@@ -202,6 +218,8 @@ class MemoryTables:
             _text(request, 0, rows, pushed),
             applied,
             reasons,
+            top_applied=top is not None,
+            aggregated=aggregate is not None,
             extra=len(columns) - len(request.columns),
             estimate=rows,
             limit_applied=limit is not None,
@@ -216,16 +234,22 @@ class MemoryTables:
             table = source.table(split.table, split.state["version"])
         except KeyError:
             table = source.table(split.table)
-            if not table.rows.schema.equals(_names_only(split.schema, table.rows.schema)):
+            if split.state["aggregate"] is None and not table.rows.schema.equals(
+                _names_only(split.schema, table.rows.schema)
+            ):
                 raise SnapshotChanged(str(split.table), "its columns are others", self._connector.config.name) from None
             raise SnapshotChanged(str(split.table), "its rows are others", self._connector.config.name) from None
         shape = source.table(split.table).rows.schema
         current = dict(zip(shape.names, shape.types, strict=True))
-        for column in split.schema:
+        for column in split.schema if split.state["aggregate"] is None else ():
             if current.get(column.name) != column.type:
                 raise SnapshotChanged(str(split.table), f"column `{column.name}`", self._connector.config.name)
         knobs = self._connector.config.tables.get(split.table.name, {})
         return MemoryReader(source, table, split, control, knobs, self._connector.config.name)
+
+
+def _adds_up(aggregate: Aggregate | None, schema: pa.Schema) -> bool:
+    return aggregate is not None and can_add_up(aggregate, schema)
 
 
 def _names_only(schema: pa.Schema, of: pa.Schema) -> pa.Schema:

@@ -12,6 +12,7 @@ from workbench.contract import Control, Position, Split
 from workbench.contract.errors import Cancelled, ConnectionLost
 from workbench.contract.predicate import columns_of
 from workbench.contract.scan import BATCH_BYTES, BATCH_ROWS
+from workbench.testing.memory_reducing import summed, topmost
 from workbench.testing.memory_source import MemorySource, MemoryTable
 
 __all__ = ["MemoryReader"]
@@ -48,6 +49,10 @@ class MemoryReader:
         wanted = set(split.schema.names) | {c.name for p in split.state["predicates"] for c in columns_of(p)}
         # A table without columns has no row count; a batch has one: so one column is read where none is wanted.
         columns = [column for column in part.column_names if column in wanted] or part.column_names[:1]
+        self._reduces = split.state["top"] is not None or split.state["aggregate"] is not None
+        if self._reduces:
+            part = _reduced(part, split)
+            columns = [name for name in part.column_names if name in split.schema.names] or part.column_names[:1]
         self._batches = iter(part.select(columns).to_batches(max_chunksize=size) if part.num_rows else [])
         control.running(self._native_id)
         self._stop = source.begin(self._native_id)
@@ -107,7 +112,7 @@ class MemoryReader:
         if self._left == 0:
             raise StopIteration
         batch = next(self._batches)
-        if self._split.state["predicates"]:
+        if self._split.state["predicates"] and not self._reduces:
             from workbench.kit.filter import apply
 
             batch = apply(batch, self._split.state["predicates"])
@@ -128,6 +133,16 @@ class MemoryReader:
             self._ended = True
         self._source.end(self._native_id)
         self._control.ended(self._native_id)
+
+
+def _reduced(part: pa.Table, split: Split) -> pa.Table:
+    from workbench.kit.filter import apply
+
+    if part.num_rows and split.state["predicates"]:
+        part = pa.Table.from_batches([apply(one, split.state["predicates"]) for one in part.to_batches()], part.schema)
+    if split.state["aggregate"] is not None:
+        return summed(part, split.state["aggregate"], split.schema)
+    return topmost(part, split.state["top"])
 
 
 def _shaped(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
