@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -119,6 +120,7 @@ def test_a_page_that_is_loaded_again_shows_it_and_the_panel_stops_it(view: Locat
     lab.revealed()
     expect(view.locator(".wb-Badge")).to_have_text("running", timeout=60_000)  # by the kernel that is still there
     page.evaluate("() => window.jupyterapp.commands.execute('workbench:open')")
+    expect(page.locator(".wb-Status")).to_have_text(re.compile(r"\d topolog(y|ies) runs?$"))
     row = page.locator("#workbench-panel .wb-Run", has_text="topology trending")
     expect(row).to_be_visible(timeout=30_000)
     expect(row).to_contain_text("tuples acked · ")

@@ -3,8 +3,9 @@ written into the register, so that every server of this user finds it there.
 
 What goes over it is a line of JSON each way: the subscriber's `{"token", "topic"}`, then the topic's frames until its
 end; `{"token", "run", "ask"}`, which asks a run for something and is answered by `{"done": true}`, with the `run` that
-goes on where it is another one; or `{"token", "run", "show"}`, which has a topic made of what `show` says, and is
-answered by its name. Who does not know the token, which only the user's own register has, gets nothing.
+goes on where it is another one; `{"token", "run", "show"}`, which has a topic made of what `show` says, and is
+answered by its name; or `{"token", "run", "text"}`, which asks for a text, and is answered by its parts. Who does not
+know the token, which only the user's own register has, gets nothing.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ LINE = 1 << 20
 """Bytes of the longest line, either way."""
 ASKING = 1 << 15
 """Bytes of what is asked."""
+PART = LINE // 8
+"""Characters of a text that go in one line: so many bytes have they at most, as JSON writes them."""
 PATIENCE = 5.0
 """Seconds that a subscriber has to say what it wants."""
 MOST = 1_000
@@ -63,6 +66,7 @@ class Publisher:
         self._topics: dict[str, Topic] = {}
         self._controls: dict[str, Callable[[str], str | None]] = {}
         self._shows: dict[str, Callable[[Any], str]] = {}
+        self._texts: dict[str, Callable[[str], str]] = {}
         self._token = ""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: asyncio.Server | None = None
@@ -120,6 +124,14 @@ class Publisher:
                 self._shows.pop(run_id, None)
             else:
                 self._shows[run_id] = make
+
+    def text(self, run_id: str, make: Callable[[str], str] | None) -> None:
+        """`make` gives the text of that name (`metrics`), for other processes of the user; as `control`."""
+        with self._lock:
+            if make is None:
+                self._texts.pop(run_id, None)
+            else:
+                self._texts[run_id] = make
 
     def open(self) -> None:
         """Binds the socket and writes its address down, if that is not done yet. Returns when it is."""
@@ -206,6 +218,8 @@ class Publisher:
                 await self._do(self._controls, "run", asked, str(asked["ask"]), writer)
             elif asked is not None and "show" in asked:
                 await self._do(self._shows, "topic", asked, asked["show"], writer)
+            elif asked is not None and "text" in asked:
+                await self._give(str(asked.get("run")), str(asked["text"]), writer)
             elif asked is not None:
                 await self._subscribed(str(asked.get("topic")), reader, writer)
         except (OSError, asyncio.CancelledError):  # it has gone, or we have
@@ -259,6 +273,22 @@ class Publisher:
             await _refuse(writer, str(error).rstrip("."))
             return
         writer.write(_line(Frame(done=True, **({name: said} if said else {}))))
+        await writer.drain()
+
+    async def _give(self, run_id: str, what: str, writer: asyncio.StreamWriter) -> None:
+        make = self._texts.get(run_id)
+        if make is None:
+            await _refuse(writer, f"run `{run_id[:20]}` tells no `{what[:20]}`")
+            return
+        try:
+            text = await asyncio.to_thread(make, what)
+        except WorkbenchError as error:
+            await _refuse(writer, str(error).rstrip("."))
+            return
+        for start in range(0, len(text), PART):
+            writer.write(_line(Frame(text=text[start : start + PART])))
+            await writer.drain()
+        writer.write(_line(Frame(done=True)))
         await writer.drain()
 
     async def _send(self, topic: Topic, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

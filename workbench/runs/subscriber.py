@@ -13,7 +13,7 @@ from workbench.runs.publisher import ASKING, LINE
 from workbench.runs.register import Engine
 from workbench.runs.topics import Frame
 
-__all__ = ["ask", "frames"]
+__all__ = ["ask", "frames", "text"]
 
 T = TypeVar("T")
 
@@ -44,6 +44,23 @@ async def show(engine: Engine, run_id: str, views: list[dict[str, Any]], patienc
     async with _asked(engine, {"run": run_id, "show": views}, patience) as reader:
         said = await _soon(engine, _said(reader, f"run {run_id}"), patience)
     return str(said.get("topic"))
+
+
+async def text(engine: Engine, run_id: str, what: str, most: int, patience: float = 5.0) -> str:
+    """That run's text of that name, in all within `patience` seconds. Raises as `frames` does, and ProtocolError for
+    one of more than `most` characters."""
+
+    async def whole(reader: asyncio.StreamReader) -> str:
+        parts, length = list[str](), 0
+        while "done" not in (said := await _said(reader, f"run {run_id}")):
+            parts.append(str(said.get("text", "")))
+            length += len(parts[-1])
+            if length > most or not parts[-1]:
+                raise ProtocolError(f"The engine sent a text of more than {most:,} characters, or none.")
+        return "".join(parts)
+
+    async with _asked(engine, {"run": run_id, "text": what}, patience) as reader:
+        return await _soon(engine, whole(reader), patience)
 
 
 async def _soon(engine: Engine, answer: Awaitable[T], patience: float) -> T:

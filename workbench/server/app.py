@@ -10,7 +10,7 @@ from typing import Any
 
 from jupyter_server.extension.application import ExtensionApp
 
-from workbench.server import catalog, comet, connections, dashboards, live, results, running
+from workbench.server import catalog, comet, connections, dashboards, live, metrics, results, running
 from workbench.server.handlers import Handler, NothingHere
 from workbench.server.services import Services
 
@@ -26,7 +26,7 @@ _PART = re.compile(r"\{\w+\}")
 
 def routes() -> list[tuple[str, type[Handler] | type[live.LiveHandler]]]:
     """All routes as the description writes them, below `BASE`, with what serves each."""
-    rooms = (connections, catalog, running, results, dashboards, live, comet)
+    rooms = (connections, catalog, running, results, dashboards, live, comet, metrics)
     return [one for room in rooms for one in room.HANDLERS]
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import html
-import math
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from workbench.contract.errors import InvalidParameter
-from workbench.streams.counting import bucket_end, quantile
-from workbench.streams.metrics import COUNTS, TIMES, WINDOWS, Cell, Key, Scrape
+from workbench.streams.counting import quantile
+from workbench.streams.metrics import COUNTS, TIMES, WINDOWS, Cell, Scrape
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,18 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["Metrics"]
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
-_PREFIX = "workbench_stream"
-_WINDOW_TITLES = (
-    ("late", "late_rows_total", "counter"),
-    ("rows", "window_rows", "gauge"),
-    ("behind", "watermark_lag_seconds", "gauge"),
-)
-"""As `Scrape.windows` names them, and as Prometheus' text does."""
-GAUGES = frozenset(("connected", "queued", "port", "behind"))
-"""Of what spouts count, that which does not only grow."""
 SHOWN = ("reconnects", "stalls", "too_large", "unreadable", "refused", "jumps")
 """Of what spouts count, that which is said where it is not 0."""
-_NO_NAME = re.compile(r"[^a-zA-Z0-9_]")
 
 
 @dataclass(frozen=True)
@@ -105,9 +93,11 @@ class Metrics:
     def dead_letters(self) -> int:
         return sum(self.now.dead.values())
 
-    def prometheus(self) -> str:
-        """The text that a Prometheus server scrapes."""
-        return "".join(_prometheus(self))
+    def prometheus(self, run: str = "") -> str:
+        """The text that a Prometheus server scrapes; `run` is put on every line, where it is said."""
+        from workbench.streams.prometheus import lines
+
+        return "".join(lines(self, run))
 
     def _before(self, window: str) -> Scrape | None:
         if window not in WINDOWS:
@@ -198,72 +188,3 @@ def _since(cell: Cell, then: Cell | None) -> Cell:
             tuple(a - b for a, b in zip(buckets, old[2], strict=True)),
         )
     return since
-
-
-def _prometheus(metrics: Metrics) -> Iterator[str]:
-    cells = metrics.now.cells
-    for name in COUNTS:
-        kind, end = ("gauge", "") if name == "pending" else ("counter", "_total")
-        yield f"# TYPE {_PREFIX}_{name}{end} {kind}\n"
-        for key, cell in cells.items():
-            if value := getattr(cell, name):
-                yield f"{_PREFIX}_{name}{end}{{{_labels(metrics.topology, key)}}} {value}\n"
-    for name in TIMES:
-        yield f"# TYPE {_PREFIX}_{name}_seconds histogram\n"
-        for key, cell in cells.items():
-            if cell.times.get(name, (0,))[0]:
-                yield from _histogram(f"{_PREFIX}_{name}_seconds", _labels(metrics.topology, key), cell.times[name])
-    yield f"# TYPE {_PREFIX}_idle_seconds_total counter\n"
-    for (component, task), reasons in metrics.now.idle.items():
-        for reason, seconds in reasons.items():
-            labels = f'{_label("topology", metrics.topology)},{_label("component", component)},task="{task}"'
-            yield f'{_PREFIX}_idle_seconds_total{{{labels},reason="{reason}"}} {seconds:.6f}\n'
-    for title, values in (("errors", metrics.now.errors), ("dead_letters", metrics.now.dead)):
-        yield f"# TYPE {_PREFIX}_{title}_total counter\n"
-        for component, number in values.items():
-            labels = f"{_label('topology', metrics.topology)},{_label('component', component)}"
-            yield f"{_PREFIX}_{title}_total{{{labels}}} {number}\n"
-    yield f"# TYPE {_PREFIX}_queued gauge\n"
-    yield f"{_PREFIX}_queued{{{_label('topology', metrics.topology)}}} {metrics.now.queued}\n"
-    for name, title, kind in _WINDOW_TITLES:
-        yield f"# TYPE {_PREFIX}_{title} {kind}\n"
-        for (component, task), held in metrics.now.windows.items():
-            if math.isfinite(held[name]):  # before the first row there is no watermark
-                labels = f'{_label("topology", metrics.topology)},{_label("component", component)},task="{task}"'
-                yield f"{_PREFIX}_{title}{{{labels}}} {held[name]}\n"
-    yield from _sources(metrics)
-
-
-def _sources(metrics: Metrics) -> Iterator[str]:
-    """What spouts count of their sources: each name is a metric, a gauge where it is one of `GAUGES`."""
-    names = dict.fromkeys(name for counts in metrics.now.sources.values() for name in counts)
-    for name in names:
-        kind, end = ("gauge", "") if name in GAUGES else ("counter", "_total")
-        title = f"{_PREFIX}_source_{_NO_NAME.sub('_', name)}{end}"
-        yield f"# TYPE {title} {kind}\n"
-        for (component, task), counts in metrics.now.sources.items():
-            if name in counts:
-                labels = f'{_label("topology", metrics.topology)},{_label("component", component)},task="{task}"'
-                yield f"{title}{{{labels}}} {counts[name]}\n"
-
-
-def _histogram(name: str, labels: str, times: tuple[int, float, tuple[int, ...]]) -> Iterator[str]:
-    count, total, buckets = times
-    seen = 0
-    for place, number in enumerate(buckets):
-        seen += number
-        if number:  # buckets may be left out, for they are cumulative
-            yield f'{name}_bucket{{{labels},le="{bucket_end(place):.9g}"}} {seen}\n'
-    yield f'{name}_bucket{{{labels},le="+Inf"}} {count}\n'
-    yield f"{name}_sum{{{labels}}} {total:.9f}\n{name}_count{{{labels}}} {count}\n"
-
-
-def _labels(topology: str, key: Key) -> str:
-    component, task, source, stream = key
-    pairs = {"topology": topology, "component": component, "task": str(task), "source": source, "stream": stream}
-    return ",".join(_label(name, value) for name, value in pairs.items())
-
-
-def _label(name: str, value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'{name}="{escaped}"'

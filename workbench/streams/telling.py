@@ -132,6 +132,7 @@ class Telling:
         self.views = Views(publisher, running.id, running.topology, taps, wall)
         publisher.control(running.id, self._control)
         publisher.show(running.id, self._shown)
+        publisher.text(running.id, self._text)
         self._thread = threading.Thread(target=self._main, name=f"workbench-telling-{running.id}", daemon=True)
 
     def introduce(self, register: Register) -> None:
@@ -175,6 +176,12 @@ class Telling:
         if running is None or not isinstance(specs, list):
             raise UsageError("Views are a list of definitions.")
         return self.views.show([of_spec(running, one) for one in specs]).name
+
+    def _text(self, what: str) -> str:
+        running = self._handle()
+        if what != "metrics" or running is None:
+            raise UsageError(f"A topology tells `metrics`, and not `{what[:20]}`.")
+        return running.metrics().prometheus(running.id)
 
     def _main(self) -> None:
         running = self._running
@@ -279,6 +286,7 @@ def _let_go(publisher: Publisher, run_id: str) -> None:
     """Nobody has the handle of that run any more."""
     publisher.control(run_id, None)
     publisher.show(run_id, None)
+    publisher.text(run_id, None)
     publisher.release()
 
 

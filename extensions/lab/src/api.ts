@@ -405,4 +405,10 @@ export interface Interface {
     body: Control;
     answer: Run;
   };
+  /** All topologies that run, in Prometheus' text format */
+  "GET /metrics": {
+    query: Record<string, never>;
+    body: undefined;
+    answer: ArrayBuffer;
+  };
 }

@@ -19,7 +19,7 @@ import { Workbench } from './workbench';
  */
 export const workbenchPlugin: JupyterFrontEndPlugin<Workbench> = {
   id: 'analytics-workbench:plugin',
-  description: 'Connections, catalog and running queries in a side panel',
+  description: 'Connections, catalog and what runs in a side panel',
   autoStart: true,
   provides: IWorkbench,
   optional: [INotebookTracker, ILayoutRestorer, ICommandPalette, IStateDB, ISettingRegistry],
