@@ -11,6 +11,7 @@ from random import Random
 from typing import Any, ClassVar, Protocol
 
 from workbench.contract.errors import InvalidParameter, UnknownStream
+from workbench.streams.replay import Replay
 from workbench.streams.tuples import Batch, Held, Tuple
 
 __all__ = [
@@ -30,9 +31,10 @@ __all__ = [
 DEFAULT = "default"
 Outputs = Sequence[str] | Mapping[str, Sequence[str]]
 
-EmitRows = Callable[[Iterator[Any], int, Sequence[Any]], Any]
-"""`(rows, most, stop)` emits so many at most, and fewer once `stop` is not empty. It gives MORE, or OVER when there are
-none left, or the first value that is no plain row of the stream, which the caller is to emit."""
+EmitRows = Callable[[Iterator[Any], int, Sequence[Any], Replay], Any]
+"""`(rows, most, stop, replay)` emits so many at most, and fewer once `stop` is not empty. It gives MORE, or OVER when
+there are none left, or the first value that is no plain row of the stream, which the caller is to emit. All are
+numbered by `replay`, and those that are done are kept nowhere."""
 MORE, OVER = object(), object()
 
 

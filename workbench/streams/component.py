@@ -56,8 +56,8 @@ __all__ = [
 ]
 
 
-_ASKED = ("next_tuple", "ack", "ack_each", "fail")
-"""A sub-class that has one of these itself wants to know each tuple by its number."""
+_ASKED = ("next_tuple", "ack", "ack_each")
+"""A sub-class that has one of these itself is to be asked for each tuple, or told what has become of it."""
 
 
 class IteratorSpout(Spout):
@@ -124,13 +124,14 @@ class IteratorSpout(Spout):
     def _in_bursts(self, emit_rows: EmitRows) -> Callable[[int, Sequence[Any]], None]:
         """For a runner that can take many rows in one call, of a sub-class that asks for no verdicts: `next_tuple`, so
         many times at most, and fewer once `stop` is not empty."""
-        waiting, rows, clock = self._replay.waiting, self._rows, self._clock
+        replay, rows, clock = self._replay, self._rows, self._clock
+        waiting = replay.waiting
 
         def next_tuples(most: int, stop: Sequence[Any]) -> None:
             if self._over or (waiting and waiting[0][0] <= clock()):
                 self.next_tuple()
                 return
-            odd = emit_rows(rows, most, stop)
+            odd = emit_rows(rows, most, stop, replay)
             if odd is OVER:
                 self._over = True
             elif odd is not MORE:
@@ -148,8 +149,6 @@ class IteratorSpout(Spout):
         self._replay.acked(message_id)
 
     def fail(self, message_id: Any) -> None:
-        if message_id.__class__ is tuple:  # a row of a burst, which was nowhere kept
-            message_id = self._replay.add(message_id)
         dead = self._replay.failed(message_id, self._clock())
         if dead is not None:
             self.collector.dead_letter(dead.values, dead.tries, message_id)

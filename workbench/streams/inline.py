@@ -222,7 +222,7 @@ class Inline:
             if self._state == "running":
                 for task in self._spouts:
                     moved = self._burst(task, self._wiring.sources[task.id]) or moved
-            if self._tick() or moved:
+            if self._tick() or self._tell_all() or moved:  # verdicts may come with a call that emits nothing
                 self._naps = 0
             elif self._inbox.empty():
                 if self._finished():

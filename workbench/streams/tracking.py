@@ -22,14 +22,18 @@ TIMED_OUT: Why = ("", "its tree was not done within the message time-out")
 
 
 class Anchor:
-    """The root that a spout's task emits just now. `edges` has its root's id once it needs one, for the ledger."""
+    """The root that a spout's task emits just now. `edges` has its root's id once it needs one, for the ledger. As long
+    as all that has happened to it is that one row lies in a window's pane, its hold is the `group` of all such rows in
+    that `pane`."""
 
-    __slots__ = ("busy", "edges", "emitted", "failed", "hold", "why")
+    __slots__ = ("busy", "edges", "emitted", "failed", "group", "hold", "pane", "why")
 
     def __init__(self) -> None:
         self.busy = False
         """Whether anything else than being done has happened to it."""
         self.hold: Hold | None = None
+        self.group: Hold | None = None
+        self.pane: list[tuple[float, Any, Any]] = []
         self.edges: dict[int, int] | None = None
         self.emitted = 0
         self.failed = False
@@ -38,7 +42,10 @@ class Anchor:
 
 class Hold:
     """Rows of one root, or of one batch, that are in windows: `left` of them. As long as windows alone hold it, the
-    root needs no ledger: it is done when the last row has left. `edges` are there once the ledger knows it."""
+    root needs no ledger: it is done when the last row has left. `edges` are there once the ledger knows it.
+
+    With `ids` it is a group: the hold of all roots of which nothing but one row is anywhere, and that row in the same
+    pane. They go together, so they have one verdict; `left` is not counted."""
 
     # Defaults of the class, and no `__init__`: one is made for every row that goes into a window.
     anchor: Anchor | None = None
@@ -48,19 +55,28 @@ class Hold:
     done = False
     source: Source | None = None
     message_id: Any = None
+    ids: list[Any] | None = None
     rows = 1
     started = 0.0
-    out: Out
+    out: Out | None = None
+
+    @classmethod
+    def group(cls) -> Hold:
+        made = cls()
+        made.ids, made.left = [], 1
+        return made
 
 
 class Entry:
     """A root that waits for the ledger's verdict. It can time out while somebody `elsewhere` than in windows has some
     of its tree; `windowed` says that it does not count against `max_spout_pending`."""
 
-    __slots__ = ("elsewhere", "message_id", "out", "rows", "started", "windowed")
+    __slots__ = ("elsewhere", "ids", "message_id", "out", "rows", "started", "windowed")
 
-    def __init__(self, message_id: Any, out: Out, rows: int, started: float, windowed: bool) -> None:
-        self.message_id, self.out, self.rows, self.started = message_id, out, rows, started
+    def __init__(
+        self, message_id: Any, out: Out, rows: int, started: float, windowed: bool, ids: list[Any] | None = None
+    ) -> None:
+        self.message_id, self.out, self.rows, self.started, self.ids = message_id, out, rows, started, ids
         self.windowed, self.elsewhere = windowed, not windowed
 
 
@@ -113,6 +129,8 @@ class Tracking:
         for anchor in self.anchors:
             roots = anchor.edges
             if anchor.__class__ is Anchor:
+                if anchor.group is not None:
+                    self._part(anchor)
                 anchor.busy = True
                 roots = anchor.edges = roots or self._new_root()
             elif roots is None:
@@ -139,6 +157,8 @@ class Tracking:
             hold = Hold()
             hold.edges = self.edges(True)
         else:
+            if anchor.group is not None:
+                self._part(anchor)
             found = anchor.hold
             if found is None or found.done:
                 found = anchor.hold = Hold()
@@ -147,6 +167,24 @@ class Tracking:
             hold = found
         hold.left += 1
         return hold
+
+    @staticmethod
+    def _part(anchor: Anchor) -> None:
+        """More has happened to this root than to those of its group: it gets a hold of its own."""
+        entries, group = anchor.pane, anchor.group
+        anchor.group, anchor.hold = None, Hold()
+        anchor.hold.anchor, anchor.hold.left = anchor, 1
+        for place in range(len(entries) - 1, -1, -1):  # its row is the last of them, for the others are done with
+            at, item, hold = entries[place]
+            if hold is group:
+                entries[place] = (at, item, anchor.hold)
+                return
+
+    def part(self) -> None:
+        """To be called before rows of groups are handed out: a root that is emitted just now is not counted there."""
+        for source in self.sources:
+            if source.anchor.group is not None:
+                self._part(source.anchor)
 
     def _new_root(self) -> dict[int, int]:
         self._root += 1  # a key of this process alone, so it need not be drawn
@@ -173,7 +211,8 @@ class Tracking:
             hold.edges = dict.fromkeys(hold.anchor.edges, edge)
             return hold.edges
         (root,) = self._new_root()
-        source.pending.put(root, Entry(hold.message_id, hold.out, hold.rows, hold.started, True))
+        assert hold.out is not None
+        source.pending.put(root, Entry(hold.message_id, hold.out, hold.rows, hold.started, True, hold.ids))
         hold.edges = {root: edge}
         self._acker.init(root, edge, source.place)
         return hold.edges
@@ -219,9 +258,12 @@ class Tracking:
 
     def let_go(self, holds: Iterable[Hold | None]) -> None:
         """Rows have left their last window: a hold is done with the last one of its rows."""
+        group = None
         for hold in holds:
-            if hold is None:
+            if hold is None or hold is group:
                 continue
+            if hold.ids is not None:
+                group = hold
             hold.left = left = hold.left - 1
             if left or hold.done:
                 continue
@@ -232,10 +274,10 @@ class Tracking:
                 hold.done = True
                 source.waiting -= 1
                 source.held -= 1
-                if hold.started:
+                out, rows = hold.out, hold.rows
+                if hold.started or hold is group or out is None:
                     self._count(source, hold, None)
                     continue
-                out, rows = hold.out, hold.rows
                 out.pending -= rows
                 out.settled += rows
                 source.acks.append(hold.message_id)
@@ -271,6 +313,10 @@ class Tracking:
         """A root whose chain has returned, and with which something was: it has failed, or it waits for windows or
         for the ledger. Its anchor is made ready for the next one."""
         anchor = source.anchor
+        if anchor.group is not None:
+            if self._joined(source, message_id, out, rows, started):
+                return
+            self._part(anchor)
         hold = anchor.hold
         if hold is not None and anchor.edges is None and not anchor.failed and hold.left and not hold.done:
             anchor.hold, anchor.busy = None, False  # as _keep, for it is called for every row that goes into a window
@@ -302,6 +348,24 @@ class Tracking:
         if failed:
             self.fail((root,), why)
         self._judge(self._acker.init(root, value, source.place))
+
+    @staticmethod
+    def _joined(source: Source, message_id: Any, out: Out, rows: int, started: float) -> bool:
+        """Whether a root is one of a group from now on."""
+        anchor = source.anchor
+        group = anchor.group
+        assert group is not None
+        assert group.ids is not None
+        if anchor.failed or group.done or (group.out or out) is not out or rows != 1 or started:
+            return False
+        if group.out is None:
+            group.source, group.out = source, out
+            source.waiting += 1
+            source.held += 1
+        group.ids.append(message_id)
+        out.pending += 1
+        anchor.group, anchor.busy = None, False
+        return True
 
     def _wait(
         self, source: Source, hold: Hold | None, message_id: Any, out: Out, rows: int, started: float, why: Why | None
@@ -350,13 +414,15 @@ class Tracking:
         self._count(source, entry, why)
 
     def _count(self, source: Source, entry: Entry | Hold, why: Why | None) -> None:
-        out = entry.out
-        out.pending -= entry.rows
+        out, ids = entry.out, entry.ids
+        assert out is not None
+        rows = entry.rows if ids is None else len(ids)
+        out.pending -= rows
         if why is None:
-            out.settled += entry.rows
-            source.acks.append(entry.message_id)
+            out.settled += rows
+            source.acks += (entry.message_id,) if ids is None else ids
             if entry.started:
                 out.complete.add(self._clock() - entry.started)
         else:
-            out.failed += entry.rows
-            source.fails.append((entry.message_id, why))
+            out.failed += rows
+            source.fails += [(message_id, why) for message_id in ((entry.message_id,) if ids is None else ids)]

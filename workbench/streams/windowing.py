@@ -103,6 +103,9 @@ class WindowTask:
     minus the lag; a stream that is silent for `idle_timeout` is left out. It moves when a row moves it, so the same
     rows in the same order give the same windows, however fast they come. `wall` gives seconds of the epoch."""
 
+    shares = True
+    """Whether roots that go together may have one hold, whose rows cannot be told apart."""
+
     def __init__(
         self,
         task: Task,
@@ -122,6 +125,8 @@ class WindowTask:
         self._idle_timeout = idle_timeout
         self._shared = False
         """Whether a hold may be that of several rows."""
+        self._groups: list[dict[Anchor, dict[int, Hold]]] = []
+        """By stream, root in the making, and pane: the hold of all such roots."""
         self._within = 0
         """Windows that are handed out just now, one within another."""
         self._link: Link | None = None
@@ -138,45 +143,71 @@ class WindowTask:
         place = fields.index(self.spec.time) if self.spec.time else 0
         stamped = not self.spec.time
         tracking, add, latest = self._tracking, self.manager.add, self._latest
-        apart = isinstance(self.manager, Panes) and self.manager.length == self.manager.every
+        # The quick way, of tumbling windows by a field with the time: a row whose pane is there.
+        apart = isinstance(self.manager, Panes) and self.manager.length == self.manager.every and not stamped
         panes: dict[int, list[Entry]] | None = self.manager.panes if apart else None  # type: ignore[attr-defined]
-        every, ceil = float(self.spec.every), math.ceil
-        executed, top, counted = 0, -math.inf, self.spec.counted
+        groups: dict[Anchor, dict[int, Hold]] = {}
+        self._groups.append(groups)
+        shares = self.shares
+        every, lag, ceil, next_end = float(self.spec.every), self.spec.lag, math.ceil, self.manager.next_end
+        executed, top, counted, single = 0, -math.inf, self.spec.counted, len(latest) == 1
+        due = -math.inf
+        """Where only this stream moves the watermark: what it must reach until there is anything to hand out."""
+
+        def grouped(anchor: Anchor, number: int) -> Hold:
+            self._shared = True
+            made = groups.setdefault(anchor, {})[number] = Hold.group()
+            return made
 
         def row(given: Tuple) -> None:
-            nonlocal executed, top
+            nonlocal executed, top, due
             executed += 1
             if tracking.dirty:
                 tracking.flush()  # rows that wait above may come here, and must not while a window is handed out
             try:
                 at = given[place]
-                kind = at.__class__
-                if stamped or (kind is not int and kind is not float) or not EARLIEST < at < LATEST:
-                    at = stamp(given)
-                anchors = tracking.anchors
-                if anchors and anchors[0].__class__ is Anchor and not anchors[0].busy:  # as held(), for the first one
-                    anchor = anchors[0]
-                    first = Hold()
-                    first.anchor, first.left = anchor, 1
-                    anchor.hold, anchor.busy = first, True
-                    hold: Hold | None = first
+                kind, pane = at.__class__, None
+                if panes is not None and (kind is int or kind is float):
+                    try:
+                        pane = panes.get(number := ceil(at / every))
+                    except (ValueError, OverflowError):  # NaN, infinite: refused below
+                        pane = None
+                if pane is not None:  # as add(): the pane is handed out whole, so a row for it is not late
+                    anchors = tracking.anchors
+                    if anchors and shares and anchors[0].__class__ is Anchor and not anchors[0].busy:
+                        anchor = anchors[0]
+                        try:
+                            hold: Hold | None = groups[anchor][number]
+                        except KeyError:
+                            hold = grouped(anchor, number)
+                        anchor.busy, anchor.group, anchor.pane = True, hold, pane
+                    else:
+                        hold = tracking.held()
+                        self._shared = self._shared or (hold is not None and hold.left > 1)
+                    pane.append((at, given, hold))
+                    if at <= top:
+                        return
+                    top = at
+                    if single and at - lag < due:
+                        if at > latest[stream]:
+                            latest[stream], self.watermark = at, at - lag
+                        return
                 else:
+                    if stamped or (kind is not int and kind is not float) or not EARLIEST < at < LATEST:
+                        at = stamp(given)
                     hold = tracking.held()
                     self._shared = self._shared or (hold is not None and hold.left > 1)
-                pane = panes.get(ceil(at / every)) if panes is not None else None
-                if pane is not None:  # as add(), where the pane is there: it is handed out whole, so it is not late
-                    pane.append((at, given, hold))
-                    taken = True
-                else:
-                    taken = add(at, given, hold, key(given)) if key else add(at, given, hold)
+                    if not (add(at, given, hold, key(given)) if key else add(at, given, hold)):
+                        self._too_late(stream, given, hold)
+                    due = -math.inf
             except Exception as error:  # noqa: BLE001  # a time that is none
                 failed(error, given)
                 return
-            if not taken:
-                self._too_late(stream, given, hold)
-            if at > top or counted:
-                top = latest[stream] = at if at > latest[stream] else latest[stream]
+            if at > latest[stream] or counted:
+                latest[stream] = max(at, latest[stream])
                 self.move()
+            if panes is not None:
+                top, due = latest[stream], next_end()
 
         def batch(rows: Batch, make: type[Tuple]) -> None:
             nonlocal executed
@@ -301,16 +332,24 @@ class WindowTask:
     def finish(self) -> bool:
         """The spouts will give no more: hands out what is left; whether that was anything."""
         some = bool(self.manager.rows)
+        self._ungroup()
         for fired in self.manager.finish():
             self._execute(fired)
         self._evict()
         return some
 
     def _advance(self, mark: float) -> None:
+        self._ungroup()
         for fired in self.manager.advance(mark):
             self._execute(fired)
             self._evict()
         self._evict()
+
+    def _ungroup(self) -> None:
+        """What comes from now on is in another group: those that there are may be handed out."""
+        self._tracking.part()
+        for groups in self._groups:
+            groups.clear()
 
     def _evict(self) -> None:
         evicted = self.manager.evicted
