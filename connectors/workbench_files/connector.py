@@ -32,6 +32,7 @@ from workbench.contract.errors import (
 from workbench.contract.predicate import columns_of
 from workbench.kit.filter import Filter, can_apply
 from workbench.kit.like import like as matching
+from workbench_files.feeds import FilesFeeds
 from workbench_files.folder import DataFile, Folder, FoundTable
 from workbench_files.parts import Footer, Footers, pruned
 from workbench_files.reader import FilesReader
@@ -52,12 +53,11 @@ FAULTS = 5
 class FilesConnector:
     """Opened with the parameter `path`. Reads nothing until asked, holds nothing open."""
 
-    feeds = None
-
     def __init__(self, config: ConnectionConfig) -> None:
         self.name = config.name
         self.folder = Folder(str(config.parameters["path"]), config.tables, config.name)
         self.tables = FilesTables(self.name, self.folder)
+        self.feeds = FilesFeeds(self.name, self.folder, self.tables)
         self.sinks = FilesSinks(self.name, self.folder, self.tables, config.writable)
 
     def test(self) -> ServerInfo:
@@ -154,7 +154,7 @@ class FilesTables:
         for name in names:
             try:
                 table = self._folder.table(name)
-                if table.format in ("csv", "jsonl"):
+                if table.format in ("csv", "jsonl", "lines"):
                     table = replace(table, files=table.files[:1])
                 self._footers.of(table)
             except WorkbenchError as error:

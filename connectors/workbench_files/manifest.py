@@ -19,6 +19,7 @@ MANIFEST = Manifest(
     label="Files (Parquet, CSV, JSON lines, Arrow)",
     capabilities=Capabilities(
         tables=True,
+        feeds=True,
         sinks=True,
         predicates=frozenset({"compare", "in", "is_null", "and", "or", "not"}),
         splits=True,
@@ -48,7 +49,7 @@ MANIFEST = Manifest(
         "additionalProperties": False,
         "properties": {
             "format": {
-                "enum": ["parquet", "arrow", "csv", "jsonl"],
+                "enum": ["parquet", "arrow", "csv", "jsonl", "lines"],
                 "description": "Where the file's name does not say it",
             },
             "encoding": {

@@ -111,7 +111,7 @@ def stream_batches(path: str) -> Iterator[pa.RecordBatch]:
 
 
 def _read(file: DataFile, table: FoundTable) -> Footer:
-    if table.format in ("csv", "jsonl"):
+    if table.format in ("csv", "jsonl", "lines"):
         return Footer(text.guess(file.path, table.format, table.settings))
     if table.format == "arrow":
         with open_arrow(file.path) as reader:

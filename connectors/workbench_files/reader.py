@@ -68,6 +68,8 @@ class FilesReader(GeneratedReader):
     ) -> Iterator[pa.RecordBatch]:
         if table.format in ("csv", "jsonl"):
             yield from text.batches(file.path, table.format, table.settings, types, stored)
+        elif table.format == "lines":
+            yield from text.lines(file.path, table.settings)
         elif table.format == "arrow":
             if part["groups"] is None:
                 yield from stream_batches(file.path)

@@ -16,7 +16,7 @@ from workbench_files.opening import Passing, delimiter, has_content, opened
 from workbench_files.refused import check_closed
 from workbench_files.unify import named_type
 
-__all__ = ["batches", "guess"]
+__all__ = ["batches", "convert", "csv_parse", "guess", "lines"]
 
 SAMPLE_BYTES = 8 << 20
 BLOCK_BYTES = 1 << 20
@@ -32,14 +32,16 @@ def guess(path: str, kind: str, settings: Mapping[str, Any]) -> pa.Schema:
     settings do not name them. Raises UnicodeError where text is not of the encoding."""
     given = _given(settings)
     sample = int(settings.get("sample_bytes", SAMPLE_BYTES))
+    if kind == "lines":
+        return pa.schema([("line", pa.string())])
     if not has_content(path, settings):
         return pa.schema([(name, given.get(name, pa.null())) for name in settings.get("columns", ())])
     with opened(path, settings) as stream:
         # The schema is that of the first block; the second is where its last line ends.
         first = pa.PythonFile(Passing(stream, most=2 * sample), "r")
         if kind == "csv":
-            convert = _convert(settings, given)
-            reader: Any = csv.open_csv(first, _csv_read(settings, sample), _csv_parse(path, settings), convert)
+            types = convert(settings, given)
+            reader: Any = csv.open_csv(first, _csv_read(settings, sample), csv_parse(path, settings), types)
         else:
             reader = _json_reader(first, sample, None)
         schema = reader.schema
@@ -75,6 +77,25 @@ def batches(
                 raise
 
 
+def lines(path: str, settings: Mapping[str, Any]) -> Iterator[pa.RecordBatch]:
+    """Each line as a row, without its end. A line of more than 16 MiB is refused."""
+    held = b""
+    with opened(path, settings) as stream:
+        while block := stream.read(BLOCK_BYTES):
+            *whole, held = (held + block).split(b"\n")
+            if len(held) > LINE_BYTES:
+                raise pa.ArrowInvalid(f"a line is longer than {LINE_BYTES:,} bytes")
+            if whole:
+                yield _of_lines(whole)
+    if held:
+        yield _of_lines([held])
+
+
+def _of_lines(whole: list[bytes]) -> pa.RecordBatch:
+    texts = pa.array([line.removesuffix(b"\r").decode(errors="replace") for line in whole], pa.string())
+    return pa.RecordBatch.from_arrays([texts], names=["line"])
+
+
 def _blocks(
     path: str, kind: str, settings: Mapping[str, Any], types: pa.Schema, wanted: list[str], block: int
 ) -> Iterator[pa.RecordBatch]:
@@ -84,12 +105,12 @@ def _blocks(
                 batch.validate(full=True)  # pyarrow takes bytes that are not UTF-8 for text
                 yield batch
             return
-        read, parse = _csv_read(settings, block), _csv_parse(path, settings)
+        read, parse = _csv_read(settings, block), csv_parse(path, settings)
         names = _names(path, settings)
         include = [name for name in wanted if name in names] or names[:1]
         known = {name: types.field(name).type if name in wanted else pa.binary() for name in include}
         counted = Passing(stream, str(settings.get("quote", '"')).encode())
-        yield from csv.open_csv(pa.PythonFile(counted, "r"), read, parse, _convert(settings, known, include))
+        yield from csv.open_csv(pa.PythonFile(counted, "r"), read, parse, convert(settings, known, include))
     if counted.quotes % 2:
         check_closed(path, settings)
 
@@ -99,9 +120,9 @@ def _names(path: str, settings: Mapping[str, Any]) -> list[str]:
     for block in (1 << 16, LINE_BYTES):
         with opened(path, settings) as stream:
             first = pa.PythonFile(Passing(stream, most=2 * block), "r")
-            read, parse = _csv_read(settings, block), _csv_parse(path, settings)
+            read, parse = _csv_read(settings, block), csv_parse(path, settings)
             try:
-                return list(csv.open_csv(first, read, parse, _convert(settings, {})).schema.names)
+                return list(csv.open_csv(first, read, parse, convert(settings, {})).schema.names)
             except pa.ArrowInvalid as error:
                 if block == LINE_BYTES or not _TOO_LONG.search(str(error)):
                     raise
@@ -123,7 +144,7 @@ def _csv_read(settings: Mapping[str, Any], block: int) -> csv.ReadOptions:
     )
 
 
-def _csv_parse(path: str, settings: Mapping[str, Any]) -> csv.ParseOptions:
+def csv_parse(path: str, settings: Mapping[str, Any]) -> csv.ParseOptions:
     return csv.ParseOptions(
         delimiter=delimiter(path, settings),
         quote_char=settings.get("quote", '"') or False,
@@ -132,7 +153,7 @@ def _csv_parse(path: str, settings: Mapping[str, Any]) -> csv.ParseOptions:
     )
 
 
-def _convert(
+def convert(
     settings: Mapping[str, Any], types: Mapping[str, pa.DataType], include: list[str] | None = None
 ) -> csv.ConvertOptions:
     return csv.ConvertOptions(

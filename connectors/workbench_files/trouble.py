@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["check_same", "named"]
 
-_LABELS = {"parquet": "a Parquet file", "arrow": "an Arrow file", "csv": "a CSV file", "jsonl": "a file of JSON lines"}
+_LABELS = {"parquet": "a Parquet file", "arrow": "an Arrow file", "csv": "a CSV file", "jsonl": "a file of JSON lines",
+           "lines": "lines of text"}  # fmt: skip
 
 
 @contextmanager

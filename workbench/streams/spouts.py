@@ -3,36 +3,35 @@
 from __future__ import annotations
 
 import os
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from workbench.contract.errors import InvalidParameter, PathUnreachable, UnknownField
+from workbench.contract.errors import InvalidParameter, PathUnreachable, PositionLost, UnknownField
+from workbench.kit.tailing import Block, BrokenFile, Follower, Place, PlaceLost
 from workbench.streams.component import Collector, Context, IteratorSpout, Outputs
 from workbench.streams.tuples import Batch, Origin
 
 __all__ = ["ParquetReplay", "Tail"]
 
-CHUNK = 1 << 16
-LONGEST_LINE = 1 << 20
-HEAD = 64
-"""Bytes of a file's beginning that are part of its identity."""
+T = TypeVar("T")
 
 
 class Tail(IteratorSpout):
     """The lines of a text file as they are written, without their end; `whole=True` those from before, too.
 
-    When the file was moved away and there is a new one (log rotation), the old one is read to its end first; one that
-    has become shorter is read from its beginning. A line is a tuple when its end is there; a longer one than a MiB is
-    given in parts. A file that is not there yet is waited for. Bytes that are no UTF-8 become U+FFFD. One task
-    reads it: a second one would give each line again.
+    Rotation is followed, by rename and by copy and cut, over packed files, as often as it happens between two looks,
+    the way the files connector does it. A line is a tuple when its end is there; a longer one than a MiB is given in
+    parts. A file that is not there yet is waited for. Bytes that are no UTF-8 become U+FFFD. One task reads it: a
+    second one would give each line again.
 
-    With `batch=N` lines go in batches of up to N, whose origin is the file (its device, number and beginning) and the
-    bytes that they stand in.
+    With `batch=N` lines go in batches of up to N, whose origin is the file (its number and first line) and the bytes
+    that they stand in. A run that goes on from a snapshot finds its place again, also when the file was rotated
+    meanwhile. Patterns (`*.log`), JSON lines and CSV are for the feeds of a connection to the folder.
     """
 
     outputs = ("line",)
+    replays = True
 
     def __init__(self, path: str | os.PathLike[str], whole: bool = False, batch: int = 0) -> None:
         if batch < 0:
@@ -48,84 +47,69 @@ class Tail(IteratorSpout):
             )
         super().open(config, context, collector)
 
+    def close(self) -> None:
+        if self._follower is not None:
+            self._follower.close()
+
+    def position(self) -> Any:
+        """A place in the file, and how many lines were given from there on."""
+        return self._given
+
+    def seek(self, position: Any) -> None:
+        self._given = position
+
+    _follower: Follower | None = None
+    _given: Any = None
+
     def rows(self) -> Iterator[Any]:
-        whole = self.whole
+        skip = 0
+        if self._given is None:
+            begin = "file" if self.whole else "end"
+            self._follower = follower = self._reads(lambda: Follower(str(self.path), begin))
+        else:
+            text, skip = str(self._given[0]), int(self._given[1])
+            self._follower = follower = self._reads(lambda: Follower(str(self.path), after=Place.of(text)))
+        self._given = (str(follower.place()), skip)
         while True:
-            try:
-                file = self.path.open("rb")
-            except FileNotFoundError:
-                whole = True  # what comes later is new from its first line on
+            block = self._reads(follower.read)
+            if block is None:
                 yield None
                 continue
-            except OSError as error:
-                raise PathUnreachable(str(self.path), error.strerror or str(error)) from None
-            with file:
-                if not whole:
-                    file.seek(0, os.SEEK_END)
-                whole = True
-                yield from self._lines(file)
+            yield from self._told(block, skip)
+            skip = max(0, skip - len(block.lines()))
+            self._given = (str(block.last), skip)
 
-    def _lines(self, file: Any) -> Iterator[Any]:
-        """Until another file has taken its place."""
-        place = _Place(file)
-        rest = b""
-        while True:
-            data = file.read(CHUNK)
-            if data:
-                *lines, rest = (rest + data).split(b"\n")
-                yield from self._told(place, lines, 1)
-                if len(rest) > LONGEST_LINE:
-                    yield from self._told(place, [rest], 0)
-                    rest = b""
-                continue
-            if self._replaced(file):
-                if late := file.read():  # written between the two looks
-                    *lines, rest = (rest + late).split(b"\n")
-                    yield from self._told(place, lines, 1)
-                if rest:
-                    yield from self._told(place, [rest], 0)
-                return
-            yield None
-
-    def _told(self, place: _Place, lines: list[bytes], end: int) -> Iterator[Any]:
-        """Lines that are whole, each followed by so many bytes in the file."""
-        most = self.lines or 1
-        for start in range(0, len(lines), most):
+    def _told(self, block: Block, skip: int) -> Iterator[Any]:
+        lines = block.data.split(b"\n")
+        if not lines[-1]:
+            lines.pop()
+        place, offset = str(block.first), block.start
+        for start in range(0, len(lines), most := self.lines or 1):
             some = lines[start : start + most]
+            first, offset = offset, offset + sum(map(len, some)) + len(some)
+            if start + len(some) <= skip:
+                continue
+            self._given = (place, start + len(some))
             rows = [(line.removesuffix(b"\r").decode(errors="replace"),) for line in some]
-            first = place.offset
-            place.offset += sum(map(len, some)) + end * len(some)
             if not self.lines:
                 yield rows[0]
                 continue
             batch = Batch.of_rows(rows, self.outputs)
-            batch.origin = Origin(str(self.path), place.file(), str(first), str(place.offset - 1))
+            last = min(offset, block.start + len(block.data)) - 1
+            batch.origin = Origin(str(self.path), block.file, str(first), str(last))
             yield batch
 
-    def _replaced(self, file: Any) -> bool:
-        mine = os.fstat(file.fileno())
+    def _reads(self, work: Callable[[], T]) -> T:
         try:
-            now = self.path.stat()
-        except FileNotFoundError:
-            return False  # moved away, and the new one is not there yet
-        return (now.st_dev, now.st_ino) != (mine.st_dev, mine.st_ino) or now.st_size < file.tell()
-
-
-class _Place:
-    """Which file it is, and how far its lines were given. Its beginning tells it from one that has its number later."""
-
-    def __init__(self, file: Any) -> None:
-        self._file, self.offset, self._named = file, file.tell(), ""
-
-    def file(self) -> str:
-        """Asked for when there is something in it; the same from then on."""
-        if not self._named:
-            there, now = os.fstat(self._file.fileno()), self._file.tell()
-            self._file.seek(0)
-            head = self._file.read(min(HEAD, self.offset))
-            self._file.seek(now)
-            self._named = f"{there.st_dev}:{there.st_ino}:{len(head)}:{zlib.crc32(head):08x}"
-        return self._named
+            return work()
+        except PlaceLost as lost:
+            raise PositionLost(
+                str(lost), "Start without the snapshot; what was removed or overwritten meanwhile is gone."
+            ) from None
+        except BrokenFile as broken:
+            raise PathUnreachable(broken.path, broken.why, act="follow") from None
+        except OSError as error:
+            raise PathUnreachable(str(self.path), error.strerror or str(error), act="follow") from None
 
 
 class ParquetReplay(IteratorSpout):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,11 @@ import pyarrow as pa
 import pyarrow.ipc as ipc
 import pyarrow.parquet as pq
 
-from workbench.contract import ConnectionConfig, Manifest, TableRef
+from workbench.contract import Changes, ConnectionConfig, Manifest, TableRef
 from workbench.testing.store import Store
 from workbench_files.manifest import MANIFEST
 
-__all__ = ["FilesStore"]
+__all__ = ["FilesStore", "LinesStore"]
 
 
 class FilesStore(Store):
@@ -74,3 +75,30 @@ class FilesStore(Store):
 
     def many(self) -> int:
         return 120_000
+
+
+class LinesStore(FilesStore):
+    """A table is a file of JSON lines, which grows and can be rotated away."""
+
+    def load(self, name: str, table: pa.Table, key: tuple[str, ...] = ()) -> TableRef:
+        self.drop(TableRef(name))
+        self._append(name, table.to_pylist())
+        return TableRef(name)
+
+    def drop(self, table: TableRef) -> None:
+        for file in self.folder.glob(f"{table.name}.jsonl*"):
+            file.unlink()
+
+    def change(self, table: TableRef, changes: Changes) -> bool:
+        ops = ["insert"] if changes.ops is None else changes.ops.to_pylist()
+        if set(ops) == {"insert"}:
+            self._append(table.name, changes.rows.to_pylist())
+        return set(ops) == {"insert"}
+
+    def forget(self, table: TableRef) -> bool:
+        (self.folder / f"{table.name}.jsonl").write_bytes(b"")
+        return True
+
+    def _append(self, name: str, rows: list[dict[str, Any]]) -> None:
+        with (self.folder / f"{name}.jsonl").open("a") as file:
+            file.writelines(json.dumps(row) + "\n" for row in rows)
