@@ -10,6 +10,7 @@ how much was seen: `rows`, those that were `skipped`, `bad` ones that did not fi
 from __future__ import annotations
 
 import datetime
+import heapq
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -119,7 +120,10 @@ class _Points(Fold):
         self._sums: dict[str, float] = {}
         self._lines: list[str] = [] if by else [""]
         self._dirty: set[float] = set()
-        self._again, self._sent = False, 0
+        self._order: list[float] = []
+        """A heap of the times."""
+        self._told: set[float] = set()
+        self._again, self._twice = False, 0
         self.keep = {f"points/{number}": 2 * view.keep}  # a time is there again when its values change
 
     def start(self) -> dict[str, Any]:
@@ -131,11 +135,11 @@ class _Points(Fold):
         points = self._points.get(at)
         if points is None:
             if len(self._points) >= self._kept:
-                oldest = min(self._points)
-                if at < oldest:
+                if at < self._order[0]:
                     return
-                self._forget(oldest)
+                self._forget(heapq.heappop(self._order))
             points = self._points[at] = {}
+            heapq.heappush(self._order, at)
         before = points.get(line)
         points[line] = value if before is None else _COMBINED[self._how](before, value)
         self._sums[line] = self._sums.get(line, 0.0) + points[line] - (before or 0.0)
@@ -149,15 +153,17 @@ class _Points(Fold):
             else:
                 del self._sums[line]
         self._dirty.discard(at)
+        self._told.discard(at)
 
     def _changes(self) -> tuple[dict[str, Any], dict[str, list[Any]]]:
         values: dict[str, Any] = {}
         if self._by is not None and self._dirty:
             self._choose()
         name = f"points/{self.number}"
-        self._sent += len(self._dirty)
-        if self._again or self._sent > self._kept:  # what is kept of the list holds all times, then
-            self._again, self._sent = False, 0
+        self._twice += len(self._dirty & self._told)
+        self._told |= self._dirty
+        if self._again or self._twice > self._kept:  # so the list, as it is kept, holds all times
+            self._again, self._twice = False, 0
             self._dirty.clear()
             values[f"lines/{self.number}"] = [*self._lines, *([OTHERS] if self._rest else [])]
             values[name] = [self._point(at) for at in sorted(self._points)]

@@ -13,13 +13,18 @@ VIEWS = {
     "workbench.reports.report:Report": "workbench.widgets.report:ReportView",
     "workbench.streams.running:Running": "workbench.widgets.topology:TopologyView",
     "workbench.streams.watched:Watched": "workbench.widgets.topology:TopologyView",
+    "workbench.streams.views:StreamView": "workbench.widgets.streams:single",
+    "builtins:list": "workbench.widgets.streams:dashboard",
+    "builtins:tuple": "workbench.widgets.streams:dashboard",
 }
-"""A view's class by the class that it shows; a module is imported when its view is asked for."""
+"""What makes a view, by the class that it shows; a module is imported when its view is asked for."""
 
 
 def view(thing: Any, **options: Any) -> Any:
     """The view of `thing`, a widget: `workbench.view(report)` has controls that compute the report anew,
-    `workbench.view(running)` shows a topology while it runs, also while a cell keeps the kernel busy.
+    `workbench.view(running)` shows a topology while it runs, also while a cell keeps the kernel busy, and
+    `workbench.view(workbench.streams.Series(running, "minutes", x="end", y="views"))` what comes out of it. A list is a
+    dashboard, whose parts stand beside each other and wrap; a list of lists has these rows.
     `options` are the view's own, as `theme="dark"`. Raises UsageError for what has no view."""
     for kind in type(thing).__mro__:
         where = VIEWS.get(f"{kind.__module__}:{kind.__qualname__}")

@@ -24,7 +24,7 @@ from workbench.runs.register import Engine
 from workbench.runs.subscriber import frames
 from workbench.runs.topics import Topic
 
-__all__ = ["LiveView", "script"]
+__all__ = ["LiveView", "newest", "script"]
 
 PUBLISHED = "WORKBENCH_DASHBOARD"
 """Set in the kernels of pages that viewers look at."""
@@ -35,6 +35,13 @@ PACE = 0.05
 def script(name: str) -> Path:
     """The built script of `extensions/widgets/src/<name>.ts`."""
     return Path(__file__).with_name("static") / f"{name}.js"
+
+
+def newest(running: Any) -> Any:
+    """The last of the runs that it was started again as."""
+    while getattr(running, "following", None) is not None:
+        running = running.following
+    return running
 
 
 class LiveView(anywidget.AnyWidget):
@@ -59,6 +66,14 @@ class LiveView(anywidget.AnyWidget):
         self._let_go()
         super().close()
 
+    def watched(self, topic: Topic | str, engine: Engine | None) -> None:
+        """What the comm tells from now on."""
+        self._let_go()
+        self._watched, self._engine = topic, engine
+
+    def follow(self) -> None:
+        """The page goes on with the run that this one was started again as: `watched` says which that is."""
+
     def control(self, what: str) -> None:
         """`stop`, `pause`, … as the page asks where it has no server to ask."""
 
@@ -69,9 +84,11 @@ class LiveView(anywidget.AnyWidget):
         gone."""
         if not isinstance(message, dict):
             return
-        if "watch" in message:
+        if "watch" in message or "follow" in message:
             self._let_go()
-        if message.get("watch"):
+        if message.get("follow"):
+            self.follow()
+        if message.get("watch") or message.get("follow"):
             self._sending = _Sending(self._watched, self._engine, self.send)
             self._sending.start()
         if isinstance(message.get("control"), str) and self.controls:

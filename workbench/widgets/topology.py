@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from workbench.contract.errors import UsageError
 from workbench.streams.running import Running
-from workbench.widgets.live import LiveView, script
+from workbench.streams.telling import CONTROLS
+from workbench.widgets.live import LiveView, newest, script
 
 if TYPE_CHECKING:
     from workbench.streams.watched import Watched
@@ -20,11 +21,22 @@ class TopologyView(LiveView):
     _esm = script("topology")
 
     def __init__(self, running: Running | Watched, controls: bool = True) -> None:
-        self._running = running
+        self._running = running = newest(running)
         if running.topic is None:
             raise UsageError("This topology is not told to anybody, so there is nothing to show.")
         super().__init__(running.topic, running.id, running.engine, controls)
 
     def control(self, what: str) -> None:
-        if isinstance(self._running, Running) and what in ("stop", "pause", "resume"):
-            getattr(self._running, what)()
+        what, _, speed = what.partition(" ")
+        running = self._running
+        if not isinstance(running, Running) or what not in CONTROLS:
+            return
+        if what == "replay":
+            running.replay(float(speed) if speed else None)  # the page reads of it in the topic
+        else:
+            getattr(running, what)()
+
+    def follow(self) -> None:
+        self._running = running = newest(self._running)
+        if running.topic is not None:
+            self.watched(running.topic, running.engine)

@@ -25,12 +25,21 @@ const COLUMNS: [string, string, (counts: Counts) => string][] = [
   ['acked', 'Acked: of a spout, trees that are complete', one => whole(one.acked)],
   ['failed', 'Failed or timed out', one => whole(one.failed)],
   ['pending', 'Emitted, and neither acked nor failed yet', one => whole(one.pending)],
+  ['transferred', 'Tuples emitted, times the tasks that took each', one => whole(one.transferred)],
   ['ms', 'Mean latency in ms: of a spout until its tree is complete, of a bolt within execute', one => ms(one.ms)],
+  ['p50 ms', 'So long takes the half of them', one => ms(one.p50)],
+  ['p90 ms', 'So long take 90 of 100', one => ms(one.p90)],
   ['p99 ms', 'So long take 99 of 100', one => ms(one.p99)],
+  ['process ms', 'Mean time until a bolt has acked a tuple', one => ms(one.process)],
   ['capacity', 'Share of the time that its busiest task was inside of execute', one => (one.capacity === null ? '' : `${(100 * one.capacity).toFixed(0)} %`)],
+  ['late', 'Rows that came after their windows were out', one => (one.late === null ? '' : whole(one.late))],
+  ['held', 'Rows that wait in windows', one => (one.held === null ? '' : whole(one.held))],
+  ['behind s', 'Seconds that its watermark is behind the clock', one => (one.behind === null ? '' : short(one.behind))],
   ['errors', 'Exceptions', one => (one.errors ? whole(one.errors) : '')],
   ['dead', 'Rows given up', one => (one.dead ? whole(one.dead) : '')]
 ];
+
+const SPEEDS = [['', 'as before'], ['1', 'as it was'], ['60', '× 60: an hour a minute'], ['600', '× 600'], ['3600', '× 3,600: an hour a second'], ['86400', '× 86,400: a day a second']];
 
 /** A topology while it runs: its graph, what each component does, how quick it is, and what it says. */
 class TopologyView {
@@ -39,18 +48,27 @@ class TopologyView {
   constructor(private readonly model: RenderProps<Model>['model']) {
     this.pause = h('button', { class: 'jp-Button wb-Button', click: () => void this.control(this.seen?.state === 'paused' ? 'resume' : 'pause') }, 'Pause');
     this.stop = h('button', { class: 'jp-Button wb-Button wb-mod-stop', click: () => void this.control('stop') }, 'Stop');
+    this.again = h('button', { class: 'jp-Button wb-Button', hidden: true, click: () => void this.control('replay') }, 'Replay');
+    this.speed = h('select', { class: 'wb-Button', hidden: true, 'aria-label': 'How fast it is played again' },
+      ...SPEEDS.map(([value, text]) => h('option', { value }, text)));
     this.pause.disabled = this.stop.disabled = true;
     this.body = h('tbody');
     const head = h('thead', {}, h('tr', {}, h('th', {}, 'component'), ...COLUMNS.map(([name, title]) => h('th', { title }, name))));
     this.log = h('pre', { class: 'wb-Log', tabindex: 0, 'aria-label': 'Log' });
     this.node = h('section', { class: 'wb-Live wb-Topology', 'data-lm-suppress-shortcuts': 'true' },
       h('style', {}, uplot + style),
-      h('header', {}, this.title, this.badge, this.figures, h('span', { class: 'wb-Space' }), model.get('controls') && this.pause, model.get('controls') && this.stop),
+      h('header', {}, this.title, this.badge, this.figures, h('span', { class: 'wb-Space' }), 
+        ...(model.get('controls') ? [this.speed, this.again, this.pause, this.stop] : [])),
       this.notice, this.drawing.node,
       h('div', { class: 'wb-Charts' }, this.throughput.node, this.latency.node),
       h('div', { class: 'wb-Scroll' }, h('table', { class: 'wb-Counts' }, head, this.body)),
       h('details', { class: 'wb-LogBox' }, h('summary', {}, 'Log'), this.log));
-    this.watching = watch(model, () => this.node, { told: state => this.show(new Seen(state)), lost: why => this.say(why) });
+    this.watching = watch(model, () => this.node, {
+      told: state => this.show(new Seen(state)),
+      lost: why => this.say(why),
+      moved: ({ run }) => (this.run = run)
+    });
+    this.run = model.get('run');
   }
 
   dispose(): void {
@@ -70,6 +88,8 @@ class TopologyView {
     this.figures.textContent = `${rate(sum('rate'))} · ${short(sum('emitted'))} emitted · ${clock(seen.uptime)}`;
     this.pause.textContent = seen.state === 'paused' ? 'Resume' : 'Pause';
     this.pause.disabled = this.stop.disabled = seen.over || this.asking;
+    this.again.hidden = this.speed.hidden = !seen.replayable;
+    this.again.disabled = this.asking;
     this.drawing.draw(seen, id => this.point(id));
     const times = seen.list<number>('at');
     this.throughput.draw(times, [seen.list('emitted'), seen.list('acked')]);
@@ -119,19 +139,24 @@ class TopologyView {
   /** By the server, not by the kernel, which a cell may keep busy. */
   private async control(what: string): Promise<void> {
     this.asking = true;
-    this.pause.disabled = this.stop.disabled = true;
+    this.pause.disabled = this.stop.disabled = this.again.disabled = true;
+    const speed = what === 'replay' && this.speed.value ? Number(this.speed.value) : undefined;
     try {
       const there = server();
       if (there === null) {
-        this.model.send({ control: what });
+        this.model.send({ control: speed === undefined ? what : `${what} ${speed}` });
       } else {
-        await ask(there, 'POST', `runs/${this.model.get('run')}/control`, { what });
+        const { id } = (await ask(there, 'POST', `runs/${this.run}/control`, { what, speed })) as { id: string };
+        if (id !== this.run) {
+          this.watching.follow({ run: id, topic: `runs/${id}/topology`, ticket: '' });
+        }
       }
     } catch (error) {
       this.say(`It was not done: ${(error as Error).message}`);
     } finally {
       this.asking = false;
       this.pause.disabled = this.stop.disabled = this.seen?.over ?? true;
+      this.again.disabled = false;
     }
   }
 
@@ -153,9 +178,12 @@ class TopologyView {
   ], ms);
   private readonly pause: HTMLButtonElement;
   private readonly stop: HTMLButtonElement;
+  private readonly again: HTMLButtonElement;
+  private readonly speed: HTMLSelectElement;
   private readonly body: HTMLTableSectionElement;
   private readonly log: HTMLElement;
   private readonly watching: Watching;
+  private run: string;
   private cells: HTMLTableCellElement[][] = [];
   private shape = '';
   private logged: string[] = [];

@@ -27,7 +27,14 @@ export class Drawing {
       label.textContent = now > 0 ? rate(now) : '';
     });
     for (const { id, kind } of seen.components) {
-      const { box, first, second } = this.boxes.get(id)!;
+      const { box, first, second, badge, hint } = this.boxes.get(id)!;
+      const promised = seen.promise(id);
+      badge.textContent = promised?.claim ?? '';
+      badge.dataset.claim = promised?.claim ?? '';
+      const why = promised ? [promised.claim, promised.how, ...promised.why].filter(Boolean).join('\n') : '';
+      if (hint.textContent !== why) {
+        hint.textContent = why; // only then: what is said under the pointer goes when it is set again
+      }
       const counts = seen.counts(id);
       box.dataset.load = load(counts.capacity);
       box.classList.toggle('wb-mod-bad', counts.failed + counts.errors + counts.dead > 0);
@@ -38,7 +45,7 @@ export class Drawing {
 
   private lay(components: Component[], edges: Edge[], shown: (component: string) => void): void {
     const graph = new Graph({ multigraph: true });
-    graph.setGraph({ rankdir: 'LR', nodesep: 22, ranksep: 70, marginx: 10, marginy: 12 });
+    graph.setGraph({ rankdir: 'LR', nodesep: 28, ranksep: 70, marginx: 10, marginy: 16 });
     graph.setDefaultEdgeLabel(() => ({}));
     components.forEach(({ id }) => graph.setNode(id, { width: WIDTH, height: HEIGHT }));
     edges.forEach(({ source, target, stream }) => graph.setEdge(source, target, { width: 60, height: 16, labelpos: 'c' }, stream));
@@ -67,12 +74,14 @@ export class Drawing {
     const { x, y } = graph.node(id) as { x: number; y: number };
     const first = svg('text', { class: 'wb-BoxLine', x: WIDTH / 2, y: 34 });
     const second = svg('text', { class: 'wb-BoxLine', x: WIDTH / 2, y: 49 });
+    const hint = svg('title');
+    const badge = svg('text', { class: 'wb-Promise', x: WIDTH / 2, y: HEIGHT + 12 });
     const name = id.length > 18 ? `${id.slice(0, 17)}…` : id;
     const box = svg('g', { class: `wb-Box wb-mod-${kind}`, transform: `translate(${x - WIDTH / 2},${y - HEIGHT / 2})`, click: () => shown(id) },
       svg('title', {}, `${kind} ${id}${tasks > 1 ? `, ${tasks} tasks` : ''}`),
       svg('rect', { width: WIDTH, height: HEIGHT, rx: kind === 'spout' ? HEIGHT / 2 : 5 }),
-      svg('text', { class: 'wb-BoxName', x: WIDTH / 2, y: 18 }, tasks > 1 ? `${name} ×${tasks}` : name), first, second);
-    return { box, first, second };
+      svg('text', { class: 'wb-BoxName', x: WIDTH / 2, y: 18 }, tasks > 1 ? `${name} ×${tasks}` : name), first, second, svg('g', {}, hint, badge));
+    return { box, first, second, badge, hint };
   }
 
   private shape = '';
@@ -84,6 +93,8 @@ interface Box {
   box: SVGGElement;
   first: SVGTextElement;
   second: SVGTextElement;
+  badge: SVGTextElement;
+  hint: SVGTitleElement;
 }
 
 /** As Storm's users read it: above 0.9 a bolt holds the others up. */

@@ -16,20 +16,37 @@ export interface Edge {
 
 export interface Counts {
   emitted: number;
+  transferred: number;
   executed: number;
   acked: number;
   failed: number;
   pending: number;
   rate: number;
   ms: number | null;
+  p50: number | null;
+  p90: number | null;
   p99: number | null;
+  /** Until its ack, ms, of a bolt. */
+  process: number | null;
+  /** Of a window bolt: rows that came too late, rows that it holds, and seconds that its watermark is behind. */
+  late: number | null;
+  held: number | null;
+  behind: number | null;
   capacity: number | null;
   errors: number;
   dead: number;
 }
 
+export interface Promised {
+  /** `effectively once`, `at least once`, `at most once`. */
+  claim: string;
+  why: string[];
+  how?: string;
+}
+
 const NOTHING: Counts = {
-  emitted: 0, executed: 0, acked: 0, failed: 0, pending: 0, rate: 0, ms: null, p99: null, capacity: null, errors: 0, dead: 0
+  emitted: 0, transferred: 0, executed: 0, acked: 0, failed: 0, pending: 0, rate: 0, ms: null, p50: null, p90: null, p99: null, process: null,
+  late: null, held: null, behind: null, capacity: null, errors: 0, dead: 0
 };
 
 /** What a state says, whatever is missing in it yet. */
@@ -68,8 +85,18 @@ export class Seen {
     return Number(this.said[`edge/${source}/${stream}/${target}`] ?? 0);
   }
 
+  /** What is promised of an end of the graph; null where nothing is said. */
+  promise(id: string): Promised | null {
+    return (this.said.guarantees as Record<string, Promised> | undefined)?.[id] ?? null;
+  }
+
   list<T>(name: string): T[] {
     return (this.said[name] ?? []) as T[];
+  }
+
+  /** Whether its spouts can be played again from the beginning. */
+  get replayable(): boolean {
+    return this.said.replayable === true;
   }
 
   get over(): boolean {

@@ -24,3 +24,8 @@ export function clock(seconds: number): string {
   const two = (value: number): string => String(value).padStart(2, '0');
   return hours ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
 }
+
+const PLACES = new Intl.NumberFormat('en-US', { maximumSignificantDigits: 4 });
+
+/** A number in full, with as many places as matter. */
+export const value = (number: number): string => (Number.isInteger(number) || Math.abs(number) >= 10_000 ? WHOLE.format(Math.round(number)) : PLACES.format(number));
