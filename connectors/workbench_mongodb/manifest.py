@@ -98,6 +98,8 @@ MANIFEST = Manifest(
         schemas=True,
         writes=frozenset({"insert", "upsert"}),
         lossless=False,
+        top=True,
+        measures=frozenset({"count", "sum", "min", "max"}),
     ),
     implementation="workbench_mongodb.connector:MongoDBConnector",
     parameters=_PARAMETERS,

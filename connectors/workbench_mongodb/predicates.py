@@ -17,7 +17,7 @@ from typing import Any
 from workbench.contract.predicate import And, Applied, Column, Compare, In, IsNull, Literal, Not, Or, Predicate, Scalar
 from workbench_mongodb.types import EARLIEST, LATEST, Shape
 
-__all__ = ["Filter", "filtered", "plain_name"]
+__all__ = ["Filter", "filtered", "guarded", "plain_name"]
 
 _DEEPEST = 40
 _MOST_LITERALS = 10_000
@@ -138,7 +138,7 @@ def _column(column: Column, shapes: Mapping[str, Shape]) -> tuple[str, Shape]:
     return ".".join(column.path), shape
 
 
-def _guarded(name: str, shape: Shape, condition: Mapping[str, Any]) -> dict[str, Any]:
+def guarded(name: str, shape: Shape, condition: Mapping[str, Any]) -> dict[str, Any]:
     """The condition, for just the values that the column delivers."""
     guarded = {name: {**condition, "$type": _TYPES[shape.kind], "$not": {"$type": "array"}}}
     if shape.kind == "date":  # others are NULL: no column holds them
@@ -152,7 +152,7 @@ def _guarded(name: str, shape: Shape, condition: Mapping[str, Any]) -> dict[str,
 def _is_null(name: str, shape: Shape, not_null: bool) -> Filter:
     if shape.kind not in _TYPES or shape.kind in ("string", "double"):
         raise _Cannot(f"whether {shape.kind} is NULL is looked at here")
-    there = {name: {"$type": "array"}} if shape.kind == "array" else _guarded(name, shape, {})
+    there = {name: {"$type": "array"}} if shape.kind == "array" else guarded(name, shape, {})
     return Filter(there if not_null else {"$nor": [there]}, Applied.EXACT)
 
 
@@ -168,11 +168,11 @@ def _compare(name: str, shape: Shape, op: str, value: Scalar) -> Filter:
         if op not in (">", ">="):
             raise _Cannot("text beyond the basic plane has another order on some servers")
         below = re.split("[\ud800-\U0010ffff]", value, maxsplit=1)[0]
-        found = _guarded(name, shape, {"$gte": below})
+        found = guarded(name, shape, {"$gte": below})
         return Filter(found, Applied.SUPERSET, f"{name}: text beyond the basic plane has another order on some servers")
     if shape.kind == "bool" and op not in ("=", "<>"):
         raise _Cannot("which of true and false is greater is decided here")
-    found = _guarded(name, shape, {_OPERATORS[op]: _writer(shape)(value)})
+    found = guarded(name, shape, {_OPERATORS[op]: _writer(shape)(value)})
     if shape.kind == "string" and op != "=":
         return Filter(found, Applied.SUPERSET, _NO_TEXT.format(name))
     return Filter(found, Applied.EXACT)
@@ -199,7 +199,7 @@ def _member(name: str, shape: Shape, literals: tuple[Literal, ...], negated: boo
         return Filter({name: {"$in": values}}, Applied.SUPERSET, f"{name}: a double is compared again here")
     write = _writer(shape)
     written = [write(literal.value) for literal in literals]
-    found = _guarded(name, shape, {"$nin" if negated else "$in": written})
+    found = guarded(name, shape, {"$nin" if negated else "$in": written})
     if negated and shape.kind == "string":
         return Filter(found, Applied.SUPERSET, _NO_TEXT.format(name))
     return Filter(found, Applied.EXACT)

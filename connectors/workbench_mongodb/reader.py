@@ -8,11 +8,19 @@ import threading
 from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from workbench.contract.errors import ConnectionLost, ProtocolError, QueryFailed, SnapshotChanged, WorkbenchError
+from workbench.contract.errors import (
+    ConnectionLost,
+    NotExact,
+    ProtocolError,
+    QueryFailed,
+    SnapshotChanged,
+    WorkbenchError,
+)
 from workbench.contract.scan import Control, Split
 from workbench.kit.batches import pieces, rows_only
 from workbench.kit.reading import GeneratedReader
 from workbench_mongodb.decode import Documents, dated
+from workbench_mongodb.reducing import Groups, parts_of_rows
 from workbench_mongodb.types import Shape
 
 if TYPE_CHECKING:
@@ -37,7 +45,8 @@ class MongoDBReader(GeneratedReader):
         self._connector = connector
         self._database, self._name = connector.tables.where(split.table)
         self._shapes: tuple[Shape, ...] = split.state["shapes"]
-        self._documents = Documents(self._shapes, split.schema)
+        self._groups: Groups | None = split.state.get("groups")
+        self._documents = Documents(self._shapes, self._said())
         self._guard = control.guard or connector.guard
         self._replies: queue.Queue[Any] = queue.Queue(maxsize=1)
         self._over = threading.Event()
@@ -47,7 +56,27 @@ class MongoDBReader(GeneratedReader):
 
     @property
     def lost(self) -> Mapping[str, int]:
-        return dict(self._documents.lost)
+        names = {shape.name: shape.name for shape in self._shapes}
+        if self._groups is not None:
+            names = {f"k{at}": name for at, name in enumerate(self._groups.aggregate.keys)}
+        return {names[name]: count for name, count in self._documents.lost.items()}
+
+    def _said(self) -> pa.Schema:
+        """Of the documents as they come."""
+        import pyarrow as pa
+
+        return pa.schema([shape.field() for shape in self._shapes])
+
+    def _made(self, found: pa.RecordBatch | int) -> pa.RecordBatch | int:
+        """What is handed on of the documents of a reply."""
+        aggregate = self._split.state.get("aggregate")
+        if isinstance(found, int):
+            return found
+        if self._groups is not None:
+            return self._groups.parts(found, self._documents.lost)
+        if aggregate is not None:
+            return parts_of_rows(found, aggregate, self._split.schema)
+        return found
 
     def _all(self) -> Generator[pa.RecordBatch, None, None]:
         self._control.running(self._control.mark)
@@ -94,6 +123,8 @@ class MongoDBReader(GeneratedReader):
     def _named(self, error: BaseException) -> BaseException:
         if isinstance(error, QueryFailed) and error.code == _PLAN_KILLED:
             return SnapshotChanged(str(self._split.table), error.why, self._connector.config.name)
+        if self._groups is not None and type(error) is QueryFailed:
+            return NotExact(error.why[:200], self._connector.config.name)
         return error
 
     def _replies_of(self, session: ClientSession | None) -> Iterator[pa.RecordBatch | int]:
@@ -101,7 +132,7 @@ class MongoDBReader(GeneratedReader):
         import bson
 
         command: dict[str, Any] = dict(bson.decode(self._split.state["command"], dated()))
-        batch, limit = command["batchSize"], int(self._guard * 1000)
+        batch, limit = command.get("batchSize") or command["cursor"]["batchSize"], int(self._guard * 1000)
         command |= {"maxTimeMS": limit, "comment": self._control.mark}
         asked, first = False, True
         while self._cursor or not asked:
@@ -115,7 +146,7 @@ class MongoDBReader(GeneratedReader):
             if first and not isinstance(found, int) and found.num_rows:
                 first = False
                 self._still_the_same(found)
-            yield found
+            yield self._made(found)
             command = {"getMore": bson.Int64(self._cursor), "collection": self._name, "batchSize": batch}
 
     def _put(self, item: Any) -> None:

@@ -15,6 +15,7 @@ from workbench.contract.scan import BATCH_BYTES, Control, ScanPlan, ScanRequest,
 from workbench.kit.like import like as fits
 from workbench_mongodb.predicates import filtered, plain_name
 from workbench_mongodb.reader import MongoDBReader
+from workbench_mongodb.reducing import Groups, NotThere, first_of, groups, proof, proven
 from workbench_mongodb.sample import SAMPLE, Sample
 from workbench_mongodb.splits import between, ranges
 from workbench_mongodb.types import Shape, columns, declared, sayable
@@ -31,6 +32,8 @@ _FRESH = 60.0
 _SPLIT_ROWS = 2500
 _WIDEST = 10_000
 _FAR_OUT = 100
+_GROUPS = 20_000
+"""A reply has up to so many."""
 _OURS = ("admin", "config", "local")
 
 
@@ -57,6 +60,9 @@ class MongoDBTables:
         self._connector = connector
         self._lock = threading.Lock()
         self._samples: dict[TableRef, _Known] = {}
+        self._sums: bool | None = None
+        """Whether the server adds up as it should; None as long as it was not tried."""
+        self._why = ""
 
     def list(self, like: str = "", after: str | None = None, limit: int = 1000) -> Sequence[TableInfo]:
         match = fits(like)
@@ -88,23 +94,37 @@ class MongoDBTables:
         schema = pa.schema([shapes[name].field() for name in names])
         conditions = [dict(part.document) for part in parts.values() if part.applied is not Applied.NONE]
         exact = all(part.applied is Applied.EXACT for part in parts.values())
-        limit = request.limit if exact else None
-        filters = [_all_of(*conditions, part) for part in self._parts(request, known, limit)]
-        splits = [
-            self._split(number, request.table, condition, names, schema, known, limit)
-            for number, condition in enumerate(filters)
-        ]
+        notes, limit = list(known.notes), request.limit if exact else None
+        if exact and request.aggregate is not None:
+            try:
+                return self._added_up(request, known, conditions)
+            except NotThere as reason:
+                notes.append(f"added up here: {reason}")
+        splits: Sequence[Split] = ()
+        if exact and request.top is not None:
+            try:
+                splits = self._first(request, known, conditions, names, schema)
+            except NotThere as reason:
+                notes.append(f"put in order here: {reason}")
+        top_applied = bool(splits)
+        if not splits:
+            filters = [_all_of(*conditions, part) for part in self._parts(request, known, limit)]
+            splits = [
+                self._split(number, request.table, condition, names, schema, known, limit)
+                for number, condition in enumerate(filters)
+            ]
         return ScanPlan(
             request=request,
             splits=tuple(splits),
             schema=schema,
-            native_text=splits[0].native_text if len(splits) == 1 else "\n".join(one.native_text for one in splits),
+            native_text="\n".join(one.native_text for one in splits),
             applied={predicate: part.applied for predicate, part in parts.items()},
             reasons={predicate: part.reason for predicate, part in parts.items() if part.reason},
             extra=len(extra),
             estimate=known.rows,
             limit_applied=limit is not None,
-            notes=known.notes,
+            top_applied=top_applied,
+            notes=tuple(notes),
         )
 
     def read(self, split: Split, control: Control) -> MongoDBReader:
@@ -243,6 +263,82 @@ class MongoDBTables:
         ask = {"find": name, "sort": {"_id": direction}, "skip": _FAR_OUT, "limit": 1, "projection": {"_id": 1}}
         return next(self._documents(database, ask), {}).get("_id")
 
+    def _first(
+        self,
+        request: ScanRequest,
+        known: _Known,
+        conditions: Sequence[Mapping[str, Any]],
+        names: Sequence[str],
+        schema: pa.Schema,
+    ) -> Sequence[Split]:
+        """The first documents by a column, and as many as may be the first of those that have nothing there."""
+        assert request.top is not None
+        sort, there = first_of(request.top, {shape.name: shape for shape in known.shapes}, known.bytes_each)
+        rows = request.top.rows
+        return [
+            self._split(0, request.table, _all_of(*conditions, there), names, schema, known, rows, sort),
+            self._split(1, request.table, _all_of(*conditions, {"$nor": [there]}), names, schema, known, rows),
+        ]
+
+    def _added_up(self, request: ScanRequest, known: _Known, conditions: Sequence[Mapping[str, Any]]) -> ScanPlan:
+        """Parts of groups, made by the server; and such documents as are read as rows all the same. Raises NotThere."""
+        import pyarrow as pa
+
+        assert request.aggregate is not None
+        shapes = {shape.name: shape for shape in known.shapes}
+        found = groups(request.aggregate, shapes, pa.schema([shape.field() for shape in known.shapes]))
+        self._try_sums(request.table)
+        filters = [_all_of(*conditions, found.guard, part) for part in self._parts(request, known, None)]
+        splits = [self._group(number, request.table, match, found, known) for number, match in enumerate(filters)]
+        if found.guard:
+            others = _all_of(*conditions, {"$nor": [found.guard]})
+            columns = request.aggregate.columns
+            rows = pa.schema([shapes[name].field() for name in columns])
+            last = self._split(len(splits), request.table, others, columns, rows, known, None)
+            state = {**last.state, "aggregate": request.aggregate}
+            splits.append(Split(last.number, last.table, last.native_text, found.schema, state))
+        return ScanPlan(
+            request=request,
+            splits=tuple(splits),
+            schema=found.schema,
+            native_text="\n".join(one.native_text for one in splits),
+            applied=dict.fromkeys(request.predicates, Applied.EXACT),
+            aggregated=True,
+            notes=known.notes,
+        )
+
+    def _try_sums(self, table: TableRef) -> None:
+        """Whether the server adds up as it should; asked once. Raises NotThere."""
+        if self._sums is None:
+            database, name = self.where(table)
+            ask: dict[str, Any] = {"aggregate": name, "pipeline": proof(), "cursor": {}}
+            try:
+                answer = list(self._documents(database, ask))
+            except QueryFailed as error:
+                self._sums = False
+                self._why = f"the server cannot ({error.why[:100]})"
+            else:
+                if not answer:
+                    raise NotThere("the collection is empty")
+                self._sums, self._why = proven(answer), "the server's sums are not those of the values"
+        if not self._sums:
+            raise NotThere(self._why)
+
+    def _group(self, number: int, table: TableRef, match: Mapping[str, Any], found: Groups, known: _Known) -> Split:
+        import bson
+
+        pipeline = [*([{"$match": match}] if match else []), *found.stages]
+        command: dict[str, Any] = {"aggregate": table.name, "pipeline": pipeline, "allowDiskUse": True}
+        if known.collated:
+            command["collation"] = {"locale": "simple"}
+        state = {
+            "command": bson.encode({**command, "cursor": {"batchSize": _GROUPS}}),
+            "uuid": bytes(known.uuid) if known.uuid else None,
+            "shapes": found.shapes,
+            "groups": found,
+        }
+        return Split(number, table, _shown(command), found.schema, state)
+
     def _split(
         self,
         number: int,
@@ -252,6 +348,7 @@ class MongoDBTables:
         schema: pa.Schema,
         known: _Known,
         limit: int | None,
+        sort: Mapping[str, int] | None = None,
     ) -> Split:
         import bson
 
@@ -262,6 +359,8 @@ class MongoDBTables:
                 command["projection"] = {"_id": 1}
         if known.collated:
             command["collation"] = {"locale": "simple"}
+        if sort is not None:
+            command["sort"] = dict(sort)
         if limit is not None:
             command["limit"] = limit
         batch = max(1, min(50_000, BATCH_BYTES // known.bytes_each))
@@ -283,7 +382,11 @@ def _shown(command: Mapping[str, Any]) -> str:
     """As one would write it in the shell."""
     from bson import json_util
 
-    words = {key: value for key, value in command.items() if key not in ("find", "limit")}
-    inner = ", ".join(json_util.dumps(value, ensure_ascii=False) for value in words.values())
-    end = f".limit({command['limit']})" if "limit" in command else ""
-    return f"db[{json.dumps(command['find'], ensure_ascii=False)}].find({inner}){end}"
+    def said(value: Any) -> str:
+        return str(json_util.dumps(value, ensure_ascii=False))
+
+    verb = "find" if "find" in command else "aggregate"
+    inner = [said(value) for key, value in command.items() if key not in (verb, "limit", "sort", "allowDiskUse")]
+    end = f".sort({said(command['sort'])})" if "sort" in command else ""
+    end += f".limit({command['limit']})" if "limit" in command else ""
+    return f"db[{json.dumps(command[verb], ensure_ascii=False)}].{verb}({', '.join(inner)}){end}"
