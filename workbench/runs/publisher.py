@@ -73,6 +73,13 @@ class Publisher:
         self._pid = 0
         self._subscribers = self._knocking = self._users = 0
         self._writers: set[asyncio.StreamWriter] = set()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def serving(self) -> bool:
+        """Whether its thread lives; for a while after `close`, too, for subscribers are told the ends of their topics.
+        """
+        return self._thread is not None and self._thread.is_alive()
 
     @classmethod
     def of(cls, register: Register) -> Publisher:
@@ -141,9 +148,10 @@ class Publisher:
             ready, self._pid, self._token = threading.Event(), os.getpid(), secrets.token_hex(16)
             failed: list[BaseException] = []
             loop = self._loop = asyncio.new_event_loop()
-            threading.Thread(
+            self._thread = threading.Thread(
                 target=self._serve, args=(loop, ready, failed), name="workbench-publisher", daemon=True
-            ).start()
+            )
+            self._thread.start()
             ready.wait()
             if failed:
                 self._loop = None

@@ -115,6 +115,10 @@ class Acker:
         """The tree lives on: its record is as young as a new one. The spout's map is to be told, too."""
         self._records.put(root, self._record(root))
 
+    def forget(self, root: int) -> None:
+        """Nobody waits for it any more."""
+        self._records.remove(root)
+
     def rotate(self) -> list[int]:
         """One time-out has passed; the roots that nobody will hear of again."""
         return list(self._records.rotate())

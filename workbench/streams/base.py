@@ -176,6 +176,18 @@ class Spout(Component):
     def fail(self, message_id: Any) -> None:
         """Some of it failed, or the time-out has passed. To emit it again is the spout's work."""
 
+    def lost(self, message_id: Any) -> None:
+        """As `fail`, but nothing was wrong with it: a worker process that had some of it has ended."""
+        self.fail(message_id)
+
+    def position(self) -> Any:
+        """Where a new instance goes on so that nothing is left out that is not acked, as a plain value; None: there is
+        no such place. Asked for now and then where spouts may be killed."""
+        return None
+
+    def resume(self, position: Any) -> None:
+        """Before `open`, in place of an instance that was killed: what its `position` was last."""
+
     def counts(self) -> Mapping[str, float]:
         """What it counts of its source, for the metrics, by short names as `reconnects`. Called between two tuples."""
         return {}

@@ -63,9 +63,14 @@ _ASKED = ("next_tuple", "ack", "ack_each")
 class IteratorSpout(Spout):
     """A spout that is an iterator: override `rows`. Each value is a row; a `Batch` or an Arrow table is a batch; None
     says that there is nothing just now. What fails is emitted again, `max_retries` times at most, then it is a dead
-    letter. `batch=N` gathers rows into batches."""
+    letter. `batch=N` gathers rows into batches.
+
+    `repeats` says that `rows` gives the same values in the same order whenever it is called: an instance that takes the
+    place of a killed one goes on where that one was. Otherwise it begins anew."""
 
     batch: int = 0
+    repeats: bool = False
+    _resumed: tuple[int, frozenset[int]] | None = None
 
     def rows(self) -> Iterable[Any]:
         raise NotImplementedError
@@ -77,14 +82,40 @@ class IteratorSpout(Spout):
         self._tracked = bool(config["acking"])
         self._clock = context.clock
         rows = iter(self.rows())
-        self._rows = _batches(rows, self.batch) if self.batch else rows
+        rows = _batches(rows, self.batch, self.repeats) if self.batch else rows
+        self._rows = rows if self._resumed is None else self._behind(rows, *self._resumed)
         self._over = False
         emit_rows: EmitRows | None = getattr(collector, "emit_rows", None)
         own = all(getattr(type(self), name) is getattr(IteratorSpout, name) for name in _ASKED)
         if own:
             self.ack_each = self._replay.acked_each  # type: ignore[method-assign, assignment]  # some calls less for each tuple
-        if own and emit_rows is not None:
+        if own and emit_rows is not None and not self.repeats:  # whose position is how many were acked
             self.next_tuples = self._in_bursts(emit_rows)
+
+    def _behind(self, rows: Iterator[Any], done: int, others: frozenset[int]) -> Iterator[Any]:
+        """Without what was done before."""
+        last = max(others, default=done)
+        while self._replay.last < last:
+            try:
+                values = next(rows)
+            except StopIteration:
+                return
+            number = self._replay.last + 1
+            if values is not None and (number <= done or number in others):
+                self._replay.last = number
+            else:
+                yield values
+        yield from rows
+
+    def position(self) -> Any:
+        if not (self.repeats and self._tracked):
+            return None
+        if self._resumed is not None and self._replay.last < max(self._resumed[1], default=self._resumed[0]):
+            return self._resumed[0], sorted(self._resumed[1])  # it is not there again yet
+        return self._replay.position()
+
+    def resume(self, position: Any) -> None:
+        self._resumed = position[0], frozenset(position[1])
 
     @property
     def finished(self) -> bool:  # type: ignore[override]
@@ -148,6 +179,11 @@ class IteratorSpout(Spout):
     def ack(self, message_id: Any) -> None:
         self._replay.acked(message_id)
 
+    def lost(self, message_id: Any) -> None:
+        if message_id.__class__ is tuple:
+            message_id = self._replay.add(message_id)
+        self._replay.again(message_id, self._clock())
+
     def fail(self, message_id: Any) -> None:
         dead = self._replay.failed(message_id, self._clock())
         if dead is not None:
@@ -157,8 +193,10 @@ class IteratorSpout(Spout):
 class FunctionSpout(IteratorSpout):
     """A spout made of a generator function; with a parameter, it is called with the task's `Context`."""
 
-    def __init__(self, function: Callable[..., Iterable[Any]], outputs: Outputs, batch: int = 0) -> None:
-        self.function, self._outputs, self.batch = function, outputs, batch
+    def __init__(
+        self, function: Callable[..., Iterable[Any]], outputs: Outputs, batch: int = 0, repeats: bool = False
+    ) -> None:
+        self.function, self._outputs, self.batch, self.repeats = function, outputs, batch, repeats
 
     def declared_outputs(self) -> Outputs:
         return self._outputs
@@ -228,9 +266,12 @@ class FunctionBolt(Bolt):
         return self.function(value)
 
 
-def spout(*fields: str, streams: Mapping[str, Sequence[str]] | None = None, batch: int = 0) -> Callable[..., Any]:
-    """Makes a spout of a generator function: `@spout("page", "user")`. `batch=N`: its rows go in batches of N."""
-    return lambda function: FunctionSpout(function, streams or fields, batch)
+def spout(
+    *fields: str, streams: Mapping[str, Sequence[str]] | None = None, batch: int = 0, repeats: bool = False
+) -> Callable[..., Any]:
+    """Makes a spout of a generator function: `@spout("page", "user")`. `batch=N`: its rows go in batches of N.
+    `repeats`: it gives the same rows in the same order whenever it is called."""
+    return lambda function: FunctionSpout(function, streams or fields, batch, repeats)
 
 
 def bolt(*fields: str, streams: Mapping[str, Sequence[str]] | None = None, batch: bool = False) -> Callable[..., Any]:
@@ -238,11 +279,11 @@ def bolt(*fields: str, streams: Mapping[str, Sequence[str]] | None = None, batch
     return lambda function: FunctionBolt(function, streams or fields, batch)
 
 
-def _batches(rows: Iterator[Any], size: int) -> Iterator[Any]:
+def _batches(rows: Iterator[Any], size: int, whole: bool) -> Iterator[Any]:
     gathered: list[Any] = []
     for row in rows:
-        if row is None:  # nothing just now: what is there goes
-            if gathered:
+        if row is None:  # nothing just now: what is there goes, unless batches must be the same again
+            if gathered and not whole:
                 yield Batch.of_rows(gathered, ())
                 gathered = []
             yield None

@@ -41,6 +41,9 @@ class Replay:
         """The newest message id; `add` may be written out where it is called for every tuple."""
         self._tries: dict[int, int] = {}
         self._waiting: list[tuple[float, int]] = []
+        self._halves = 0
+        self.parents: dict[int, int] = {}
+        """Of a half of a batch: the message id of the whole. Its own is negative, so that others count values."""
 
     @property
     def empty(self) -> bool:
@@ -61,7 +64,11 @@ class Replay:
     def acked(self, number: int) -> None:
         self.kept.pop(number, None)
         if self._tries:
-            self._tries.pop(number, None)
+            self._forget(number)
+
+    def _forget(self, number: int) -> None:
+        self._tries.pop(number, None)
+        self.parents.pop(number, None)
 
     def acked_each(self, numbers: Sequence[int]) -> None:
         pop = self.kept.pop
@@ -69,7 +76,7 @@ class Replay:
             pop(number, None)
         if self._tries:
             for number in numbers:
-                self._tries.pop(number, None)
+                self._forget(number)
 
     def failed(self, number: int, now: float) -> Dead | None:
         """Waits to be due again, in whole or in halves; or it is given up, and that is what is returned."""
@@ -81,14 +88,27 @@ class Replay:
             heapq.heappush(self._waiting, (now + delay, number))
             return None
         values = self.kept.pop(number)
-        del self._tries[number]
+        parent = self.parents.get(number, number)
+        self._forget(number)
         if isinstance(values, Batch) and len(values) > 1:
             for half in values.halves():
-                again = self.add(half)
+                self._halves = again = self._halves - 1
+                self.kept[again], self.parents[again] = half, parent
                 self._tries[again] = self._retries  # one more failure, and it is cut, too
                 heapq.heappush(self._waiting, (now, again))
             return None
         return Dead(values, tries)
+
+    def again(self, number: int, now: float) -> None:
+        """It was lost on the way, which is no failure of its own: waits to be due again, and is not given up."""
+        if number in self.kept:
+            heapq.heappush(self._waiting, (now, number))
+
+    def position(self) -> tuple[int, list[int]]:
+        """Of values that come in the same order again: so many of them are done, and those behind that are, too."""
+        left = {self.parents.get(number, number) for number in self.kept}
+        done = min(left, default=self.last + 1) - 1
+        return done, [number for number in range(done + 1, self.last + 1) if number not in left]
 
     def due(self, now: float) -> tuple[int, Any] | None:
         """What is to be emitted again by now, with its message id."""

@@ -47,13 +47,14 @@ class Engine(Protocol):
     """What runs a topology, as far as its handle needs it."""
 
     topology: Topology
-    log: Log
     id: str
     thread: threading.Thread
     error: BaseException | None
 
     @property
     def state(self) -> str: ...
+    @property
+    def log(self) -> Log: ...
     def ask(self, what: str) -> None: ...
     def metrics(self) -> Metrics: ...
     def faults(self) -> list[Fault]: ...
@@ -68,8 +69,8 @@ class Running:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.topic: Topic | None = None
-        """What viewers see of it, set by the runner."""
+        self.topic: Topic | str | None = None
+        """What viewers see of it, set by the runner; its name, where another process has it."""
         self.publish: Callable[[], PublishedAt | None] | None = None
         """Lets others watch it from now on, and says where; set by the runner."""
         self.show: Callable[[Sequence[StreamView]], Topic] | None = None

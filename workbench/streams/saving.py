@@ -16,7 +16,7 @@ from workbench.streams.groupings import Grouping
 from workbench.streams.topology import Input, Node, Topology
 from workbench.streams.windows import WindowSpec
 
-__all__ = ["KIND", "VERSION", "from_document", "to_document"]
+__all__ = ["KIND", "VERSION", "from_document", "imported", "references", "to_document"]
 
 KIND, VERSION = "topologies", 1
 
@@ -34,6 +34,8 @@ def _node(name: str, node: Node) -> dict[str, Any]:
         body["code"] = _importable(name, node.id, component.function)
         body["outputs"] = {stream: list(fields) for stream, fields in node.outputs.items()}
         body["batch"] = component.batch
+        if isinstance(component, FunctionSpout) and component.repeats:
+            body["repeats"] = True
     else:
         body["code"] = _importable(name, node.id, type(component))
         body["arguments"] = _plain(name, [list(args), kwargs])
@@ -61,7 +63,7 @@ def _importable(name: str, id: str, code: Any) -> str:  # noqa: A002
         raise DocumentError(
             f"{KIND}/{name}",
             f"cannot hold component `{id}`: `{path or code}` is written {where}, and others cannot import it. "
-            "Put it at the top of a module of its own.",
+            "Put it at the top of a module of its own, or into a cell that begins with `%%bolts name`.",
         )
     return f"{module}:{path}"
 
@@ -86,15 +88,17 @@ def from_document(body: Mapping[str, Any]) -> Topology:
 
 
 def _added(topology: Topology, id: str, one: Mapping[str, Any]) -> None:  # noqa: A002
-    code = _imported(topology.name, id, one["code"])
+    code = imported(topology.name, id, one["code"])
     if isinstance(code, type) and issubclass(code, Component):
         args, kwargs = one["arguments"]
         made: Component = code(*args, **kwargs)
     else:
         function = code.function if isinstance(code, FunctionSpout | FunctionBolt) else code
         outputs = {stream: tuple(fields) for stream, fields in one["outputs"].items()}
-        kind: Any = FunctionSpout if one["kind"] == "spout" else FunctionBolt
-        made = kind(function, outputs, one["batch"])
+        if one["kind"] == "spout":
+            made = FunctionSpout(function, outputs, one["batch"], bool(one.get("repeats")))
+        else:
+            made = FunctionBolt(function, outputs, one["batch"])
     if one["kind"] == "spout":
         topology.spout(id, made, parallelism=one["parallelism"])
         return
@@ -105,7 +109,7 @@ def _added(topology: Topology, id: str, one: Mapping[str, Any]) -> None:  # noqa
             Grouping(
                 given["grouping"],
                 tuple(given.get("fields", ())),
-                _imported(topology.name, id, given["choose"]) if "choose" in given else None,
+                imported(topology.name, id, given["choose"]) if "choose" in given else None,
             ),
         )
         for given in one["inputs"]
@@ -114,7 +118,19 @@ def _added(topology: Topology, id: str, one: Mapping[str, Any]) -> None:  # noqa
     topology.bolt(id, made, inputs=inputs, parallelism=one["parallelism"], window=window)
 
 
-def _imported(name: str, id: str, reference: str) -> Any:  # noqa: A002
+def references(body: Mapping[str, Any]) -> list[str]:
+    """All code that a document names."""
+    found = [one["code"] for one in body["components"].values()]
+    return found + [
+        given["choose"]
+        for one in body["components"].values()
+        for given in one.get("inputs", ())
+        if "choose" in given
+    ]
+
+
+def imported(name: str, id: str, reference: str) -> Any:  # noqa: A002
+    """What a reference names. Raises DocumentError."""
     module, _, path = reference.partition(":")
     try:
         found: Any = importlib.import_module(module)

@@ -153,6 +153,14 @@ class Telling:
         except (OSError, WorkbenchError) as error:
             _log.warning("Nobody can watch run %s live: %s", self._id, error)
 
+    def leave(self, patience: float) -> None:
+        """Its process ends: waits until viewers have been told the end, or so many seconds."""
+        self._thread.join(patience)
+        self._publisher.close()
+        deadline = time.monotonic() + patience
+        while self._publisher.serving and time.monotonic() < deadline:
+            time.sleep(0.01)
+
     def published(self, register: Register) -> Engine | None:
         """Lets others watch it from now on, and says where they find it."""
         self.open()

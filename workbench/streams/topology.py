@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["DEAD_LETTER", "DEAD_LETTER_FIELDS", "Input", "Node", "Topology"]
 
 MOST_TASKS = 1024
+RUNNERS = ("inline", "processes")
+"""Modules of this package, each with a `run`."""
 DEAD_LETTER = "dead_letter"
 DEAD_LETTER_FIELDS = ("row", "component", "error", "tries")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -212,14 +214,15 @@ class Topology:
 
     # --- running, keeping, drawing
 
-    def run(self, on: str = "inline", *, register: Register | None = None, **options: Any) -> Running:
-        """Checks it and starts it; returns at once, with the handle. `on="inline"`: in a thread of this process.
-        Raises what `check` does, and what a component's `open` or `prepare` raises."""
+    def run(self, runner: str = "inline", *, register: Register | None = None, **options: Any) -> Running:
+        """Checks it and starts it; returns at once, with the handle. `runner="inline"`: in a thread of this process;
+        `runner="processes", workers=2`: in processes of their own. Raises what `check` does, what a component's `open`
+        or `prepare` raises, and DocumentError for a component that cannot travel to another process."""
         self.check()
-        if on != "inline":
-            raise InvalidParameter("on", f'is {on!r}; a topology runs on "inline", a thread of this process.')
-        inline: Any = importlib.import_module("workbench.streams.inline")
-        running: Running = inline.run(self, register=register, **options)
+        if runner not in RUNNERS:
+            raise InvalidParameter("runner", f"is {runner!r}; a topology runs on {', '.join(map(repr, RUNNERS))}.")
+        module: Any = importlib.import_module(f"workbench.streams.{runner}")
+        running: Running = module.run(self, register=register, **options)
         return running
 
     @property

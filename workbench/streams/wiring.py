@@ -193,7 +193,7 @@ class Wiring:
             out.receivers = 1
             return Outlet(out, make, _nobody, _nobody, direct)
         fast, tap = None, self.taps.of(node, stream, fields, bool(taken))
-        if tap is None and len(taken) == 1 and taken[0][2][0].rows_only:
+        if tap is None and len(taken) == 1 and all(deliver.rows_only for deliver in taken[0][2]):
             consumer, grouping, delivers = taken[0]
             fast = quick(task, out, make, grouping, delivers, self.tracking)
         rows: list[Callable[[Tuple], None]] = []

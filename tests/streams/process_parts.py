@@ -1,0 +1,232 @@
+"""Components for topologies that run in processes of their own; what they do is seen in files."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from workbench.streams import Batch, Bolt, IteratorSpout, Spout, bolt, spout
+
+
+class Numbers(IteratorSpout):
+    """So many numbers with a key of some; those of a task are its own. It can go on where a killed one was."""
+
+    outputs = ("key", "number")
+    repeats = True
+
+    def __init__(self, count: int, batch: int = 0, keys: int = 7) -> None:
+        self.count, self.batch, self.keys = count, batch, keys
+
+    def rows(self) -> Iterator[Any]:
+        for number in range(self.context.index, self.count, len(self.context.tasks)):
+            yield (f"k{number % self.keys}", number)
+
+
+class Write(Bolt):
+    """Appends each row to a file of its task, whatever happens to its process afterwards."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def prepare(self, config: Any, context: Any, collector: Any) -> None:
+        name = f"{context.component}-{context.index}.txt"
+        self._file = os.open(Path(self.folder) / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def execute(self, tuple: Any) -> None:  # noqa: A002
+        os.write(self._file, repr((*tuple,)).encode() + b"\n")
+
+
+def written(folder: Path, component: str) -> dict[int, list[Any]]:
+    """What `Write` has, by the index of its task."""
+    found: dict[int, list[Any]] = {}
+    for path in sorted(folder.glob(f"{component}-*.txt")):
+        lines = path.read_text().splitlines()
+        found[int(path.stem.rpartition("-")[2])] = [eval(line) for line in lines]  # noqa: S307  # our own
+    return found
+
+
+class WriteWindow(Write):
+    def execute(self, window: Any) -> None:
+        os.write(self._file, repr((window.start, window.end, window.key, *sorted(map(tuple, window)))).encode() + b"\n")
+
+
+class Upsert(Bolt):
+    """A keyed sink: the rows of a table by their number, in one transaction a batch."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def prepare(self, config: Any, context: Any, collector: Any) -> None:
+        self._db = sqlite3.connect(self.path, timeout=30, isolation_level=None)
+        self._db.execute("pragma synchronous = off")
+        self._db.execute("create table if not exists events (number integer primary key, key text, value integer)")
+
+    def execute_batch(self, batch: Batch) -> None:
+        self._db.execute("begin immediate")
+        self._db.executemany(
+            "insert into events values (?, ?, ?) on conflict (number) do update set key = excluded.key, "
+            "value = excluded.value",
+            [(number, key, value) for key, number, value in batch.rows],
+        )
+        self._db.execute("commit")
+
+
+@bolt("key", "number", "value")
+def squared(tuple: Any) -> Any:  # noqa: A002
+    return (tuple.key, tuple.number, tuple.number**2)
+
+
+@bolt("key", "number", "value", batch=True)
+def squared_batch(batch: Batch) -> Any:
+    return [(key, number, number**2) for key, number in batch.rows]
+
+
+@bolt("key", "number")
+def twice(tuple: Any) -> Any:  # noqa: A002
+    return [tuple, tuple]
+
+
+class Mixed(Bolt):
+    """Emits by what the row is alone, so that all runners emit the same: 0 to 2 rows, as rows or as a batch, and on a
+    direct stream to a task by the number."""
+
+    outputs = {"default": ("key", "number"), "chosen": ("key", "number")}
+    direct = ("chosen",)
+
+    def __init__(self, name: str, first: int = 0, tasks: int = 0) -> None:
+        self.name, self.first, self.tasks = name, first, tasks
+
+    def give(self, row: Any) -> list[Any]:
+        key, number = row
+        chance = Random(f"{self.name} {key} {number}")
+        return [(f"k{chance.randrange(5)}", 1000 * number + place) for place in range(chance.choice((0, 1, 1, 2)))]
+
+    def execute(self, tuple: Any) -> None:  # noqa: A002
+        for row in self.give(tuple):
+            self.collector.emit(row)
+            if self.tasks:
+                self.collector.emit_direct(self.first + row[1] % self.tasks, row, stream="chosen")
+
+
+class MixedBatch(Mixed):
+    execute = Bolt.execute
+
+    def execute_batch(self, batch: Batch) -> None:
+        rows = [made for row in batch.rows for made in self.give(row)]
+        if rows:
+            self.collector.emit_batch(rows)
+
+
+class MixedLater(Mixed):
+    """Acks by itself: some rows later, in another thread."""
+
+    auto_ack = False
+
+    def execute(self, tuple: Any) -> None:  # noqa: A002
+        for row in self.give(tuple):
+            self.collector.emit(row, anchors=[tuple])
+        if tuple.number % 2:
+            self.collector.ack(tuple)
+        else:
+            threading.Timer(0.001, self.collector.ack, [tuple]).start()
+
+
+class MixedWindow(Mixed):
+    def execute(self, window: Any) -> None:
+        for row in sorted(map(tuple, window)):
+            for made in self.give(row):
+                self.collector.emit(made)
+
+
+class Slow(Bolt):
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def execute(self, tuple: Any) -> None:  # noqa: A002
+        time.sleep(self.seconds)
+
+
+class Endless(Spout):
+    """Emits without a message id, as fast as it is asked."""
+
+    outputs = ("number",)
+    number = 0
+
+    def next_tuple(self) -> None:
+        self.number += 1
+        self.collector.emit((self.number,))
+
+
+class Ends(Write):
+    """Does what ends its process with one number, and writes the others."""
+
+    def __init__(self, folder: str, how: str, number: int) -> None:
+        super().__init__(folder)
+        self.how, self.number = how, number
+
+    def execute(self, tuple: Any) -> None:  # noqa: A002
+        if tuple.number == self.number:
+            self.end()
+        super().execute(tuple)
+
+    def end(self) -> None:
+        if self.how == "exit":
+            os._exit(3)
+        elif self.how == "segfault":
+            ctypes.string_at(0)
+        elif self.how == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif self.how == "hang":
+            while True:
+                time.sleep(0.05)
+        elif self.how == "raise":
+            raise ValueError("never that one")
+        elif self.how == "leak":
+            kept = []
+            while True:
+                kept.append(bytearray(8 << 20))
+                time.sleep(0.01)
+        elif self.how == "print":
+            for _ in range(1_000):
+                print("x" * (1 << 20))
+        elif self.how == "print below":
+            for _ in range(100):
+                os.write(1, b"y" * (1 << 20) + b"\n")
+        elif self.how == "exit in python":
+            sys.exit("enough")
+
+
+class Broken(Bolt):
+    def prepare(self, config: Any, context: Any, collector: Any) -> None:
+        raise ValueError("no table there")
+
+    def execute(self, tuple: Any) -> None:  # noqa: A002
+        pass
+
+
+@spout("number")
+def raising() -> Iterator[int]:
+    yield 1
+    raise LookupError("the source is gone")
+
+
+@spout("number")
+def forever() -> Iterator[Any]:
+    number = 0
+    while True:
+        number += 1
+        yield number
+
+
+@bolt("number")
+def unsendable(tuple: Any) -> Any:  # noqa: A002
+    return [(tuple.number if tuple.number != 5 else (lambda: 5),)]

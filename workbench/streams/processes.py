@@ -1,0 +1,349 @@
+"""The runner `processes`: a process for each worker, one that looks after them, and here only the handle.
+
+So a notebook's kernel that is busy, stalled or killed holds nothing up, a worker that is killed is started anew, and what
+it was at is emitted again.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import itertools
+import json
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from workbench.contract.errors import InvalidParameter, TopologyError
+from workbench.streams import travelling
+from workbench.streams.printing import Log
+from workbench.streams.processes_frames import read_all, written
+from workbench.streams.processes_wire import json_bytes, read_scrape
+from workbench.streams.processes_wiring import placed
+from workbench.streams.report import Metrics
+from workbench.streams.running import DeadLetter, Running
+from workbench.streams.saving import imported, references
+from workbench.streams.task import Fault
+
+if TYPE_CHECKING:
+    from workbench.runs import Register
+    from workbench.streams.topology import Topology
+
+__all__ = ["MOST_WORKERS", "Elsewhere", "RunningProcesses", "run"]
+
+MOST_WORKERS = 60
+ANSWER = 5.0
+"""Seconds that the run's process, which runs nobody's code, has to answer."""
+LEAST_MEMORY = 64 << 20
+KEPT = 1_000
+
+
+def run(
+    topology: Topology,
+    *,
+    register: Register | None = None,
+    workers: int = 2,
+    memory: int | None = None,
+    hang: float | None = None,
+) -> Running:
+    """Starts it. `workers` processes share the tasks; one that has more than `memory` bytes, or does not return for
+    `hang` seconds, is ended and started anew (without them: three quarters of the machine's memory in all, and twice the
+    `message_timeout`). Raises DocumentError for a component that cannot travel, and what a component's `open` or
+    `prepare` raises."""
+    from workbench.streams.inline import own_register
+
+    if not isinstance(workers, int) or isinstance(workers, bool) or not 1 <= workers <= MOST_WORKERS:
+        raise InvalidParameter("workers", f"is {workers!r}; it is a whole number from 1 to {MOST_WORKERS}.")
+    most = _memory() * 3 // 4 // workers if memory is None else memory
+    if not isinstance(most, int) or most < LEAST_MEMORY:
+        raise InvalidParameter("memory", f"is {memory!r}; it is bytes of a worker, {LEAST_MEMORY:,} or more.")
+    start = _start(topology, workers)
+    start |= {
+        "register": str((register or own_register()).path),
+        "memory": most,
+        "hang": 2 * topology.config["message_timeout"] if hang is None else hang,
+    }
+    engine = Elsewhere(topology, start)
+    engine.start()
+    return RunningProcesses(engine, register or own_register())
+
+
+def _start(topology: Topology, workers: int) -> dict[str, Any]:
+    """All that the processes need, as plain values."""
+    document = topology.to_document()
+    _newest(topology, document)
+    tasks = placed(topology, workers)
+    numbers = itertools.count(1)
+    components = {next(numbers): node.id for node in topology.nodes.values() for _ in range(node.parallelism)}
+    shape = [
+        {
+            "id": node.id,
+            "kind": node.kind,
+            "parallelism": node.parallelism,
+            "inputs": [
+                {"component": one.component, "stream": one.stream, "grouping": str(one.grouping)}
+                for one in node.inputs
+            ],
+        }
+        for node in topology.nodes.values()
+    ]
+    return {
+        "topology": document,
+        "sources": travelling.sources_of(references(document)),
+        "path": sys.path,
+        "workers": workers,
+        "tasks": tasks,
+        "components": components,
+        "kinds": {node.id: node.kind for node in topology.nodes.values()},
+        "shape": shape,
+        "windows": [name for name in topology.order() if topology.nodes[name].window is not None],
+    }
+
+
+def _newest(topology: Topology, document: Mapping[str, Any]) -> None:
+    """A `%%bolts` cell that was run again has made other classes; the topology would run with the ones of before."""
+    for name, one in document["components"].items():
+        component = topology.nodes[name].component
+        code = getattr(component, "function", None) or type(component)
+        if one["code"].startswith(f"{travelling.PACKAGE}."):
+            found = imported(topology.name, name, one["code"])
+            if code not in (found, getattr(found, "function", None)):
+                raise TopologyError(
+                    topology.name,
+                    f"component `{name}` is of an older version of its %%bolts cell. Build the topology again.",
+                )
+
+
+def _memory() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return 16 << 30
+
+
+class Elsewhere:
+    """The run's process, as an engine of a handle. One thread reads what it says; who asks waits for the answer."""
+
+    def __init__(self, topology: Topology, start: Mapping[str, Any]) -> None:
+        self.topology, self._log = topology, Log()
+        self.error: BaseException | None = None
+        self.id, self._state, self._text = "", "running", ""
+        self._starting = start
+        self._lock, self._telling = threading.Lock(), threading.Lock()
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, tuple[threading.Event, list[Any]]] = {}
+        self._ready = threading.Event()
+        self._seen = {"log": 0, "faults": 0, "letters": 0}
+        self._faults: deque[Fault] = deque(maxlen=KEPT)
+        self._letters: deque[DeadLetter] = deque(maxlen=KEPT)
+        self._last: Metrics | None = None
+        self.thread = threading.Thread(target=self._main, name=f"workbench-stream-{topology.name}", daemon=True)
+
+    def start(self) -> None:
+        # Not in our session: what interrupts the notebook is not for them. `-c`, not `-m`: the path may be ours alone.
+        code = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from workbench.streams import processes_run"
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", f"{code}; processes_run.main()", json.dumps(sys.path)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, bufsize=0,
+        )  # fmt: skip
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._to, self._from = self._process.stdin.fileno(), self._process.stdout.fileno()
+        written(self._to, json_bytes(self._starting))
+        self.thread.start()
+        self._ready.wait()
+        if not self.id:
+            self.thread.join()
+            raise self.error or TopologyError(self.topology.name, "its process ended before it began.")
+
+    # --- the handle's
+
+    @property
+    def state(self) -> str:
+        return self._state
+
+    @property
+    def pid(self) -> int:
+        """Of the process that looks after the workers."""
+        return self._process.pid
+
+    def ask(self, what: str, **more: Any) -> None:
+        self._asked(what, **more)
+
+    def halt(self, patience: float) -> None:
+        """Ends it, and all of its processes."""
+        self._asked("stop", patience=patience)
+        self.thread.join(patience + ANSWER)
+        if self.thread.is_alive():
+            self._process.kill()  # its workers end with it
+            self.thread.join(ANSWER)
+
+    def abandon(self, why: str) -> None:
+        self.halt(0.0)
+
+    def metrics(self) -> Metrics:
+        found = self._asked("metrics")
+        if found is not None:
+            self._last = self._measured(found)
+        return self._last or Metrics(self.topology.name, self._kinds, read_scrape(_NOTHING))
+
+    @property
+    def log(self) -> Log:
+        self._catch_up()
+        return self._log
+
+    def faults(self) -> list[Fault]:
+        self._catch_up()
+        return list(self._faults)
+
+    def letters(self) -> list[DeadLetter]:
+        self._catch_up()
+        return list(self._letters)
+
+    def where(self) -> str:
+        return str(self._asked("where") or "between two tuples")
+
+    def publish(self) -> None:
+        """Lets others watch it from now on."""
+        self._asked("publish")
+
+    # --- asking
+
+    @property
+    def _kinds(self) -> dict[str, str]:
+        return {node.id: node.kind for node in self.topology.nodes.values()}
+
+    def _asked(self, what: str, **more: Any) -> Any:
+        """The answer; None once it has ended."""
+        if not self.thread.is_alive() or threading.current_thread() is self.thread:
+            return None
+        number, answered, found = next(self._numbers), threading.Event(), list[Any]()
+        self._waiting[number] = answered, found
+        try:
+            with self._lock:
+                written(self._to, json_bytes({"number": number, "ask": what, **more}))
+            answered.wait(ANSWER)
+        except OSError:
+            return None
+        finally:
+            self._waiting.pop(number, None)
+        return found[0] if found else None
+
+    def _catch_up(self) -> None:
+        with self._telling:
+            told = self._asked("told", **self._seen)
+            if told is not None:
+                self._take(told)
+
+    def _take(self, told: Mapping[str, Any]) -> None:
+        lines, logged = told["log"]
+        new = logged - self._seen["log"]
+        lines = lines[max(0, len(lines) - new) :] if new > 0 else []
+        self._log.dropped += max(0, new - len(lines))
+        for line in lines:
+            self._log.add(line)
+        self._seen["log"] = max(logged, self._seen["log"])
+        for name, keep in (("faults", self._fault), ("letters", self._letter)):
+            values, number = told[name]
+            new = number - self._seen[name]
+            for value in values[max(0, len(values) - new) :] if new > 0 else ():
+                keep(value)
+            self._seen[name] = max(number, self._seen[name])
+
+    def _fault(self, value: list[Any]) -> None:
+        self._faults.append(Fault(*value))
+
+    def _letter(self, value: Mapping[str, Any]) -> None:
+        try:
+            # Pickled by a worker of this run, which has our own code, and told by our own child's pipe.
+            row = pickle.loads(base64.b64decode(value["row"]))
+        except Exception:  # noqa: BLE001  # a value whose module is not here
+            row = ("a row that cannot be read here",)
+        self._letters.append(DeadLetter(row, value["component"], value["error"], value["tries"]))
+
+    def _measured(self, body: Mapping[str, Any]) -> Metrics:
+        before = {name: None if one is None else read_scrape(one) for name, one in body["before"].items()}
+        return Metrics(self.topology.name, self._kinds, read_scrape(body["now"]), before, body["age"])
+
+    # --- in its thread
+
+    def _main(self) -> None:
+        over = False
+        with contextlib.suppress(EOFError, OSError):
+            while not over:
+                said = json.loads(read_all(self._from))
+                over = self._hear(said["number"], said["state"], said["body"])
+        self._process.wait()
+        if not over:
+            self._state = "failed"
+            why = f"its process (pid {self._process.pid}) ended unasked, with {self._process.returncode}"
+            self.error = self.error or TopologyError(self.topology.name, f"{why}, and its workers with it.")
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+        for answered, _ in list(self._waiting.values()):
+            answered.set()
+        self._ready.set()
+
+    def _hear(self, number: int, state: str, body: Any) -> bool:
+        if number == 0 and "started" in body:
+            self.id = body["started"]
+            self._ready.set()
+        elif number == 0:
+            last = body["over"]
+            self._last = self._measured(last["metrics"])
+            with self._telling:
+                self._take(last["told"])
+            if last["failure"] is not None:
+                self.error = _error(last["failure"])
+            self._state = state
+            return True
+        elif number in self._waiting:
+            answered, found = self._waiting[number]
+            found.append(body)
+            answered.set()
+        if state in ("running", "paused"):
+            self._state = state
+        return False
+
+
+class RunningProcesses(Running):
+    """The handle of a topology that runs in processes of its own; see Running."""
+
+    def __init__(self, engine: Elsewhere, register: Register) -> None:
+        super().__init__(engine)
+        self._elsewhere = engine
+        self.topic = f"runs/{engine.id}/topology"
+        self.publish = self._published(register)
+
+    def _published(self, register: Register) -> Callable[[], Any]:
+        def publish() -> Any:
+            self._elsewhere.publish()
+            return register.engine(self.id)
+
+        return publish
+
+    def stop(self, patience: float = 2.0) -> Running:
+        """Ends it, and all of its processes: a worker that does not return within `patience` seconds is killed."""
+        self._elsewhere.halt(patience)
+        return self
+
+
+def _error(body: Mapping[str, Any]) -> BaseException:
+    """The error itself, where it could be pickled; else its type and text."""
+    if body["pickle"]:
+        with contextlib.suppress(Exception):
+            found = pickle.loads(base64.b64decode(body["pickle"]))
+            if isinstance(found, BaseException):
+                return found
+    return RuntimeError(f"{body['type']}: {body['text']}" if body["type"] != "TopologyError" else body["text"])
+
+
+_NOTHING: dict[str, Any] = {
+    "at": 0.0, "uptime": 0.0, "cells": [], "idle": [], "errors": {}, "dead": {}, "queued": 0, "windows": [],
+}  # fmt: skip

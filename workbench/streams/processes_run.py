@@ -1,0 +1,611 @@
+"""The run's own process of the runner `processes`: it starts the workers and starts them anew, passes on what they send
+each other, puts their counts together, and is what the register and the viewers know of the run. No component's code
+runs in it, so nothing that a bolt or a notebook does holds it up.
+
+Started by `processes.py`, which says on its stdin all that it needs, and asks; it ends when that pipe does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import zmq
+
+from workbench.execution.stop import Watch
+from workbench.runs import Register
+from workbench.runs.publisher import Publisher
+from workbench.streams.metrics import History, Scrape
+from workbench.streams.printing import Log
+from workbench.streams.processes_counts import Counts
+from workbench.streams.processes_frames import Frames, read_all, written
+from workbench.streams.processes_slot import CREDIT, Slot, ending
+from workbench.streams.processes_tracking import SHIFT
+from workbench.streams.processes_wire import MOST, json_bytes, plain_scrape, read_scrape
+from workbench.streams.report import Metrics
+from workbench.streams.running import DeadLetter, Running
+from workbench.streams.task import Fault
+from workbench.streams.telling import Telling
+
+__all__ = ["Run", "main"]
+
+QUEUED = 10_000
+"""Rows that may wait for one worker. Once there are more, no spout is called until half of them are left."""
+TICK = 0.05
+ANSWER = 1.0
+"""Seconds that a scrape waits for a worker whose component does not return."""
+CRASHES, WITHIN = 10, 60.0
+"""A worker that has ended by itself so often within so many seconds, and not because of a row that can be given up."""
+KEPT = 1_000
+OVER = ("done", "stopped", "failed")
+
+
+def main() -> None:
+    source, sink = os.dup(0), os.dup(1)
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    start = json.loads(read_all(source))
+    folder = tempfile.mkdtemp(prefix="workbench-streams-")  # with mode 0700: nobody else gets at the socket in it
+    try:
+        run = Run(start, Path(folder), source, sink)
+        run.serve()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    os._exit(0)
+
+
+class Run:
+    """The loop, in the main thread. `state`, `ask`, `metrics`, `faults` and `letters` are for any thread: it is the
+    engine of a handle of its own, by which viewers see it."""
+
+    def __init__(self, start: Mapping[str, Any], folder: Path, source: int, sink: int) -> None:
+        self._start, self._folder, self._source, self._sink = start, folder, source, sink
+        self._parent = os.getppid()
+        os.set_blocking(source, False)
+        self._frames = Frames()
+        self.topology: Any = _shape(start)
+        self.log, self.error = Log(), None
+        self.thread = threading.main_thread()
+        self.id, self._state, self._text = "", "starting", ""
+        self.clock = time.perf_counter
+        self._began = self.clock()
+        self._asked = deque[tuple[str, float]]()
+        self._wake_read, self._wake = os.pipe()
+        os.set_blocking(self._wake, False)
+        self._context = zmq.Context()
+        self._router = self._context.socket(zmq.ROUTER)
+        self._router.set_hwm(0)
+        self._router.setsockopt(zmq.MAXMSGSIZE, MOST)
+        self._router.setsockopt(zmq.LINGER, 0)
+        self._address = f"ipc://{folder}/run"
+        self._router.bind(self._address)
+        tasks = {int(task): worker for task, worker in start["tasks"].items()}
+        self._slots = [Slot(number, tasks) for number in range(start["workers"])]
+        self._by_token: dict[bytes, Slot] = {}
+        self._by_incarnation: dict[int, Slot] = {}
+        self._incarnation = 0
+        self._selector = selectors.DefaultSelector()
+        self._counts, self._history = Counts(), History()
+        self._faults, self._letters = deque[list[Any]](maxlen=KEPT), deque[dict[str, Any]](maxlen=KEPT)
+        self._lettered = self._faulted = 0
+        self._latest = self._counts.scrape(self.clock(), self._began, 0)
+        self._full = False
+        self._scrapes: list[tuple[int, int, float, set[int]]] = []
+        self._scrape_number = 0
+        self._finishing: list[str] | None = None
+        self._answers: dict[int, bool] = {}
+        self._memory_at = self._looked_at = 0.0
+        self._register = Register(Path(start["register"]))
+        self._run: Any = None
+        self._telling: Telling | None = None
+        self._deadline = float("inf")
+
+    # --- for any thread
+
+    @property
+    def state(self) -> str:
+        return "running" if self._state in ("starting", "stopping") else self._state
+
+    def ask(self, what: str, patience: float = 2.0) -> None:
+        self._asked.append((what, patience))
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._wake, b"x")
+
+    def metrics(self) -> Metrics:
+        now = self._latest
+        before = {name: self._history.before(name, now.at) for name in ("10m", "3h", "1d")}
+        return Metrics(self.topology.name, self._start["kinds"], now, before)
+
+    def faults(self) -> list[Fault]:
+        return [Fault(*fault) for fault in list(self._faults)]
+
+    def letters(self) -> list[DeadLetter]:
+        return []  # rows are for who started the run
+
+    def where(self) -> str:
+        found = [f"worker {slot.number}: {slot.where}" for slot in self._slots if slot.where]
+        return "; ".join(found) or "between two tuples"
+
+    def abandon(self, why: str) -> None:
+        self.ask("stop", 0.0)
+
+    # --- the loop
+
+    def serve(self) -> None:
+        self._selector.register(self._router.fd, selectors.EVENT_READ, "router")
+        self._selector.register(self._source, selectors.EVENT_READ, "asked")
+        self._selector.register(self._wake_read, selectors.EVENT_READ, "wake")
+        for slot in self._slots:
+            self._spawn(slot)
+        while self._state not in OVER:
+            busy = self._routed()
+            for key, _ in self._selector.select(0 if busy else TICK):
+                if key.data == "asked":
+                    self._asked_for()
+                elif key.data == "wake":
+                    os.read(self._wake_read, 4096)
+                elif key.data != "router":
+                    self._printed(*key.data)
+            self._obey()
+            self._tick()
+        self._end()
+
+    def _routed(self) -> bool:
+        """Passes on what is there. The socket's own descriptor tells only of changes, so all of it is taken."""
+        for number in range(500):
+            try:
+                token, *parts = self._router.recv_multipart(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return bool(number)
+            slot = self._by_token.get(token.bytes)
+            if slot is not None:
+                self._from_worker(slot, parts[0].bytes, parts[1:])
+        return True
+
+    def _from_worker(self, slot: Slot, kind: bytes, parts: list[Any]) -> None:
+        slot.heard = self.clock()
+        if kind == b"D":
+            slot.got += 1
+            other = self._slots[int(parts[0].bytes)]
+            other.put(int(parts[1].bytes), parts[2])
+            self._forward(other)
+        elif kind in (b"A", b"F", b"T"):
+            slot.got += 1
+            owner = self._by_incarnation.get(int(parts[0].bytes))
+            if owner is not None:
+                self._work(owner, kind, parts[1].bytes)
+        elif kind == b"R":
+            slot.open -= 1
+            self._forward(slot)
+        elif kind == b"S":
+            self._status(slot, json.loads(parts[0].bytes))
+        elif kind == b"W":
+            self._answers[slot.number] = json.loads(parts[0].bytes)[1]
+        elif kind == b"ready":
+            self._ready(slot)
+        elif kind == b"failed":
+            slot.failed = json.loads(parts[0].bytes)
+        elif kind == b"closed":
+            slot.closed = True
+
+    def _work(self, slot: Slot, kind: bytes, data: bytes) -> None:
+        slot.forwarded += 1
+        self._router.send_multipart((slot.token, kind, data))
+
+    def _forward(self, slot: Slot) -> None:
+        while slot.ready and slot.queue and slot.open < CREDIT:
+            rows, payload = slot.queue.popleft()
+            slot.queued -= rows
+            slot.open += 1
+            slot.forwarded += 1
+            self._router.send_multipart((slot.token, b"D", payload), copy=False)
+        most = max(one.queued for one in self._slots)
+        if self._full != (most > (QUEUED // 2 if self._full else QUEUED)):
+            self._full = not self._full
+            self._broadcast({"full": self._full})
+
+    def _broadcast(self, what: Mapping[str, Any]) -> None:
+        for slot in self._slots:
+            if slot.ready:
+                self._router.send_multipart((slot.token, b"C", json_bytes(what)))
+
+    def _status(self, slot: Slot, status: dict[str, Any]) -> None:
+        slot.status, slot.where = status, ""
+        if status["received"] or status["waiting"]:
+            slot.deaths = 0  # it gets somewhere
+        if "scrape" in status:
+            self._counts.put(slot.number, read_scrape(status["scrape"]))
+            slot.positions.update(status["positions"])
+            for line in status["log"]:
+                self.log.add(line)
+            self.log.dropped += status["dropped"]
+            self._faults.extend(status["faults"])
+            self._faulted += len(status["faults"])
+            self._letters.extend(status["letters"])
+            self._lettered += len(status["letters"])
+        for number, _, _, left in self._scrapes:
+            if status["asked"] is not None and status["asked"] >= number:
+                left.discard(slot.number)
+
+    # --- workers
+
+    def _spawn(self, slot: Slot) -> None:
+        self._incarnation += 1
+        slot.begin(self._incarnation, secrets.token_bytes(16), self.clock())
+        self._by_token[slot.token] = slot
+        self._by_incarnation[slot.incarnation] = slot
+        mark = self._folder / f"mark-{slot.incarnation}"
+        mark.write_bytes(bytes(16))
+        slot.mark = mark
+        notes, notes_in = os.pipe()
+        printed, printed_in = os.pipe()
+        slot.process = subprocess.Popen(
+            [sys.executable, "-c", _BOOT],
+            stdin=subprocess.PIPE, stdout=printed_in, stderr=printed_in, pass_fds=(notes_in,),
+        )  # fmt: skip
+        os.close(notes_in)
+        os.close(printed_in)
+        for descriptor, what in ((notes, "notes"), (printed, "printed")):
+            os.set_blocking(descriptor, False)
+            self._selector.register(descriptor, selectors.EVENT_READ, (slot, slot.incarnation, what, descriptor))
+        said = {
+            **{name: self._start[name] for name in ("path", "sources", "topology", "tasks")},
+            "address": self._address,
+            "token": slot.token.hex(),
+            "mark": str(mark),
+            "parent": os.getpid(),
+            "notes": notes_in,
+            "worker": slot.number,
+            "incarnation": slot.incarnation,
+            "positions": slot.positions,
+        }
+        assert slot.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError), slot.process.stdin as pipe:
+            pipe.write(json_bytes(said) + b"\n")
+
+    def _printed(self, slot: Slot, incarnation: int, what: str, descriptor: int) -> None:
+        """What a worker's process itself printed (C code, the interpreter when it crashes), or where it is."""
+        try:
+            data = os.read(descriptor, 65536)
+        except BlockingIOError:
+            return
+        if not data:
+            self._selector.unregister(descriptor)
+            os.close(descriptor)
+        elif what == "printed":
+            slot.printed.write(data.decode(errors="replace"))
+            lines, slot.told = slot.printed.since(slot.told)
+            for line in lines:
+                self.log.add(line)
+        elif incarnation == slot.incarnation:
+            with contextlib.suppress(ValueError, KeyError, IndexError):
+                slot.where = str(json.loads(data.splitlines()[-1])["where"])
+
+    def _ready(self, slot: Slot) -> None:
+        slot.ready = True
+        if self._state == "starting":
+            if all(one.ready for one in self._slots):
+                self._started()
+            return
+        self._go(slot)
+
+    def _go(self, slot: Slot) -> None:
+        state = "paused" if self._state == "paused" else "running"
+        self._router.send_multipart((slot.token, b"C", json_bytes({"state": "running", "full": self._full})))
+        if state == "paused":
+            self._router.send_multipart((slot.token, b"C", json_bytes({"state": state})))
+        self._forward(slot)
+
+    def _started(self) -> None:
+        self._run = self._register.begin("topology", f"topology {self.topology.name}")
+        self.id, self._state = self._run.id, "running"
+        self._watch = Watch(self._register)
+        self._watch.add(self._run, lambda: self.ask("stop"))
+        self._handle = Running(self)
+        self._telling = Telling(Publisher.of(self._register), self._handle)
+        self._telling.start()
+        self._tell(0, {"started": self.id})
+        for slot in self._slots:
+            self._go(slot)
+
+    def _dead(self, slot: Slot) -> None:
+        """A worker has ended: what it had some of fails at its spouts at once, and it is started anew."""
+        assert slot.process is not None
+        while self._routed():
+            pass
+        code, text = slot.process.returncode, ending(slot)
+        slot.over()
+        self._by_token.pop(slot.token, None)
+        self._by_incarnation.pop(slot.incarnation, None)
+        self._answers, self._finishing = {}, None
+        if self._state == "starting":
+            self._fail(slot.failed or {"type": "TopologyError", "text": f"Worker {slot.number} {text}.", "pickle": ""})
+            return
+        if slot.failed is not None and slot.ran:
+            self._fail(slot.failed)
+            return
+        if slot.failed is not None:
+            text = f"could not begin: {slot.failed['type']}: {slot.failed['text']}"
+        struck = self._strike(slot, text) if code != -signal.SIGKILL or slot.killed else False
+        slot.mark.unlink(missing_ok=True)
+        self._counts.died(slot.number)
+        for other in self._slots:
+            if other is not slot and other.ready:
+                self._work(other, b"L", b"%d" % slot.number)
+        now = self.clock()
+        fault = f"{text}; it is started anew"
+        self._faults.append([f"worker {slot.number}", 0, time.time(), fault, ""])
+        self._faulted += 1
+        self.log.add(f"worker {slot.number} {fault}")
+        if code != -signal.SIGKILL or slot.killed:
+            slot.crashes = [at for at in slot.crashes if now - at < WITHIN] + ([] if struck else [now])
+        if len(slot.crashes) >= CRASHES:
+            why = f"Worker {slot.number} ended {CRASHES} times within {WITHIN:g} s, at last: {text}."
+            self._fail({"type": "TopologyError", "text": why, "pickle": ""})
+            return
+        slot.deaths += 1
+        slot.due = now + min(10.0, 0.05 * 2 ** (slot.deaths - 1))
+
+    def _strike(self, slot: Slot, text: str) -> bool:
+        """The row that it was at fails, so that it is given up if it ends a worker again and again."""
+        root, task = slot.marked()
+        owner = self._by_incarnation.get(root >> SHIFT) if root else None
+        if owner is None or not owner.ready:
+            return False
+        component = self._start["components"].get(str(task), "")
+        self._work(owner, b"F", json_bytes([[root, component, f"worker {slot.number} {text}"]]))
+        return True
+
+    def _look_after(self) -> None:
+        now = self.clock()
+        for slot in self._slots:
+            if slot.process is None:
+                if now >= slot.due and self._state not in ("stopping", *OVER):
+                    self._spawn(slot)
+                continue
+            if slot.process.poll() is not None:
+                if self._state != "stopping":
+                    self._dead(slot)
+                continue
+            if slot.ready and now - slot.heard > self._start["hang"] and self._state != "stopping":
+                slot.kill(f"did not return for {self._start['hang']:g} s ({slot.where or 'nobody knows where'})")
+        if now - self._memory_at >= 0.5:
+            self._memory_at = now
+            for slot in self._slots:
+                most, used = self._start["memory"], slot.memory()
+                if used > most and not slot.killed:
+                    slot.kill(f"had {used >> 20:,} MiB of memory, and {most >> 20:,} are the most (memory=)")
+
+    # --- what is asked
+
+    def _asked_for(self) -> None:
+        try:
+            data = os.read(self._source, 1 << 16)
+        except BlockingIOError:
+            return
+        if not data:
+            self._gone()
+            return
+        for body in self._frames.feed(data):
+            self._answer(json.loads(body))
+
+    def _gone(self) -> None:
+        """Whoever started it has ended."""
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(self._source)
+        self._text = "The process that started it has ended."
+        self._stop(0.5)
+
+    def _answer(self, asked: Mapping[str, Any]) -> None:
+        number, what = asked["number"], asked["ask"]
+        if what == "metrics":
+            self._scrape_number += 1
+            left = {slot.number for slot in self._slots if slot.ready}
+            self._scrapes.append((self._scrape_number, number, self.clock() + ANSWER, left))
+            self._broadcast({"scrape": self._scrape_number})
+        elif what == "told":
+            self._tell(number, self._told(asked["log"], asked["faults"], asked["letters"]))
+        elif what == "where":
+            self._tell(number, self.where())
+        elif what == "publish":
+            if self._telling is not None:
+                self._telling.open()
+            self._tell(number, None)
+        else:
+            self.ask(what, asked.get("patience", 2.0))
+            self._tell(number, None)
+
+    def _told(self, log: int, faults: int, letters: int) -> dict[str, Any]:
+        lines, logged = self.log.since(log)
+        return {
+            "log": [lines, logged],
+            "faults": [list(self._faults)[-(self._faulted - faults) :] if self._faulted > faults else [], self._faulted],
+            "letters": [
+                list(self._letters)[-(self._lettered - letters) :] if self._lettered > letters else [],
+                self._lettered,
+            ],
+        }
+
+    def _tell(self, number: int, body: Any) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            written(self._sink, json_bytes({"number": number, "state": self._state, "body": body}))
+
+    def _obey(self) -> None:
+        while self._asked:
+            what, patience = self._asked.popleft()
+            if what == "stop":
+                self._stop(patience)
+            elif what == "pause" and self._state == "running":
+                self._state = "paused"
+                self._broadcast({"state": "paused"})
+            elif what == "resume" and self._state == "paused":
+                self._state = "running"
+                self._broadcast({"state": "running"})
+
+    def _stop(self, patience: float) -> None:
+        if self._state in OVER:
+            return
+        if self._state != "stopping":
+            self._state, self._after = "stopping", "stopped"
+            self._broadcast({"state": "closed"})
+        self._deadline = min(self._deadline, self.clock() + patience)
+
+    def _fail(self, error: Mapping[str, Any]) -> None:
+        self._failure = error
+        self._text = f"{error['type']}: {error['text']}"
+        self.error = RuntimeError(self._text)
+        if self._state == "starting":
+            self._state = "failed"
+            return
+        self._stop(2.0)
+        self._after = "failed"
+
+    _after = "stopped"
+    _failure: Mapping[str, Any] | None = None
+
+    # --- by time
+
+    def _tick(self) -> None:
+        now = self.clock()
+        if os.getppid() != self._parent and self._state != "stopping":
+            self._gone()
+        self._look_after()
+        self._answer_scrapes(now)
+        if self._state == "stopping":
+            self._closing(now)
+            return
+        if now - self._looked_at >= TICK:
+            self._looked_at = now
+            self._merge()
+            if self._run is not None:
+                self._progress()
+            if self._state == "running":
+                self._settle()
+
+    def _merge(self) -> Scrape:
+        queued = sum(slot.queued for slot in self._slots)
+        self._latest = latest = self._counts.scrape(self.clock(), self._began, queued)
+        if self._history.due(latest.at):
+            self._history.note(latest)
+        return latest
+
+    def _progress(self) -> None:
+        spouts = {name for name, kind in self._start["kinds"].items() if kind == "spout"}
+        cells = [cell for key, cell in self._latest.cells.items() if key[0] in spouts]
+        self._run.progress(sum(cell.acked + cell.untracked for cell in cells), 0)
+
+    def _answer_scrapes(self, now: float) -> None:
+        for one in list(self._scrapes):
+            _, number, until, left = one
+            left &= {slot.number for slot in self._slots if slot.ready}
+            if not left or now >= until or self._state in OVER:
+                self._scrapes.remove(one)
+                self._tell(number, self._measured(max((now - self._slots[name].heard for name in left), default=0.0)))
+
+    def _measured(self, age: float) -> dict[str, Any]:
+        now = self._merge()
+        before = {name: self._history.before(name, now.at) for name in ("10m", "3h", "1d")}
+        return {
+            "now": plain_scrape(now),
+            "before": {name: None if one is None else plain_scrape(one) for name, one in before.items()},
+            "age": age,
+        }
+
+    def _settle(self) -> None:
+        """Once all rest and no spout will give more: windows hand out what is left, in the order of the tuples; then,
+        when nothing waits to be acked, it is done."""
+        if not all(slot.rests for slot in self._slots):
+            return
+        if self._finishing is None:
+            self._finishing = list(self._start["windows"])
+        elif self._answers:  # of all, for they rest again
+            some = any(self._answers.values())
+            self._answers = {}
+            if some:
+                self._finishing = None
+                return
+            self._finishing.pop(0)
+        if self._finishing:
+            for slot in self._slots:
+                self._work(slot, b"W", json_bytes(self._finishing[0]))
+            return
+        self._finishing = None
+        if not any(slot.status["waiting"] for slot in self._slots if slot.status is not None):
+            self._stop(10.0)
+            self._after = "done"
+
+    def _closing(self, now: float) -> None:
+        """Until all workers have closed their components, or were given long enough."""
+        late = now >= self._deadline
+        for slot in self._slots:
+            if slot.process is not None and slot.process.poll() is None and (late or not slot.ready):
+                slot.process.kill()
+                if late and slot.ready:
+                    self.log.add(f"worker {slot.number} was ended, for it did not return: {slot.where or 'in C code'}")
+                slot.process.wait()
+        if all(slot.process is None or slot.process.poll() is not None for slot in self._slots):
+            while self._routed():
+                pass
+            failed = next((slot.failed for slot in self._slots if slot.failed is not None), None)
+            if failed is not None and self._after == "done":
+                self._fail(failed)
+            self._merge()
+            self._state = self._after
+
+    def _end(self) -> None:
+        for slot in self._slots:
+            if slot.process is not None and slot.process.poll() is None:
+                slot.process.kill()
+                slot.process.wait()
+        if self._run is not None:
+            self._watch.remove(self._run)
+            self._progress()
+            self._run.finish(self._state, self._text)
+        last = {"metrics": self._measured(0.0), "told": self._told(0, 0, 0), "failure": self._failure}
+        self._tell(0, {"over": last, "text": self._text})
+        os.close(self._sink)
+        if self._telling is not None:
+            self._telling.leave(5.0)
+        self._router.close()
+
+
+def _shape(start: Mapping[str, Any]) -> Any:
+    """As much of a topology as viewers need."""
+    nodes = {
+        one["id"]: SimpleNamespace(
+            id=one["id"],
+            kind=one["kind"],
+            parallelism=one["parallelism"],
+            inputs=[SimpleNamespace(**given) for given in one["inputs"]],
+        )
+        for one in start["shape"]
+    }
+    return SimpleNamespace(name=start["topology"]["name"], nodes=nodes)
+
+
+_BOOT = """
+import json, sys
+start = json.loads(sys.stdin.buffer.readline())
+sys.path[:] = start["path"]
+from workbench.streams.processes_worker import main
+main(start)
+"""
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""The tasks of one worker, wired: those that are here as in one process, those that are elsewhere by an outbox."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from random import Random, SystemRandom
+from typing import Any
+
+from workbench.streams.counting import Link, Out
+from workbench.streams.delivering import Deliver
+from workbench.streams.emitting import Outlet, Post
+from workbench.streams.groupings import Grouping
+from workbench.streams.processes_tracking import Foreign, PartTracking
+from workbench.streams.processes_wire import Key, Outbox, refusal, tables, unpacked
+from workbench.streams.task import Task
+from workbench.streams.topology import Node, Topology
+from workbench.streams.tuples import Batch, Row, Tuple, tuple_class
+from workbench.streams.wiring import Wiring
+
+__all__ = ["PartWiring", "placed"]
+
+
+def placed(topology: Topology, workers: int) -> dict[int, int]:
+    """Which worker has which task: each goes where there are the fewest yet, in the order of the tuples, so the tasks
+    of a component are spread as evenly as can be. Task ids are those of every runner."""
+    ids: dict[str, list[int]] = {}
+    number = 0
+    for node in topology.nodes.values():
+        ids[node.id] = list(range(number + 1, number + 1 + node.parallelism))
+        number += node.parallelism
+    load = [0] * workers
+    found: dict[int, int] = {}
+    for name in topology.order():
+        for task in ids[name]:
+            worker = load.index(min(load))
+            load[worker] += 1
+            found[task] = worker
+    return found
+
+
+class PartWiring(Wiring):
+    """All tasks have a place in it, so that ids, streams and chance are as in one process; only those of `worker` are
+    opened and counted. `mark` is told whose row is worked on, for the case that this ends the process."""
+
+    tracking: PartTracking
+
+    def __init__(
+        self,
+        topology: Topology,
+        *,
+        worker: int,
+        workers: Mapping[int, int],
+        incarnation: int,
+        positions: Mapping[str, Any],
+        send: Callable[[int, int, bytes], None],
+        mark: Any,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+        post: Post,
+        log: Callable[[str, str], None],
+        buried: Callable[[Task, Row, int, Any], None],
+    ) -> None:
+        super().__init__(topology, clock=clock, wall=wall, post=post, log=log, buried=buried)
+        self._worker, self._workers, self._positions, self._mark = worker, workers, positions, mark
+        # Of the system's chance: edges that two workers draw alike would cancel each other.
+        self.tracking = PartTracking(Random(SystemRandom().getrandbits(128)), clock, incarnation)
+        self.tracking.flush = self._flush
+        self.outbox = Outbox(send, self._unsendable)
+        self._by_id = {task.id: task for tasks in self.tasks.values() for task in tasks}
+        self._delivers: dict[tuple[int, str, str], Deliver] = {}
+        self._takers: dict[Key, tuple[Deliver, type[Tuple], tuple[str, ...]]] = {}
+
+    def here(self, task: int) -> bool:
+        return self._workers[task] == self._worker
+
+    def all_tasks(self) -> list[Task]:
+        return [task for task in super().all_tasks() if self.here(task.id)]
+
+    def finish_component(self, name: str) -> bool:
+        """As `finish_windows`, of the tasks of one component that are here."""
+        found = [self.windows[task.id].finish() for task in self.tasks[name] if task.id in self.windows]
+        return any(found)
+
+    def _open(self, node: Node, task: Task, outlets: dict[str, Outlet]) -> None:
+        if not self.here(task.id):
+            self._random.getrandbits(64)  # as if it were: the others' chance is that of every runner
+            return
+        if str(task.id) in self._positions:
+            task.instance.resume(self._positions[str(task.id)])
+        super()._open(node, task, outlets)
+
+    # --- to other workers
+
+    def _deliver(self, task: Task, component: str, stream: str) -> Deliver:
+        if self.here(task.id):
+            deliver = super()._deliver(task, component, stream)
+            self._delivers[task.id, component, stream] = deliver
+            return deliver
+        return self._elsewhere(task, component, stream)
+
+    def _elsewhere(self, task: Task, component: str, stream: str) -> Deliver:
+        worker, taker, tracking, outbox = self._workers[task.id], task.id, self.tracking, self.outbox
+        crossing, put = tracking.crossing, outbox.row
+        gathers = task.instance.auto_ack and not task.instance.takes_rows and task.node.window is None
+        gathered: list[Tuple] = []
+
+        def row(given: Tuple) -> None:
+            put(worker, taker, given, crossing(worker))
+
+        def gather(given: Tuple) -> None:
+            gathered.append(given)
+            tracking.dirty = True
+
+        def batch(rows: Batch, make: type[Tuple]) -> None:
+            if gathered:
+                flush()
+            if len(rows):
+                outbox.batch(worker, (taker, component, stream, make.source_task), rows, crossing(worker))
+
+        def flush() -> None:
+            if gathered:
+                rows: list[Any] = gathered[:]
+                gathered.clear()
+                kind = rows[0].__class__
+                batch(Batch.of_rows(rows, kind.fields, component, stream), kind)
+
+        if gathers:
+            task.flushes.append(flush)
+        return Deliver(gather if gathers else row, batch, task, Link(component, stream))
+
+    def _handed(
+        self,
+        consumer: Node,
+        grouping: Grouping,
+        fields: tuple[str, ...],
+        delivers: list[Deliver],
+        make: type[Tuple],
+        out: Out,
+        task: Task,
+    ) -> tuple[Callable[[Tuple], None], Callable[[Batch], None]]:
+        if grouping.kind == "local_or_shuffle":
+            delivers = [one for one in delivers if self.here(one.task.id)] or delivers
+        return super()._handed(consumer, grouping, fields, delivers, make, out, task)
+
+    def _unsendable(self, key: Key, edges: dict[int, int] | None, item: Any, error: Exception) -> None:
+        giver = self._by_id[key[3]]
+        refused = refusal(giver.component, item, error)
+        giver.raised(refused, item)
+        if edges:
+            self.tracking.fail(edges, (giver.component, f"{type(refused).__name__}: {refused}"))
+
+    # --- from other workers
+
+    def receive(self, payload: bytes) -> None:
+        """Works on a frame, item by item; each is acked when its call has returned."""
+        for key, items, roots, edges in unpacked(payload):
+            deliver, make, fields = self._takers.get(key) or self._taker(key)
+            self._mark[1] = key[0]
+            for item, root, edge in zip(items, roots, edges, strict=True):
+                foreign = None if root is None and edge is None else Foreign(edge if root is None else {root: edge})
+                self._mark[0] = root or 0
+                self._take(deliver, make, fields, item, foreign)
+            self._mark[0] = 0
+
+    def _take(
+        self, deliver: Deliver, make: type[Tuple], fields: tuple[str, ...], item: Any, foreign: Foreign | None
+    ) -> None:
+        tracking = self.tracking
+        failures = len(tracking.failures)
+        tracking.anchors = () if foreign is None else (foreign,)
+        try:
+            if item.__class__ is tuple:
+                deliver.row(make(item))
+            else:
+                deliver.batch(_batch(item, fields, make), make)
+            if tracking.dirty:
+                tracking.flush()
+        finally:
+            tracking.anchors = ()
+        if foreign is not None and len(tracking.failures) == failures:
+            tracking.ack(foreign)
+
+    def _taker(self, key: Key) -> tuple[Deliver, type[Tuple], tuple[str, ...]]:
+        taker, component, stream, giver = key
+        fields = self.topology.nodes[component].fields_of(stream)
+        found = self._delivers[taker, component, stream], tuple_class(component, stream, fields, giver), fields
+        self._takers[key] = found
+        return found
+
+
+def _batch(item: Sequence[Any], fields: tuple[str, ...], make: type[Tuple]) -> Batch:
+    data, origin = item
+    if data.__class__ is list:
+        batch = Batch.of_rows(data, fields, make.source_component, make.source_stream)
+    else:
+        batch = Batch(tables(data), fields)
+        batch.source_component, batch.source_stream = make.source_component, make.source_stream
+    if origin is not None:
+        batch.origin = origin  # type: ignore[attr-defined]
+    return batch

@@ -1,0 +1,479 @@
+"""A worker of the runner `processes`: its tasks, in one thread, as the runner `inline` has them; rows from and for the
+others come and go by one socket, to the run's own process.
+
+Started by that (`processes_run.py`), which says on its stdin all that it needs. It ends when that ends.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import ctypes
+import json
+import mmap
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from queue import Empty, Full, Queue
+from typing import Any
+
+import zmq
+
+from workbench.contract.errors import EmitRefused
+from workbench.streams import travelling
+from workbench.streams.collecting import patient_collector
+from workbench.streams.metrics import scraped
+from workbench.streams.printing import Log, printing_to
+from workbench.streams.processes_tracking import LOST
+from workbench.streams.processes_wire import MOST, acks_of, json_bytes, plain_scrape, read_acks
+from workbench.streams.processes_wiring import PartWiring
+from workbench.streams.task import Task
+from workbench.streams.topology import Topology
+from workbench.streams.tracking import Source
+from workbench.streams.tuples import shown
+
+__all__ = ["Worker", "main"]
+
+BURST = 100
+QUEUED = 10_000
+TICK, STATUS = 0.2, 0.1
+SHORT_NAP, LONG_NAP = 1, 10
+"""Milliseconds."""
+LETTER = 1 << 16
+"""Bytes of a dead letter's row; a longer one is told as text."""
+MESSAGES = 16
+"""So many messages are worked on before spouts have their turn."""
+_PACKAGE = str(Path(__file__).parent)
+
+
+def main(start: Mapping[str, Any]) -> None:
+    """The process: `start` is what the run said."""
+    _end_with_parent(start["parent"])
+    worker = Worker(start)
+    threading.Thread(target=worker.watch, args=(start["parent"],), name="workbench-watch", daemon=True).start()
+    with printing_to(worker.log), patient_collector():
+        worker.run()
+    sys.stdout.flush()
+    os._exit(0)  # threads of components that do not end are not waited for
+
+
+def _end_with_parent(parent: int) -> None:
+    if sys.platform == "linux":
+        # At once, also while C code holds the interpreter.
+        ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+class Worker:
+    """The loop. All but `watch` and `post` is of its one thread."""
+
+    def __init__(self, start: Mapping[str, Any]) -> None:
+        self._start, self.log = start, Log()
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.DEALER)
+        self._socket.setsockopt(zmq.IDENTITY, bytes.fromhex(start["token"]))
+        self._socket.setsockopt(zmq.MAXMSGSIZE, MOST)
+        self._socket.setsockopt(zmq.LINGER, 1000)
+        self._socket.set_hwm(0)  # what waits is bounded by what the run lets through
+        self._socket.connect(start["address"])
+        with open(start["mark"], "r+b") as file:
+            self._mark = memoryview(mmap.mmap(file.fileno(), 16)).cast("Q")
+        self.clock = time.perf_counter
+        self._began = self.clock()
+        self._inbox: Queue[tuple[Callable[..., None], tuple[Any, ...]]] = Queue(QUEUED)
+        self._dead: dict[str, int] = {}
+        self._letters: list[dict[str, Any]] = []
+        self._why = ("", "")
+        self._state, self._full, self._limit = "waiting", False, 0
+        self._sent = self._received = 0
+        self._logged, self._told_errors = 0, dict[int, int]()
+        self._naps = 0
+        self._turns = 0
+        self._ticked = self._rotated = self._status_at = self._looked = self._began
+        self._told: tuple[Any, ...] = ()
+        self._stale = False
+
+    _wiring: PartWiring
+    _tasks: list[Task]
+    _spouts: list[Task]
+
+    def run(self) -> None:
+        try:
+            self._open()
+        except BaseException as error:  # noqa: BLE001  # told where the topology was started
+            self._send(b"failed", json_bytes(_told_error(error)))
+            self._socket.close()
+            self._context.term()
+            return
+        self._send(b"ready", b"")
+        try:
+            self._loop()
+        except BaseException as error:  # noqa: BLE001  # as above
+            self._status(force=True)
+            self._send(b"failed", json_bytes(_told_error(error)))
+        self._close()
+
+    def _open(self) -> None:
+        start = self._start
+        travelling.install(start["sources"])
+        topology = Topology.from_document(start["topology"])
+        topology.check()
+        self._limit = topology.config["max_spout_pending"]
+        self._timeout = topology.config["message_timeout"]
+        self._wiring = PartWiring(
+            topology,
+            worker=start["worker"],
+            workers={int(task): worker for task, worker in start["tasks"].items()},
+            incarnation=start["incarnation"],
+            positions=start["positions"],
+            send=self._frame,
+            mark=self._mark,
+            clock=self.clock,
+            wall=time.time,
+            post=self._post,
+            log=lambda component, text: self.log.add(f"{component}: {text}"),
+            buried=self._bury,
+        )
+        self._tasks, self._spouts = self._wiring.all_tasks(), self._wiring.spouts()
+        self._dead = {task.component: 0 for task in self._spouts}
+        self._wiring.open(threading.get_ident())
+
+    # --- other threads
+
+    def watch(self, parent: int) -> None:
+        """Ends the process when the run's is gone; says where a component is that does not return."""
+        turns, since = -1, time.monotonic()
+        while True:
+            time.sleep(0.2)
+            if os.getppid() != parent:
+                os._exit(1)
+            if self._turns != turns:
+                turns, since = self._turns, time.monotonic()
+            elif time.monotonic() - since > 0.5 and self._state != "waiting":
+                with contextlib.suppress(OSError):
+                    os.write(self._start["notes"], json_bytes({"where": self._where()}) + b"\n")
+
+    def _where(self) -> str:
+        frame = sys._current_frames().get(threading.main_thread().ident or 0)
+        steps = traceback.extract_stack(frame) if frame is not None else []
+        own = [step for step in steps if not step.filename.startswith((_PACKAGE, "<string>"))]
+        return f"{own[-1].filename}:{own[-1].lineno} in {own[-1].name}"[:2000] if own else "between two tuples"
+
+    def _post(self, call: Callable[..., None], given: tuple[Any, ...]) -> None:
+        while True:
+            if self._state == "closed":
+                name = self._start["topology"]["name"]
+                raise EmitRefused(name, "it has ended, so nothing can be emitted, acked or failed any more.")
+            try:
+                self._inbox.put((call, given), timeout=TICK)
+            except Full:
+                continue
+            return
+
+    # --- the loop
+
+    def _loop(self) -> None:
+        while self._state != "closed":
+            self._turns += 1
+            now = self.clock()
+            if self._full and self._state == "running":
+                for task in self._spouts:
+                    task.idle["backpressure"] += now - self._looked
+            self._looked = now
+            moved = self._heard()
+            if self._state == "waiting":
+                self._socket.poll(LONG_NAP)
+                continue
+            moved = self._handed_in() or moved
+            if self._state == "running" and not self._full:
+                for task in self._spouts:
+                    moved = self._burst(task, self._wiring.sources[task.id]) or moved
+            moved = self._tell_all() or moved
+            moved = self._tick(now) or moved
+            self._flush()
+            self._status(idle=not moved)
+            if moved:
+                self._naps = 0
+            else:
+                self._nap()
+
+    def _heard(self) -> bool:
+        moved = False
+        for _ in range(MESSAGES):
+            try:
+                kind, *parts = self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                break
+            if kind == b"C":
+                self._obey(json.loads(parts[0]))
+                continue
+            moved = True
+            if kind == b"D":
+                self._wiring.receive(parts[0])
+                self._flush()
+                self._send(b"R", b"")
+            else:
+                self._told_of(kind, parts[0])
+            self._received += 1
+        return moved
+
+    def _told_of(self, kind: bytes, data: bytes) -> None:
+        tracking = self._wiring.tracking
+        if kind == b"A":
+            for root, value, more, workers in read_acks(data):
+                tracking.acked(root, value, more, workers)
+        elif kind == b"F":
+            for root, component, error in json.loads(data):
+                tracking.fail((root,), (component, error))
+        elif kind == b"T":
+            for root in json.loads(data):
+                tracking.reset(root)
+        elif kind == b"L":
+            tracking.lost(json.loads(data))
+        elif kind == b"W":
+            name = json.loads(data)
+            some = self._wiring.finish_component(name)
+            if tracking.dirty:
+                tracking.flush()
+            self._flush()
+            self._send(b"W", json_bytes([name, some]))
+
+    def _obey(self, what: Mapping[str, Any]) -> None:
+        if "full" in what:
+            self._full = bool(what["full"])
+        state = what.get("state")
+        if state == "running" and self._state == "paused":
+            for task in self._spouts:
+                task.instance.activate()
+        elif state == "paused" and self._state == "running":
+            for task in self._spouts:
+                task.instance.deactivate()
+        if state is not None:
+            self._state = state
+        if "scrape" in what:
+            self._status(force=True, asked=what["scrape"])
+
+    def _handed_in(self) -> bool:
+        moved = False
+        for _ in range(QUEUED):
+            try:
+                call, given = self._inbox.get_nowait()
+            except Empty:
+                break
+            call(*given)
+            if self._wiring.tracking.dirty:
+                self._wiring.tracking.flush()
+            moved = True
+        return moved
+
+    def _burst(self, task: Task, source: Source) -> bool:
+        next_tuple, limit = task.instance.next_tuple, self._limit
+        before = start = source.calls
+        self._mark[1] = task.id
+        try:
+            for _ in range(BURST):
+                if source.waiting and source.waiting - source.held >= limit:
+                    break
+                next_tuple()
+                if source.calls == before:
+                    break
+                before = source.calls
+        except Exception as error:
+            task.raised(error)
+            raise
+        return source.calls != start
+
+    def _tell_all(self) -> bool:
+        told = False
+        for task in self._spouts:
+            source = self._wiring.sources[task.id]
+            if source.acks or source.fails:
+                self._tell(task, source)
+                told = True
+        return told
+
+    def _tell(self, task: Task, source: Source) -> None:
+        spout = task.instance
+        if source.acks:
+            acks = source.acks[:]
+            source.acks.clear()  # the collector holds on to this list
+            spout.ack_each(acks)
+        if source.fails:
+            fails, source.fails = source.fails, []
+            for message_id, why in fails:
+                self._why = why
+                (spout.lost if why is LOST else spout.fail)(message_id)
+
+    def _tick(self, now: float) -> bool:
+        if now - self._ticked < TICK:
+            return False
+        self._ticked = now
+        if now - self._rotated >= self._timeout:
+            self._rotated = now
+            self._wiring.tracking.rotate()
+        for task in self._tasks:
+            task.fold()
+        for windows in self._wiring.windows.values():
+            windows.tick()
+        return self._tell_all()
+
+    def _nap(self) -> None:
+        self._naps += 1
+        began = self.clock()
+        self._socket.poll(SHORT_NAP if self._naps < 100 else LONG_NAP)
+        slept = self.clock() - began
+        for task in self._spouts:
+            source = self._wiring.sources[task.id]
+            if self._state == "paused":
+                task.idle["inactive"] += slept
+            elif not self._full and source.waiting - source.held >= self._limit:
+                task.idle["max-spout"] += slept
+
+    def _bury(self, task: Task, row: tuple[Any, ...], tries: int, message_id: Any) -> None:
+        component, error = self._why
+        self._dead[task.component] += 1
+        try:
+            data = pickle.dumps(tuple(row), 5)
+            if len(data) > LETTER:
+                raise ValueError("too long")
+        except Exception:  # noqa: BLE001  # it is told as text then
+            data = pickle.dumps(tuple(shown(value, 500) for value in row), 5)
+        letter = {"component": component, "error": error[:2000], "tries": tries, "row": base64.b64encode(data).decode()}
+        self._letters.append(letter)
+        del self._letters[:-1000]
+        self._wiring.bury(task, (row, component, error, tries))
+
+    # --- to the run's process
+
+    def _send(self, kind: bytes, *parts: bytes) -> None:
+        self._socket.send_multipart((kind, *parts), copy=False)
+
+    def _frame(self, worker: int, rows: int, payload: bytes) -> None:
+        self._flush_told()  # who else has some of a root is known before they can ack it
+        self._sent += 1
+        self._send(b"D", b"%d" % worker, b"%d" % rows, payload)
+
+    def _flush(self) -> None:
+        self._wiring.outbox.flush_all()
+        self._flush_told()
+
+    def _flush_told(self) -> None:
+        tracking = self._wiring.tracking
+        if tracking.messages:
+            for owner, messages in _by_owner(tracking.messages).items():
+                self._sent += 1
+                self._send(b"A", b"%d" % owner, acks_of(messages))
+            tracking.messages.clear()
+        if tracking.failures:
+            failed: dict[int, list[Any]] = {}
+            for root, (component, error) in tracking.failures:
+                failed.setdefault(root >> 40, []).append([root, component, error[:2000]])
+            tracking.failures.clear()
+            for owner, roots in failed.items():
+                self._sent += 1
+                self._send(b"F", b"%d" % owner, json_bytes(roots))
+        if tracking.resets:
+            resets: dict[int, list[int]] = {}
+            for root in tracking.resets:
+                resets.setdefault(root >> 40, []).append(root)
+            tracking.resets.clear()
+            for owner, numbers in resets.items():
+                self._sent += 1
+                self._send(b"T", b"%d" % owner, json_bytes(numbers))
+
+    def _status(self, idle: bool = False, force: bool = False, asked: int | None = None) -> None:
+        """What has changed, some times a second, and at once, without the counts, that it has come to rest."""
+        sources = self._wiring.sources
+        instances = [task.instance for task in self._spouts]
+        idle = idle and self._inbox.empty()
+        finished = all(one.finished and not one.waiting for one in instances)
+        waiting = sum(source.waiting for source in sources.values())
+        told = (idle, finished, waiting, self._sent, self._received, self._state)
+        passed, changed = self.clock() - self._status_at, told != self._told
+        whole = force or passed >= 5 * STATUS or (passed >= STATUS and (changed or self._stale or not idle))
+        if not whole and not (idle and changed):
+            return
+        self._told, self._stale = told, not whole
+        body = {
+            "idle": idle,
+            "finished": finished,
+            "waiting": waiting,
+            "sent": self._sent,
+            "received": self._received,
+            "asked": asked,
+        }
+        if whole:
+            self._status_at = self.clock()
+            body["scrape"] = plain_scrape(self._scrape())
+            positions = {str(task.id): task.instance.position() for task in self._spouts}
+            body["positions"] = {task: position for task, position in positions.items() if position is not None}
+            body |= self._notes()
+        self._send(b"S", json_bytes(body))
+
+    def _scrape(self) -> Any:
+        scrape = scraped(self._tasks, self.clock(), self._began, self._dead, self._inbox.qsize())
+        scrape.windows = {
+            (one.task.component, task): {
+                "late": one.late,
+                "watermark": one.watermark,
+                "behind": one.behind,
+                "rows": one.manager.rows,
+            }
+            for task, one in self._wiring.windows.items()
+        }
+        return scrape
+
+    def _notes(self) -> dict[str, Any]:
+        """Errors, dead letters and lines since the last time."""
+        before = self._logged
+        lines, self._logged = self.log.since(self._logged)
+        faults = []
+        for task in self._tasks:
+            new = task.errors - self._told_errors.get(task.id, 0)
+            if new:
+                self._told_errors[task.id] = task.errors
+                faults += [
+                    [fault.component, fault.task, fault.at, fault.error, fault.row]
+                    for fault in list(task.faults)[-new:]
+                ]
+        letters, self._letters = self._letters, []
+        dropped = self._logged - before - len(lines)
+        return {"log": lines, "dropped": dropped, "faults": faults, "letters": letters}
+
+    def _close(self) -> None:
+        self._state = "closed"
+        for task in self._tasks:
+            try:
+                task.instance.close() if task.node.kind == "spout" else task.instance.cleanup()
+            except Exception as error:  # noqa: BLE001  # the others are to be closed all the same; it is shown
+                task.raised(error)
+        self._status(force=True)
+        self._send(b"closed", b"")
+        self._socket.close()
+        self._context.term()
+
+
+def _by_owner(messages: Mapping[int, list[int]]) -> dict[int, dict[int, list[int]]]:
+    found: dict[int, dict[int, list[int]]] = {}
+    for root, message in messages.items():
+        found.setdefault(root >> 40, {})[root] = message
+    return found
+
+
+def _told_error(error: BaseException) -> dict[str, Any]:
+    """As text, and whole where it can be pickled."""
+    body = {"type": type(error).__name__, "text": str(error)[:2000], "pickle": ""}
+    with contextlib.suppress(Exception):
+        data = pickle.dumps(error, 5)
+        pickle.loads(data)  # what cannot be made again is told as text
+        if len(data) <= LETTER:
+            body["pickle"] = base64.b64encode(data).decode()
+    return body
