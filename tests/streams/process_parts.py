@@ -18,16 +18,22 @@ from workbench.streams import Batch, Bolt, IteratorSpout, Spout, bolt, spout
 
 
 class Numbers(IteratorSpout):
-    """So many numbers with a key of some; those of a task are its own. It can go on where a killed one was."""
+    """So many numbers with a key of some; those of a task are its own. It can go on where a killed one was. `gate` is a
+    file that says which number is not emitted yet."""
 
     outputs = ("key", "number")
     repeats = True
 
-    def __init__(self, count: int, batch: int = 0, keys: int = 7) -> None:
-        self.count, self.batch, self.keys = count, batch, keys
+    def __init__(self, count: int, batch: int = 0, keys: int = 7, gate: str = "") -> None:
+        self.count, self.batch, self.keys, self.gate = count, batch, keys, gate
 
     def rows(self) -> Iterator[Any]:
+        let = 0 if self.gate else self.count
         for number in range(self.context.index, self.count, len(self.context.tasks)):
+            while number >= let:
+                let = int(Path(self.gate).read_text() or 0)
+                if number >= let:
+                    yield None
             yield (f"k{number % self.keys}", number)
 
 
@@ -50,7 +56,7 @@ def written(folder: Path, component: str) -> dict[int, list[Any]]:
     found: dict[int, list[Any]] = {}
     for path in sorted(folder.glob(f"{component}-*.txt")):
         lines = path.read_text().splitlines()
-        found[int(path.stem.rpartition("-")[2])] = [eval(line) for line in lines]  # noqa: S307  # our own
+        found[int(path.stem.rpartition("-")[2])] = [eval(line) for line in lines]
     return found
 
 
@@ -230,3 +236,29 @@ def forever() -> Iterator[Any]:
 @bolt("number")
 def unsendable(tuple: Any) -> Any:  # noqa: A002
     return [(tuple.number if tuple.number != 5 else (lambda: 5),)]
+
+
+class Tables(IteratorSpout):
+    outputs = ("page", "ms")
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def rows(self) -> Iterator[Any]:
+        import pyarrow as pa
+
+        for number in range(self.count):
+            whole = pa.table({"page": ["/", "/a", "/b", "/c"], "ms": [99, 1, 2, 10 * number]})
+            yield whole.slice(1)
+
+
+@bolt("columnar", "rows", "sum", batch=True)
+def column_sums(batch: Batch) -> Any:
+    return [(batch.columnar, len(batch), sum(batch.column("ms")))]
+
+
+class EndingSpout(Spout):
+    outputs = ("number",)
+
+    def next_tuple(self) -> None:
+        os._exit(4)

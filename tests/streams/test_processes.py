@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
+import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, note, settings, strategies as st
 
 from tests.streams import process_parts as parts
-from workbench.contract.errors import DocumentError, InvalidParameter
+from workbench.contract.errors import DocumentError, InvalidParameter, TopologyError
 from workbench.runs import Register
-from workbench.streams import Bolt, Topology, fields, partial_key, session, sliding, tumbling
+from workbench.runs.subscriber import frames
+from workbench.streams import Topology, fields, find, partial_key, session, sliding, tumbling
 from workbench.streams.running import Running
 
 Start = Callable[..., Running]
@@ -76,8 +80,9 @@ def topology_of(graph: Graph, folder: Path, batch: int, tasks: int) -> Topology:
     t = Topology("graph", seed=7)
     t.spout("numbers", parts.Numbers(60, batch), parallelism=tasks)
     classes = {"row": parts.Mixed, "batch": parts.MixedBatch, "later": parts.MixedLater, "window": parts.MixedWindow}
+    keyed: dict[str, Any] = {"fields": fields("key"), "partial_key": partial_key("key")}
     for number, (kind, parallelism, inputs) in enumerate(graph):
-        grouped = [(one, {"fields": fields("key"), "partial_key": partial_key("key")}.get(how, how)) for one, how in inputs]
+        grouped = [(one, keyed.get(how, how)) for one, how in inputs]
         window = tumbling("10ms", time="number", lag="100h") if kind == "window" else None
         # The tasks of its sink: ids are counted on as components are added.
         first = 1 + sum(node.parallelism for node in t.nodes.values()) + parallelism
@@ -109,10 +114,8 @@ def rows_of(graph: Graph, register: Register, folder: Path, batch: int, tasks: i
     finally:
         running.stop()
     found: dict[str, Any] = {"counts": counts}
-    for number, (kind, _, inputs) in enumerate(graph):
-        found |= {f"{name}{number}": {
-            index: Counter(rows) for index, rows in parts.written(folder, f"{name}{number}").items()
-        } for name in ("out", "direct")}  # fmt: skip
+    for name in [f"{name}{number}" for number in range(len(graph)) for name in ("out", "direct")]:
+        found[name] = {index: Counter(rows) for index, rows in parts.written(folder, name).items()}
     return found
 
 
@@ -127,3 +130,336 @@ def test_the_rows_of_random_graphs_are_those_of_inline(
     inline = rows_of(graph, register, folder / "inline", batch, tasks)
     assert rows_of(graph, register, folder / "apart", batch, tasks, runner="processes", workers=workers) == inline
     register.close()
+
+
+def test_windows_are_those_of_inline_also_when_they_hold_more_than_may_be_on_its_way(
+    register: Register, tmp_path: Path
+) -> None:
+    found = []
+    for runner in ("inline", "processes"):
+        folder = tmp_path / runner
+        folder.mkdir()
+        t = Topology("windows", seed=1, max_spout_pending=20).spout("numbers", parts.Numbers(500))
+        t.bolt("twice", parts.twice, inputs="numbers")
+        for name, window in (
+            ("tumbling", tumbling("200ms", time="number")),
+            ("sliding", sliding(100, every=50)),
+            ("session", session("3ms", by="key", time="number", lag="1s")),
+        ):
+            t.bolt(name, parts.WriteWindow(str(folder)), inputs="twice", window=window)
+        running = t.run(runner, register=register).wait(60)
+        assert running.state == "done", running.where()
+        adds_up(running)
+        found.append({name: parts.written(folder, name) for name in ("tumbling", "sliding", "session")})
+    assert found[0] == found[1]
+    assert len(found[0]["tumbling"][0]) == 4
+
+
+def test_arrow_tables_cross_as_tables(started: Start, tmp_path: Path) -> None:
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    t = Topology("tables").spout("tables", parts.Tables(5))
+    t.bolt("sums", parts.column_sums, inputs=[("tables", "shuffle")])
+    t.bolt("out", parts.Write(str(folder)), inputs="sums")
+    running = started(t, runner="processes").wait(60)
+    assert running.state == "done"
+    assert not running.errors
+    assert sorted(parts.written(folder, "out")[0]) == [(True, 3, 10 * number + 3) for number in range(5)]
+    assert running.metrics().count("acked", "tables") == 15
+
+
+# ---- killed at any time ---------------------------------------------------------------------------------------------
+
+
+def kept_up(t: Topology, gate: Path, register: Register, kills: int, count: int, seed: int) -> Running:
+    """Runs it, kills a worker by chance whenever something was acked since, and looks at the counts all the time. The
+    gate lets so many numbers through that there are some for each kill."""
+    chance = Random(seed)
+    gate.write_text(str(count // kills))
+    running = t.run("processes", workers=2, register=register)
+    own = running._engine.pid  # type: ignore[attr-defined]
+    killed = acked = 0
+    try:
+        deadline = time.monotonic() + 600
+        while killed < kills:
+            assert running.state == "running", (running.failure, f"seed {seed}", killed)
+            assert time.monotonic() < deadline, running
+            adds_up(running)
+            now = running.metrics().count("acked", "numbers")
+            workers = [pid for pid in children(own) if not gone(pid)]
+            if now <= acked or not workers:
+                time.sleep(0.01)
+                continue
+            acked = now
+            os.kill(chance.choice(workers), signal.SIGKILL)
+            killed += 1
+            gate.write_text(str(count * (killed + 1) // kills))
+        running.wait(300)
+        assert running.state == "done", running.where()
+        adds_up(running)
+    finally:
+        running.stop()
+    return running
+
+
+def check_killed(tmp_path: Path, kills: int, count: int, batch: int) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    seed = int.from_bytes(os.urandom(4))
+    print(f"seed {seed}")
+    register = Register(tmp_path / "runs.sqlite")
+    path = tmp_path / "events.sqlite"
+    gate = tmp_path / "gate"
+    t = Topology("killed", seed=seed).spout("numbers", parts.Numbers(count, batch, gate=str(gate)), parallelism=2)
+    t.bolt("squared", parts.squared, inputs=[("numbers", fields("key"))], parallelism=2)
+    t.bolt("save", parts.Upsert(str(path)), inputs=[("squared", fields("key"))], parallelism=2)
+    running = kept_up(t, gate, register, kills, count, seed)
+    assert not running.dead_letters
+    assert [fault.component[:6] for fault in running.errors].count("worker") >= kills - 2  # one may be killed twice
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        kept = db.execute("select key, count(*), sum(value) from events group by key order by key").fetchall()
+    again = duckdb.sql(
+        f"select 'k' || number % 7 as key, count(*), sum(number * number)::bigint from range({count}) t(number) "
+        "group by key order by key"
+    ).fetchall()
+    assert kept == again
+    register.close()
+
+
+def test_nothing_is_lost_when_workers_are_killed_20_times(tmp_path: Path) -> None:
+    check_killed(tmp_path, 20, 6_000, 0)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("batch", [0, 50])
+def test_nothing_is_lost_when_workers_are_killed_200_times(tmp_path: Path, batch: int) -> None:
+    check_killed(tmp_path, 200, 200_000, batch)
+
+
+# ---- bolts that are bad to their process ----------------------------------------------------------------------------
+
+
+def ending(tmp_path: Path, how: str, **config: Any) -> Topology:
+    """The number 5 ends the worker of the bolt, which is not that of the spout."""
+    t = Topology("ends", max_retries=1, retry_backoff=0.001, **config).spout("numbers", parts.Numbers(20))
+    return t.bolt("ends", parts.Ends(str(tmp_path), how, 5), inputs="numbers")
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("exit", "ended with exit code 3"),
+        ("segfault", "was ended by SIGSEGV"),
+        ("leak", "MiB of memory"),
+        ("hang", "did not return for 2 s"),
+        ("raise", "ValueError: never that one"),
+    ],
+)
+def test_a_row_that_ends_its_worker_again_and_again_is_given_up_and_the_others_are_not(
+    started: Start, tmp_path: Path, how: str, said: str
+) -> None:
+    options = {"memory": 300 << 20} if how == "leak" else {"hang": 2.0} if how == "hang" else {}
+    running = started(ending(tmp_path, how), runner="processes", **options).wait(120)
+    assert running.state == "done"
+    assert {row[1] for row in parts.written(tmp_path, "ends")[0]} == set(range(20)) - {5}
+    (letter,) = running.dead_letters
+    assert letter.row == ("k5", 5)
+    assert letter.component == "ends"
+    assert said in letter.error
+    assert letter.tries == 2
+    assert any(said in fault.error for fault in running.errors)
+    adds_up(running)
+
+
+def test_a_worker_that_ends_without_a_row_to_blame_ends_the_run_after_a_while(started: Start, tmp_path: Path) -> None:
+    t = Topology("ends").spout("ends", parts.EndingSpout)
+    t.bolt("out", parts.Write(str(tmp_path)), inputs="ends")
+    with pytest.raises(RuntimeError, match=r"Worker \d ended 5 times within 60 s, at last: ended with exit code 4"):
+        started(t, runner="processes").wait(120)
+
+
+@pytest.mark.parametrize("how", ["print", "print below"])
+def test_what_a_bolt_prints_is_in_a_bounded_log(started: Start, tmp_path: Path, how: str) -> None:
+    running = started(ending(tmp_path, how), runner="processes").wait(120)
+    assert running.state == "done"
+    assert len(running.log) <= 1_001
+    assert max(map(len, running.log)) <= 2_000
+    assert any(line.startswith("xxx" if how == "print" else "yyy") for line in running.log)
+
+
+def test_an_exit_in_python_ends_the_run_as_it_does_inline(started: Start, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="enough"):
+        started(ending(tmp_path, "exit in python"), runner="processes").wait(120)
+
+
+def test_what_cannot_be_sent_to_another_process_fails_alone(started: Start, tmp_path: Path) -> None:
+    t = Topology("unsendable", max_retries=0).spout("numbers", parts.Numbers(20))
+    t.bolt("again", parts.unsendable, inputs="numbers")
+    t.bolt("out", parts.Write(str(tmp_path)), inputs="again")
+    running = started(t, runner="processes", workers=3).wait(60)
+    assert {row[0] for row in parts.written(tmp_path, "out")[0]} == set(range(20)) - {5}
+    (letter,) = running.dead_letters
+    assert "cannot be sent to another process" in letter.error
+    assert letter.component == "again"
+
+
+def test_what_a_component_raises_at_its_start_is_raised_by_run(register: Register) -> None:
+    t = Topology("broken").spout("numbers", parts.Numbers(3)).bolt("broken", parts.Broken, inputs="numbers")
+    with pytest.raises(ValueError, match="no table there"):
+        t.run("processes", register=register)
+    assert not register.runs()
+
+
+def test_a_spout_that_raises_ends_the_run(started: Start, tmp_path: Path) -> None:
+    t = Topology("raising").spout("s", parts.raising).bolt("out", parts.Write(str(tmp_path)), inputs="s")
+    running = started(t, runner="processes")
+    with pytest.raises(LookupError, match="the source is gone"):
+        running.wait(60)
+    assert running.state == "failed"
+
+
+# ---- what cannot travel ---------------------------------------------------------------------------------------------
+
+
+def test_what_others_cannot_import_is_refused_by_name(register: Register) -> None:
+    kept: list[Any] = []
+    t = (
+        Topology("closure")
+        .spout("numbers", parts.Numbers(3))
+        .bolt("out", lambda row: kept.append(row), inputs="numbers")
+    )
+    with pytest.raises(DocumentError, match=r"component `out`.*inside of a function.*%%bolts name"):
+        t.run("processes", register=register)
+    t = Topology("open").spout("numbers", parts.Numbers(3)).bolt("out", parts.Write(Path("x")), inputs="numbers")  # type: ignore[arg-type]
+    with pytest.raises(DocumentError, match="an argument is no plain value"):
+        t.run("processes", register=register)
+    with pytest.raises(InvalidParameter, match="'storm'; a topology runs on 'inline', 'processes'"):
+        t.run("storm", register=register)
+    t = Topology("fine").spout("numbers", parts.Numbers(3))
+    for wrong in (0, True, "2", 1000):
+        with pytest.raises(InvalidParameter, match="workers"):
+            t.run("processes", register=register, workers=wrong)
+    with pytest.raises(InvalidParameter, match="memory"):
+        t.run("processes", register=register, memory=5)
+    assert not register.runs()
+
+
+# ---- pause, stop, the end of the notebook ---------------------------------------------------------------------------
+
+
+def test_it_is_paused_resumed_and_stopped_and_leaves_no_process(
+    started: Start, eventually: Any, tmp_path: Path
+) -> None:
+    t = Topology("forever").spout("s", parts.forever).bolt("slow", parts.Slow(0.001), inputs="s", parallelism=2)
+    running = started(t, runner="processes")
+    processes = pids(running)
+    assert len(processes) == 3
+    eventually(lambda: running.metrics().count("acked", "s") > 10, within=60)
+    running.pause()
+    eventually(lambda: running.metrics().now.idle["s", 1]["inactive"] > 0.02, within=60)
+    assert running.state == "paused"
+    running.resume()
+    acked = running.metrics().count("acked", "s")
+    eventually(lambda: running.metrics().count("acked", "s") > acked, within=60)
+    assert running.state == "running"
+    running.stop()
+    assert running.state == "stopped"
+    assert all(map(gone, processes))
+    adds_up(running)
+
+
+def test_a_bolt_that_does_not_return_is_seen_and_stopped(started: Start, eventually: Any, tmp_path: Path) -> None:
+    running = started(ending(tmp_path, "hang"), runner="processes")
+    processes = pids(running)
+    eventually(lambda: "process_parts.py" in running.where() and "in end" in running.where(), within=60)
+    adds_up(running)
+    running.stop(0.5)
+    assert running.state == "stopped"
+    assert all(map(gone, processes))
+    assert "did not return" in repr(running.log)
+
+
+async def first_frame(engine: Any, topic: str) -> Any:
+    async with contextlib.aclosing(frames(engine, topic)) as coming:
+        return await anext(coming)
+
+
+def test_any_process_can_stop_it_and_find_it(started: Start, register: Register, eventually: Any) -> None:
+    t = Topology("listed").spout("s", parts.forever).bolt("slow", parts.Slow(0.001), inputs="s")
+    running = started(t, runner="processes")
+    (listed,) = register.runs()
+    assert (listed.id, listed.title, listed.state) == (running.id, "topology listed", "running")
+    assert find("listed", register=register).topic == running.topic == f"runs/{running.id}/topology"
+    assert running.engine is not None  # what views ask
+    assert asyncio.run(first_frame(running.engine, str(running.topic)))["snapshot"]["name"] == "listed"
+    register.request_stop(running.id)
+    running.wait(60)
+    assert running.state == "stopped"
+    assert register.get(running.id).state == "stopped"
+
+
+SCRIPT = """
+import sys
+sys.path.insert(0, {root!r})
+from pathlib import Path
+from tests.streams import process_parts as parts
+from workbench.runs import Register
+from workbench.streams import Topology
+t = Topology("orphan").spout("s", parts.forever).bolt("slow", parts.Slow(0.001), inputs="s")
+t.bolt("hang", parts.Ends({folder!r}, "hang", 5), inputs="s")
+running = t.run("processes", register=Register(Path({folder!r}) / "runs.sqlite"))
+own = running._engine.pid
+print(own, *Path(f"/proc/{{own}}/task/{{own}}/children").read_text().split(), flush=True)
+{then}
+"""
+
+
+@pytest.mark.parametrize("how", ["killed", "done"])
+def test_they_end_with_the_process_that_started_them(tmp_path: Path, eventually: Any, how: str) -> None:
+    root = str(Path(__file__).parents[2])
+    text = SCRIPT.format(root=root, folder=str(tmp_path), then="sys.stdin.read()" if how == "killed" else "")
+    notebook = subprocess.Popen([sys.executable, "-c", text], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with notebook:
+        assert notebook.stdout is not None
+        processes = [int(pid) for pid in notebook.stdout.readline().split()]
+        assert len(processes) == 3
+        if how == "killed":
+            notebook.kill()
+        notebook.wait(60)
+        eventually(lambda: all(map(gone, processes)), within=60)
+    register = Register(tmp_path / "runs.sqlite")
+    (run,) = register.runs(active=False)
+    assert (run.state, run.error) == ("stopped", "The process that started it has ended.")
+    register.close()
+
+
+def test_workers_end_with_the_runs_own_process(started: Start, eventually: Any) -> None:
+    t = Topology("headless").spout("s", parts.forever).bolt("slow", parts.Slow(0.001), inputs="s")
+    running = started(t, runner="processes")
+    own, *workers = pids(running)
+    os.kill(own, signal.SIGKILL)
+    with pytest.raises(TopologyError, match="ended unasked"):
+        running.wait(60)
+    assert running.state == "failed"
+    eventually(lambda: all(map(gone, workers)), within=60)
+
+
+# ---- limits ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_slow_bolt_holds_the_spouts_of_other_workers_back(started: Start, eventually: Any) -> None:
+    t = Topology("endless").spout("s", parts.Endless).bolt("slow", parts.Slow(0.0005), inputs="s")
+    running = started(t, runner="processes")
+    eventually(lambda: running.metrics().now.idle["s", 1]["backpressure"] > 0.2, within=60)
+    for _ in range(20):
+        assert running.metrics().now.queued < 10_000 + 30_000  # what was on its way when it was said
+        time.sleep(0.05)
+
+
+def test_no_more_are_on_their_way_than_is_allowed(started: Start, eventually: Any) -> None:
+    t = Topology("pending", max_spout_pending=7).spout("s", parts.forever)
+    t.bolt("slow", parts.Slow(0.05), inputs="s")
+    running = started(t, runner="processes")
+    eventually(lambda: running.metrics().now.idle["s", 1]["max-spout"] > 0.05, within=60)
+    for _ in range(10):
+        assert running.metrics().count("pending", "s") <= 7
+        adds_up(running)

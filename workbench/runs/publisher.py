@@ -77,8 +77,7 @@ class Publisher:
 
     @property
     def serving(self) -> bool:
-        """Whether its thread lives; for a while after `close`, too, for subscribers are told the ends of their topics.
-        """
+        """Whether its thread lives; for a while after `close`, too: subscribers are told the ends of their topics."""
         return self._thread is not None and self._thread.is_alive()
 
     @classmethod

@@ -1,7 +1,7 @@
 """The runner `processes`: a process for each worker, one that looks after them, and here only the handle.
 
-So a notebook's kernel that is busy, stalled or killed holds nothing up, a worker that is killed is started anew, and what
-it was at is emitted again.
+So a notebook's kernel that is busy or stalled holds nothing up, a worker that is killed is started anew, and what it
+was at is emitted again.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ def run(
     hang: float | None = None,
 ) -> Running:
     """Starts it. `workers` processes share the tasks; one that has more than `memory` bytes, or does not return for
-    `hang` seconds, is ended and started anew (without them: three quarters of the machine's memory in all, and twice the
-    `message_timeout`). Raises DocumentError for a component that cannot travel, and what a component's `open` or
-    `prepare` raises."""
+    `hang` seconds, is ended and started anew (if nothing is said: three quarters of the machine's memory in all, and
+    twice the `message_timeout`). Raises DocumentError for a component that cannot travel, and what a component's `open`
+    or `prepare` raises."""
     from workbench.streams.inline import own_register
 
     if not isinstance(workers, int) or isinstance(workers, bool) or not 1 <= workers <= MOST_WORKERS:
@@ -86,8 +86,7 @@ def _start(topology: Topology, workers: int) -> dict[str, Any]:
             "kind": node.kind,
             "parallelism": node.parallelism,
             "inputs": [
-                {"component": one.component, "stream": one.stream, "grouping": str(one.grouping)}
-                for one in node.inputs
+                {"component": one.component, "stream": one.stream, "grouping": str(one.grouping)} for one in node.inputs
             ],
         }
         for node in topology.nodes.values()

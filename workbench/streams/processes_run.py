@@ -49,7 +49,7 @@ QUEUED = 10_000
 TICK = 0.05
 ANSWER = 1.0
 """Seconds that a scrape waits for a worker whose component does not return."""
-CRASHES, WITHIN = 10, 60.0
+CRASHES, WITHIN = 5, 60.0
 """A worker that has ended by itself so often within so many seconds, and not because of a row that can be given up."""
 KEPT = 1_000
 OVER = ("done", "stopped", "failed")
@@ -80,7 +80,8 @@ class Run:
         os.set_blocking(source, False)
         self._frames = Frames()
         self.topology: Any = _shape(start)
-        self.log, self.error = Log(), None
+        self.log = Log()
+        self.error: BaseException | None = None
         self.thread = threading.main_thread()
         self.id, self._state, self._text = "", "starting", ""
         self.clock = time.perf_counter
@@ -148,7 +149,7 @@ class Run:
     # --- the loop
 
     def serve(self) -> None:
-        self._selector.register(self._router.fd, selectors.EVENT_READ, "router")
+        self._selector.register(int(self._router.fd), selectors.EVENT_READ, "router")
         self._selector.register(self._source, selectors.EVENT_READ, "asked")
         self._selector.register(self._wake_read, selectors.EVENT_READ, "wake")
         for slot in self._slots:
@@ -433,13 +434,12 @@ class Run:
 
     def _told(self, log: int, faults: int, letters: int) -> dict[str, Any]:
         lines, logged = self.log.since(log)
+        new = {"faults": self._faulted - faults, "letters": self._lettered - letters}
+        kept: dict[str, list[Any]] = {"faults": list(self._faults), "letters": list(self._letters)}
         return {
             "log": [lines, logged],
-            "faults": [list(self._faults)[-(self._faulted - faults) :] if self._faulted > faults else [], self._faulted],
-            "letters": [
-                list(self._letters)[-(self._lettered - letters) :] if self._lettered > letters else [],
-                self._lettered,
-            ],
+            "faults": [kept["faults"][max(0, len(kept["faults"]) - new["faults"]) :], self._faulted],
+            "letters": [kept["letters"][max(0, len(kept["letters"]) - new["letters"]) :], self._lettered],
         }
 
     def _tell(self, number: int, body: Any) -> None:

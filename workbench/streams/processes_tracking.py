@@ -2,8 +2,8 @@
 own spouts emit, and tells the others' ledgers what it acks, fails and hands on of theirs.
 
 A root's number begins with that of the worker's start (`incarnation`), so it says whose it is. What is told of a root
-between two tuples is one message: values are XORed, and it does not matter in which order they come. Only what says that
-somebody else has got some of a root must be there before that one can ack it, so it is sent before the row is.
+between two tuples is one message: values are XORed, and it does not matter in which order they come. Only what says
+that somebody else has got some of a root must be there before that one can ack it, so it is sent before the row is.
 
 Plain code, the standard library only.
 """

@@ -153,7 +153,10 @@ def read_acks(data: bytes) -> list[tuple[int, int, int, int]]:
     flat = array("Q")
     flat.frombytes(data)
     every = iter(flat)
-    return [(root, value, more - (1 << 64) if more >> 63 else more, of) for root, value, more, of in zip(*[every] * 4)]
+    return [
+        (root, value, more - (1 << 64) if more >> 63 else more, of)
+        for root, value, more, of in zip(*[every] * 4, strict=True)
+    ]
 
 
 # --- metrics as JSON

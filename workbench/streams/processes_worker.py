@@ -402,7 +402,7 @@ class Worker:
         if not whole and not (idle and changed):
             return
         self._told, self._stale = told, not whole
-        body = {
+        body: dict[str, Any] = {
             "idle": idle,
             "finished": finished,
             "waiting": waiting,

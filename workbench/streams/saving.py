@@ -122,10 +122,7 @@ def references(body: Mapping[str, Any]) -> list[str]:
     """All code that a document names."""
     found = [one["code"] for one in body["components"].values()]
     return found + [
-        given["choose"]
-        for one in body["components"].values()
-        for given in one.get("inputs", ())
-        if "choose" in given
+        given["choose"] for one in body["components"].values() for given in one.get("inputs", ()) if "choose" in given
     ]
 
 
