@@ -70,7 +70,9 @@ def run(
     }
     engine = Elsewhere(topology, start)
     engine.start()
-    return RunningProcesses(engine, register or own_register())
+    running = RunningProcesses(engine, register or own_register())
+    running.again = lambda other: run(other, register=register, workers=workers, memory=memory, hang=hang)
+    return running
 
 
 def _start(topology: Topology, workers: int) -> dict[str, Any]:
@@ -344,5 +346,13 @@ def _error(body: Mapping[str, Any]) -> BaseException:
 
 
 _NOTHING: dict[str, Any] = {
-    "at": 0.0, "uptime": 0.0, "cells": [], "idle": [], "errors": {}, "dead": {}, "queued": 0, "windows": [],
-}  # fmt: skip
+    "at": 0.0,
+    "uptime": 0.0,
+    "errors": {},
+    "dead": {},
+    "queued": 0,
+    "cells": [],
+    "idle": [],
+    "windows": [],
+    "sources": [],
+}

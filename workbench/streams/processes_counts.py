@@ -42,15 +42,18 @@ class Counts:
         cells: dict[Key, Cell] = {}
         idle: dict[Any, Any] = {}
         windows: dict[Any, Any] = {}
+        sources: dict[Any, Any] = {}
         for one in list(self._now.values()):
             cells |= one.cells
             idle |= one.idle
             windows |= one.windows
+            sources |= one.sources
             merged.queued += one.queued
             for into, values in ((merged.errors, one.errors), (merged.dead, one.dead)):
                 for name, number in values.items():
                     into[name] = into.get(name, 0) + number  # type: ignore[index]
         merged.cells, merged.idle, merged.windows = dict(sorted(cells.items(), key=_order)), idle, windows
+        merged.sources = sources
         return merged
 
 

@@ -10,12 +10,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import selectors
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -25,18 +22,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import zmq
-
 from workbench.execution.stop import Watch
 from workbench.runs import Register
 from workbench.runs.publisher import Publisher
 from workbench.streams.metrics import History, Scrape
 from workbench.streams.printing import Log
 from workbench.streams.processes_counts import Counts
+from workbench.streams.processes_crew import Crew
 from workbench.streams.processes_frames import Frames, read_all, written
-from workbench.streams.processes_slot import CREDIT, Slot, ending
-from workbench.streams.processes_tracking import SHIFT
-from workbench.streams.processes_wire import MOST, json_bytes, plain_scrape, read_scrape
+from workbench.streams.processes_slot import Slot, ending
+from workbench.streams.processes_wire import json_bytes, plain_scrape, read_scrape
 from workbench.streams.report import Metrics
 from workbench.streams.running import DeadLetter, Running
 from workbench.streams.task import Fault
@@ -70,12 +65,13 @@ def main() -> None:
     os._exit(0)
 
 
-class Run:
+class Run(Crew):
     """The loop, in the main thread. `state`, `ask`, `metrics`, `faults` and `letters` are for any thread: it is the
     engine of a handle of its own, by which viewers see it."""
 
     def __init__(self, start: Mapping[str, Any], folder: Path, source: int, sink: int) -> None:
-        self._start, self._folder, self._source, self._sink = start, folder, source, sink
+        super().__init__(start, folder, time.perf_counter)
+        self._source, self._sink = source, sink
         self._parent = os.getppid()
         os.set_blocking(source, False)
         self._frames = Frames()
@@ -84,34 +80,18 @@ class Run:
         self.error: BaseException | None = None
         self.thread = threading.main_thread()
         self.id, self._state, self._text = "", "starting", ""
-        self.clock = time.perf_counter
         self._began = self.clock()
         self._asked = deque[tuple[str, float]]()
         self._wake_read, self._wake = os.pipe()
         os.set_blocking(self._wake, False)
-        self._context = zmq.Context()
-        self._router = self._context.socket(zmq.ROUTER)
-        self._router.set_hwm(0)
-        self._router.setsockopt(zmq.MAXMSGSIZE, MOST)
-        self._router.setsockopt(zmq.LINGER, 0)
-        self._address = f"ipc://{folder}/run"
-        self._router.bind(self._address)
-        tasks = {int(task): worker for task, worker in start["tasks"].items()}
-        self._slots = [Slot(number, tasks) for number in range(start["workers"])]
-        self._by_token: dict[bytes, Slot] = {}
-        self._by_incarnation: dict[int, Slot] = {}
-        self._incarnation = 0
-        self._selector = selectors.DefaultSelector()
         self._counts, self._history = Counts(), History()
         self._faults, self._letters = deque[list[Any]](maxlen=KEPT), deque[dict[str, Any]](maxlen=KEPT)
         self._lettered = self._faulted = 0
         self._latest = self._counts.scrape(self.clock(), self._began, 0)
-        self._full = False
         self._scrapes: list[tuple[int, int, float, set[int]]] = []
         self._scrape_number = 0
         self._finishing: list[str] | None = None
-        self._answers: dict[int, bool] = {}
-        self._memory_at = self._looked_at = 0.0
+        self._looked_at = 0.0
         self._register = Register(Path(start["register"]))
         self._run: Any = None
         self._telling: Telling | None = None
@@ -167,65 +147,6 @@ class Run:
             self._tick()
         self._end()
 
-    def _routed(self) -> bool:
-        """Passes on what is there. The socket's own descriptor tells only of changes, so all of it is taken."""
-        for number in range(500):
-            try:
-                token, *parts = self._router.recv_multipart(zmq.NOBLOCK, copy=False)
-            except zmq.Again:
-                return bool(number)
-            slot = self._by_token.get(token.bytes)
-            if slot is not None:
-                self._from_worker(slot, parts[0].bytes, parts[1:])
-        return True
-
-    def _from_worker(self, slot: Slot, kind: bytes, parts: list[Any]) -> None:
-        slot.heard = self.clock()
-        if kind == b"D":
-            slot.got += 1
-            other = self._slots[int(parts[0].bytes)]
-            other.put(int(parts[1].bytes), parts[2])
-            self._forward(other)
-        elif kind in (b"A", b"F", b"T"):
-            slot.got += 1
-            owner = self._by_incarnation.get(int(parts[0].bytes))
-            if owner is not None:
-                self._work(owner, kind, parts[1].bytes)
-        elif kind == b"R":
-            slot.open -= 1
-            self._forward(slot)
-        elif kind == b"S":
-            self._status(slot, json.loads(parts[0].bytes))
-        elif kind == b"W":
-            self._answers[slot.number] = json.loads(parts[0].bytes)[1]
-        elif kind == b"ready":
-            self._ready(slot)
-        elif kind == b"failed":
-            slot.failed = json.loads(parts[0].bytes)
-        elif kind == b"closed":
-            slot.closed = True
-
-    def _work(self, slot: Slot, kind: bytes, data: bytes) -> None:
-        slot.forwarded += 1
-        self._router.send_multipart((slot.token, kind, data))
-
-    def _forward(self, slot: Slot) -> None:
-        while slot.ready and slot.queue and slot.open < CREDIT:
-            rows, payload = slot.queue.popleft()
-            slot.queued -= rows
-            slot.open += 1
-            slot.forwarded += 1
-            self._router.send_multipart((slot.token, b"D", payload), copy=False)
-        most = max(one.queued for one in self._slots)
-        if self._full != (most > (QUEUED // 2 if self._full else QUEUED)):
-            self._full = not self._full
-            self._broadcast({"full": self._full})
-
-    def _broadcast(self, what: Mapping[str, Any]) -> None:
-        for slot in self._slots:
-            if slot.ready:
-                self._router.send_multipart((slot.token, b"C", json_bytes(what)))
-
     def _status(self, slot: Slot, status: dict[str, Any]) -> None:
         slot.status, slot.where = status, ""
         if status["received"] or status["waiting"]:
@@ -245,58 +166,6 @@ class Run:
                 left.discard(slot.number)
 
     # --- workers
-
-    def _spawn(self, slot: Slot) -> None:
-        self._incarnation += 1
-        slot.begin(self._incarnation, secrets.token_bytes(16), self.clock())
-        self._by_token[slot.token] = slot
-        self._by_incarnation[slot.incarnation] = slot
-        mark = self._folder / f"mark-{slot.incarnation}"
-        mark.write_bytes(bytes(16))
-        slot.mark = mark
-        notes, notes_in = os.pipe()
-        printed, printed_in = os.pipe()
-        slot.process = subprocess.Popen(
-            [sys.executable, "-c", _BOOT],
-            stdin=subprocess.PIPE, stdout=printed_in, stderr=printed_in, pass_fds=(notes_in,),
-        )  # fmt: skip
-        os.close(notes_in)
-        os.close(printed_in)
-        for descriptor, what in ((notes, "notes"), (printed, "printed")):
-            os.set_blocking(descriptor, False)
-            self._selector.register(descriptor, selectors.EVENT_READ, (slot, slot.incarnation, what, descriptor))
-        said = {
-            **{name: self._start[name] for name in ("path", "sources", "topology", "tasks")},
-            "address": self._address,
-            "token": slot.token.hex(),
-            "mark": str(mark),
-            "parent": os.getpid(),
-            "notes": notes_in,
-            "worker": slot.number,
-            "incarnation": slot.incarnation,
-            "positions": slot.positions,
-        }
-        assert slot.process.stdin is not None
-        with contextlib.suppress(BrokenPipeError), slot.process.stdin as pipe:
-            pipe.write(json_bytes(said) + b"\n")
-
-    def _printed(self, slot: Slot, incarnation: int, what: str, descriptor: int) -> None:
-        """What a worker's process itself printed (C code, the interpreter when it crashes), or where it is."""
-        try:
-            data = os.read(descriptor, 65536)
-        except BlockingIOError:
-            return
-        if not data:
-            self._selector.unregister(descriptor)
-            os.close(descriptor)
-        elif what == "printed":
-            slot.printed.write(data.decode(errors="replace"))
-            lines, slot.told = slot.printed.since(slot.told)
-            for line in lines:
-                self.log.add(line)
-        elif incarnation == slot.incarnation:
-            with contextlib.suppress(ValueError, KeyError, IndexError):
-                slot.where = str(json.loads(data.splitlines()[-1])["where"])
 
     def _ready(self, slot: Slot) -> None:
         slot.ready = True
@@ -320,6 +189,7 @@ class Run:
         self._watch.add(self._run, lambda: self.ask("stop"))
         self._handle = Running(self)
         self._telling = Telling(Publisher.of(self._register), self._handle)
+        self._telling.introduce(self._register)
         self._telling.start()
         self._tell(0, {"started": self.id})
         for slot in self._slots:
@@ -362,36 +232,6 @@ class Run:
             return
         slot.deaths += 1
         slot.due = now + min(10.0, 0.05 * 2 ** (slot.deaths - 1))
-
-    def _strike(self, slot: Slot, text: str) -> bool:
-        """The row that it was at fails, so that it is given up if it ends a worker again and again."""
-        root, task = slot.marked()
-        owner = self._by_incarnation.get(root >> SHIFT) if root else None
-        if owner is None or not owner.ready:
-            return False
-        component = self._start["components"].get(str(task), "")
-        self._work(owner, b"F", json_bytes([[root, component, f"worker {slot.number} {text}"]]))
-        return True
-
-    def _look_after(self) -> None:
-        now = self.clock()
-        for slot in self._slots:
-            if slot.process is None:
-                if now >= slot.due and self._state not in ("stopping", *OVER):
-                    self._spawn(slot)
-                continue
-            if slot.process.poll() is not None:
-                if self._state != "stopping":
-                    self._dead(slot)
-                continue
-            if slot.ready and now - slot.heard > self._start["hang"] and self._state != "stopping":
-                slot.kill(f"did not return for {self._start['hang']:g} s ({slot.where or 'nobody knows where'})")
-        if now - self._memory_at >= 0.5:
-            self._memory_at = now
-            for slot in self._slots:
-                most, used = self._start["memory"], slot.memory()
-                if used > most and not slot.killed:
-                    slot.kill(f"had {used >> 20:,} MiB of memory, and {most >> 20:,} are the most (memory=)")
 
     # --- what is asked
 
@@ -462,7 +302,7 @@ class Run:
         if self._state in OVER:
             return
         if self._state != "stopping":
-            self._state, self._after = "stopping", "stopped"
+            self._state, self._after, self._ending = "stopping", "stopped", True
             self._broadcast({"state": "closed"})
         self._deadline = min(self._deadline, self.clock() + patience)
 
@@ -471,7 +311,7 @@ class Run:
         self._text = f"{error['type']}: {error['text']}"
         self.error = RuntimeError(self._text)
         if self._state == "starting":
-            self._state = "failed"
+            self._state, self._ending = "failed", True
             return
         self._stop(2.0)
         self._after = "failed"
@@ -485,7 +325,8 @@ class Run:
         now = self.clock()
         if os.getppid() != self._parent and self._state != "stopping":
             self._gone()
-        self._look_after()
+        if not self._ending:
+            self._look_after()
         self._answer_scrapes(now)
         if self._state == "stopping":
             self._closing(now)
@@ -596,16 +437,8 @@ def _shape(start: Mapping[str, Any]) -> Any:
         )
         for one in start["shape"]
     }
-    return SimpleNamespace(name=start["topology"]["name"], nodes=nodes)
+    return SimpleNamespace(name=start["topology"]["name"], nodes=nodes, replayable=False)
 
-
-_BOOT = """
-import json, sys
-start = json.loads(sys.stdin.buffer.readline())
-sys.path[:] = start["path"]
-from workbench.streams.processes_worker import main
-main(start)
-"""
 
 if __name__ == "__main__":
     main()

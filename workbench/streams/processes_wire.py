@@ -50,7 +50,7 @@ class Outbox:
 
     def batch(self, worker: int, key: Key, batch: Batch, edges: Edges) -> None:
         data: Any = _arrow(batch.table) if batch.columnar else [tuple(row) for row in batch.rows]
-        self._put(worker, key, [data, getattr(batch, "origin", None)], edges, len(batch))
+        self._put(worker, key, [data, batch.origin], edges, len(batch))
 
     def _put(self, worker: int, key: Key, item: Any, edges: Edges, rows: int) -> None:
         part = self._parts.get(worker)
@@ -183,6 +183,7 @@ def plain_scrape(scrape: Scrape) -> dict[str, Any]:
         "dead": dict(scrape.dead),
         "queued": scrape.queued,
         "windows": [[*key, dict(value)] for key, value in scrape.windows.items()],
+        "sources": [[*key, dict(value)] for key, value in scrape.sources.items()],
     }
 
 
@@ -203,6 +204,7 @@ def read_scrape(body: Mapping[str, Any]) -> Scrape:
         body["dead"],
         body["queued"],
         {(component, task): value for component, task, value in body["windows"]},
+        {(component, task): value for component, task, value in body["sources"]},
     )
 
 

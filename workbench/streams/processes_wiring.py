@@ -196,5 +196,5 @@ def _batch(item: Sequence[Any], fields: tuple[str, ...], make: type[Tuple]) -> B
         batch = Batch(tables(data), fields)
         batch.source_component, batch.source_stream = make.source_component, make.source_stream
     if origin is not None:
-        batch.origin = origin  # type: ignore[attr-defined]
+        batch.origin = origin
     return batch

@@ -92,7 +92,7 @@ class Worker:
         self._dead: dict[str, int] = {}
         self._letters: list[dict[str, Any]] = []
         self._why = ("", "")
-        self._state, self._full, self._limit = "waiting", False, 0
+        self._state, self._full = "waiting", False
         self._sent = self._received = 0
         self._logged, self._told_errors = 0, dict[int, int]()
         self._naps = 0
@@ -126,7 +126,6 @@ class Worker:
         travelling.install(start["sources"])
         topology = Topology.from_document(start["topology"])
         topology.check()
-        self._limit = topology.config["max_spout_pending"]
         self._timeout = topology.config["message_timeout"]
         self._wiring = PartWiring(
             topology,
@@ -275,16 +274,19 @@ class Worker:
         return moved
 
     def _burst(self, task: Task, source: Source) -> bool:
-        next_tuple, limit = task.instance.next_tuple, self._limit
+        next_tuple, next_tuples = task.instance.next_tuple, task.next_tuples
         before = start = source.calls
+        left = BURST
         self._mark[1] = task.id
         try:
-            for _ in range(BURST):
-                if source.waiting and source.waiting - source.held >= limit:
-                    break
-                next_tuple()
+            while left > 0 and not source.full():
+                if next_tuples is None:
+                    next_tuple()
+                else:
+                    next_tuples(left, ())
                 if source.calls == before:
                     break
+                left -= source.calls - before
                 before = source.calls
         except Exception as error:
             task.raised(error)
@@ -334,7 +336,7 @@ class Worker:
             source = self._wiring.sources[task.id]
             if self._state == "paused":
                 task.idle["inactive"] += slept
-            elif not self._full and source.waiting - source.held >= self._limit:
+            elif not self._full and source.full():
                 task.idle["max-spout"] += slept
 
     def _bury(self, task: Task, row: tuple[Any, ...], tries: int, message_id: Any) -> None:

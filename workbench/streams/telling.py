@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.contract.errors import UsageError, WorkbenchError
 from workbench.runs import tickets
 from workbench.runs.publisher import Publisher
+from workbench.runs.topics import Topic
 from workbench.streams.counting import quantile
 from workbench.streams.report import QUANTILES
 from workbench.streams.showing import Views
@@ -27,7 +28,6 @@ from workbench.streams.views import StreamView, of_spec
 if TYPE_CHECKING:
     from workbench.runs import Register
     from workbench.runs.register import Engine
-    from workbench.runs.topics import Topic
     from workbench.streams.metrics import Scrape
     from workbench.streams.report import Metrics
     from workbench.streams.running import Running
@@ -222,7 +222,7 @@ class Telling:
         def dashboard(views: Sequence[StreamView]) -> dict[str, str]:
             return where(following.shown(views))
 
-        assert following.topic is not None
+        assert isinstance(following.topic, Topic)
         self.views.end(dashboard)
         self.topic.change(next=where(following.topic))
         self.topic.end()
