@@ -75,8 +75,24 @@ class FilesFeeds:
             raise PositionLost(told, _REMEDY, self._connection) from None
         return FilesFeed(table, found, source, follower, self._schema(table, found), control, self._connection)
 
+    def now(self, table: TableRef, partition: str) -> Position:
+        path = self._path(table, partition)
+        follower = _named(self._connection, lambda: Follower(path, "end"))
+        try:
+            return Position(f"files:{path}", str(follower.place()))
+        finally:
+            follower.close()
+
     def reached(self, now: Position, mark: Position) -> bool:
         return Place.of(now.value).reached(Place.of(mark.value))
+
+    def _path(self, table: TableRef, partition: str) -> str:
+        paths = self._paths(table)[1]
+        if partition not in paths:
+            raise InvalidParameter(
+                "partition", f"is `{partition}`; `{table}` has {', '.join(sorted(paths)) or 'none'}."
+            )
+        return paths[partition]
 
     def _paths(self, table: TableRef) -> tuple[FoundTable, Mapping[str, str]]:
         """The paths of the files that are written to, by partition. One that is just being rotated is still known."""

@@ -212,6 +212,10 @@ class Feeds(Protocol):
         the remedy when it does not have it any more, or when `after.source` is another source."""
         ...
 
+    def now(self, table: TableRef, partition: str) -> Position:
+        """The position behind all that is there: whoever subscribes after it has what comes from then on."""
+        ...
+
     def reached(self, now: Position, mark: Position) -> bool:
         """Whether `now` is at or after `mark`."""
         ...

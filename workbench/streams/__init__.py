@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         spout as spout,
     )
     from workbench.streams.events import ServerSentEvents as ServerSentEvents
+    from workbench.streams.feeding import Feed as Feed
     from workbench.streams.groupings import (
         all_ as all_,
         custom as custom,
@@ -69,6 +70,7 @@ _MODULES = {
     **dict.fromkeys(("FunnelNow", "Gauge", "LiveTable", "Series", "TopN"), "workbench.streams.views"),
     "LiveSink": "workbench.streams.tapping",
     "Batch": "workbench.streams.tuples",
+    "Feed": "workbench.streams.feeding",
     "Origin": "workbench.streams.tuples",
     "ParquetReplay": "workbench.streams.spouts",
     "ParquetSink": "workbench.streams.sinks",
@@ -83,7 +85,7 @@ _MODULES = {
 }
 
 __all__ = [
-    "Batch", "Bolt", "FunnelNow", "Gauge", "IteratorSpout", "LiveSink", "LiveTable", "Origin", "ParquetReplay",
+    "Batch", "Bolt", "Feed", "FunnelNow", "Gauge", "IteratorSpout", "LiveSink", "LiveTable", "Origin", "ParquetReplay",
     "ParquetSink", "Rate", "Series", "ServerSentEvents", "Spout", "TablePoll", "Tail", "TopN", "Topology",
     "WebSocket", "Webhook", "all_", "bolt", "custom", "direct", "fields", "find", "global_", "local_or_shuffle",
     "none", "partial_key", "session", "shuffle", "sliding", "spout", "tumbling",

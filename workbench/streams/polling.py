@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from workbench.execution.scan import Scan
     from workbench.runs import Register, Run
 
-__all__ = ["TablePoll"]
+__all__ = ["TablePoll", "unattended_catalog"]
 
 SORTED, SORTED_BYTES = 100_000, 64 << 20
 """New rows of one time, and their bytes, that are put in order."""
@@ -97,7 +97,7 @@ class TablePoll(Receiving):
     _scan: Scan | None
 
     def declared_outputs(self) -> Outputs:
-        catalog = _catalog()
+        catalog = unattended_catalog()
         try:
             return self._columns(self._found(catalog).schema)
         finally:
@@ -173,7 +173,7 @@ class TablePoll(Receiving):
         from workbench.execution.stop import Watch
         from workbench.runs import Register
 
-        catalog = self._catalog = _catalog()
+        catalog = self._catalog = unattended_catalog()
         register = Register(places.register(catalog.home))
         watch = Watch(register, linger=0.0)
         try:
@@ -307,7 +307,8 @@ class TablePoll(Receiving):
         self.hang_up()
 
 
-def _catalog() -> Catalog:
+def unattended_catalog() -> Catalog:
+    """The user's connections, for where nobody can be asked for a secret."""
     from workbench.catalog import Catalog
 
     return Catalog(ask=_nobody)

@@ -60,6 +60,11 @@ class MemoryFeeds:
             raise PositionLost(after.value, remedy, self._connector.config.name)
         return MemoryFeed(source, table, int(after.value) if after else source.beginning(table), control)
 
+    def now(self, table: TableRef, partition: str) -> Position:
+        source = self._connector.source()
+        source.table(table)
+        return source.now()
+
     def reached(self, now: Position, mark: Position) -> bool:
         return int(now.value) >= int(mark.value)
 

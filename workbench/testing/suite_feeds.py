@@ -103,6 +103,17 @@ class FeedPromises(SuiteBase):
         change(store, can, followed, pairs((2, "b")), "insert")
         assert [entry[1] for entry in listen(connector, followed, beat.at)] == [2]
 
+    def test_who_begins_now_has_what_comes_later(
+        self, store: Store, connector: Connector, followed: TableRef, can: Capabilities
+    ) -> None:
+        (partition,) = feeds(connector).partitions(followed)
+        change(store, can, followed, pairs((1, "before")), "insert")
+        now = feeds(connector).now(followed, partition)
+        assert listen(connector, followed, now) == []
+        change(store, can, followed, pairs((2, "after")), "insert")
+        assert [entry[1] for entry in listen(connector, followed, now)] == [2]
+        assert feeds(connector).reached(feeds(connector).now(followed, partition), now)
+
     def test_two_who_follow_each_have_all(
         self, store: Store, connector: Connector, followed: TableRef, can: Capabilities
     ) -> None:

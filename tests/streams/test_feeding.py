@@ -1,0 +1,211 @@
+"""What a connection can follow as a spout: partitions, positions that are kept, what fails, what is lost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workbench.catalog import Catalog
+from workbench.contract.errors import DocumentError, InvalidParameter, PositionLost, UnknownTable, Unsupported
+from workbench.streams import Bolt, Feed, Topology
+from workbench.streams.running import Running
+
+Start = Callable[..., Running]
+
+
+@pytest.fixture(autouse=True)
+def logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A connection `logs`, all of whose `.jsonl` files are one table."""
+    monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path / "home"))
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    catalog = Catalog()
+    catalog.connect("logs", path=str(folder / "*.jsonl"), test=False)
+    write(folder, "a", 1)
+    Take.got, Take.fails = [], {}
+    yield folder
+    catalog.close()
+
+
+def write(folder: Path, name: str, *ids: int, **more: Any) -> None:
+    with (folder / f"{name}.jsonl").open("a") as file:
+        file.writelines(json.dumps({"id": one, "log": name, **more}) + "\n" for one in ids)
+
+
+class Take(Bolt):
+    """Keeps the batches that it gets, and fails with one that has a row to fail with."""
+
+    got: list[Any] = []
+    fails: dict[int, int] = {}
+
+    def execute_batch(self, batch: Any) -> None:
+        for row in batch:
+            if self.fails.get(row[0], 0) > 0:
+                self.fails[row[0]] -= 1
+                raise ValueError(f"row {row[0]}")
+        self.got.append(batch)
+
+
+def ids() -> list[int]:
+    return [row[0] for batch in list(Take.got) for row in batch]
+
+
+def topology(feed: Feed, parallelism: int = 1, **config: Any) -> Topology:
+    t = Topology("feed", retry_backoff=0.01, **config).spout("rows", feed, parallelism=parallelism)
+    return t.bolt("take", Take, inputs="rows")
+
+
+def table(folder: Path) -> str:
+    catalog = Catalog()
+    try:
+        return "logs." + str(catalog.tables("logs")[0].table)
+    finally:
+        catalog.close()
+
+
+def test_rows_come_from_the_beginning_and_then_as_they_are_written(started: Start, logs: Path, eventually: Any) -> None:
+    write(logs, "b", 10)
+    running = started(topology(Feed(table(logs))))
+    eventually(lambda: sorted(ids()) == [1, 10], within=60)
+    write(logs, "a", 2)
+    eventually(lambda: sorted(ids()) == [1, 2, 10], within=60)
+    (logs / "a.jsonl").rename(logs / "a.jsonl.1")
+    write(logs, "a", 3)
+    eventually(lambda: sorted(ids()) == [1, 2, 3, 10], within=60)
+    counts = running.metrics().now.sources
+    assert counts
+    assert all(batch.fields == ("id", "log") and batch.columnar for batch in Take.got)
+    origins = [batch.origin for batch in Take.got]
+    assert len(set(origins)) == 4
+    assert {origin.partition for origin in origins} == {"a.jsonl", "b.jsonl"}
+
+
+def test_from_now_on(started: Start, logs: Path, eventually: Any) -> None:
+    running = started(topology(Feed(table(logs), begin="now")))
+    eventually(lambda: "partitions" in str(running.metrics().now.sources), within=60)
+    spout = running.topology  # the run has begun; its threads say so by `connected`
+    assert spout is not None
+    eventually(lambda: _count(running, "connected") == 1, within=60)
+    write(logs, "a", 2)
+    eventually(lambda: ids() == [2], within=60)
+
+
+def _count(running: Running, name: str) -> float:
+    return sum(counts.get(name, 0) for counts in running.metrics().now.sources.values())
+
+
+def test_tasks_share_the_partitions(started: Start, logs: Path, eventually: Any) -> None:
+    for number in range(6):
+        write(logs, f"log{number}", *range(number * 10, number * 10 + 5))
+    running = started(topology(Feed(table(logs)), parallelism=3))
+    eventually(lambda: len(ids()) == 31, within=60)
+    assert len(set(ids())) == 31 - 1, "each once (1 is in two logs)"
+    assert _count(running, "partitions") == 7
+    for name in ("log0", "log3"):
+        mine = [row[0] for batch in Take.got for row in batch if row[1] == name]
+        assert mine == sorted(mine)
+
+
+def test_what_fails_comes_again_and_the_poison_row_alone_is_given_up(
+    started: Start, logs: Path, eventually: Any, tmp_path: Path
+) -> None:
+    Take.fails = {4: 10_000, 2: 1}
+    write(logs, "a", 2, 3, 4, 5)
+    kept = tmp_path / "position.json"
+    running = started(topology(Feed(table(logs), position_file=kept), max_retries=1))
+    eventually(lambda: sorted(ids()) == [1, 2, 3, 5], within=60)
+    eventually(lambda: [letter.row[0] for letter in running.dead_letters] == [4], within=60)
+    running.stop()
+    Take.got, Take.fails = [], {}
+    write(logs, "a", 6)
+    started(topology(Feed(table(logs), position_file=kept)))
+    eventually(lambda: ids() == [6], within=60)
+
+
+def test_a_run_goes_on_where_the_last_one_was_done(started: Start, logs: Path, eventually: Any, tmp_path: Path) -> None:
+    """What was on its way when it stopped comes again, whatever was done behind it."""
+    kept = tmp_path / "position.json"
+    Take.fails = {2: 10_000}
+    running = started(topology(Feed(table(logs), position_file=kept), max_retries=10_000))
+    eventually(lambda: ids() == [1], within=60)
+    write(logs, "a", 2)
+    eventually(lambda: Take.fails[2] < 10_000, within=60)
+    write(logs, "a", 3)
+    eventually(lambda: 3 in ids(), within=60)
+    running.stop()
+    Take.got, Take.fails = [], {}
+    started(topology(Feed(table(logs), position_file=kept)))
+    eventually(lambda: ids() == [2, 3], within=60)
+
+
+def test_a_position_that_is_gone_fails_the_run_or_begins_anew(
+    started: Start, logs: Path, eventually: Any, tmp_path: Path
+) -> None:
+    kept = tmp_path / "position.json"
+    running = started(topology(Feed(table(logs), position_file=kept)))
+    eventually(lambda: ids() == [1], within=60)
+    running.stop()
+    (logs / "a.jsonl").unlink()
+    write(logs, "a", 100, 200)
+    with pytest.raises(PositionLost, match="from the beginning"):
+        started(topology(Feed(table(logs), position_file=kept))).wait(60)
+    Take.got = []
+    running = started(topology(Feed(table(logs), position_file=kept, lost="begin")))
+    eventually(lambda: ids() == [100, 200], within=60)
+    assert _count(running, "lost") == 1
+    assert any("begins anew" in line for line in list(running.log))
+
+
+def test_columns_that_come_later_are_left_out_and_said(started: Start, logs: Path, eventually: Any) -> None:
+    running = started(topology(Feed(table(logs))))
+    eventually(lambda: ids() == [1], within=60)
+    write(logs, "a", 2, more=True)
+    eventually(lambda: ids() == [1, 2], within=60)
+    assert tuple(Take.got[-1].rows[0]) == (2, "a")
+    eventually(lambda: any("new columns more" in line for line in list(running.log)), within=60)
+
+
+def test_who_does_not_take_is_waited_for(started: Start, logs: Path, eventually: Any) -> None:
+    """A topology that is paused has a few batches in memory, and not the file."""
+    running = started(topology(Feed(table(logs))))
+    eventually(lambda: ids() == [1], within=60)
+    running.pause()
+    line = json.dumps({"id": 7, "log": "x" * 1000}) + "\n"
+    with (logs / "a.jsonl").open("a") as file:
+        for _ in range(40):
+            file.write(line * 1000)
+    eventually(lambda: _count(running, "queued") >= 4, within=60)
+    assert _count(running, "queued") <= 6
+    running.resume()
+    eventually(lambda: len(ids()) == 40_001, within=120)
+
+
+def test_what_cannot_be_followed_says_so(logs: Path, tmp_path: Path) -> None:
+    catalog = Catalog()
+    catalog.connect("db", path=str(tmp_path / "x.duckdb"), writable=True, test=False)
+    catalog.close()
+    with pytest.raises(UnknownTable):
+        Topology("t").spout("rows", Feed("logs.nothing"))
+    with pytest.raises((Unsupported, UnknownTable)):
+        Topology("t").spout("rows", Feed("db.orders"))
+    for wrong in ({"begin": "soon"}, {"lost": "never"}, {"after": {"a": 1}}):
+        with pytest.raises(InvalidParameter):
+            Feed(table(logs), **wrong)
+    with pytest.raises(InvalidParameter, match="ops"):
+        Topology("t").spout("rows", Feed(table(logs), ops="id"))
+
+
+def test_a_position_file_of_another_table_or_a_damaged_one_is_refused(
+    started: Start, logs: Path, tmp_path: Path
+) -> None:
+    kept = tmp_path / "position.json"
+    kept.write_text(json.dumps({"table": "other.table", "positions": {}}))
+    with pytest.raises(DocumentError, match="of another table"):
+        started(topology(Feed(table(logs), position_file=kept)))
+    kept.write_text("{")
+    with pytest.raises(DocumentError, match="is damaged"):
+        started(topology(Feed(table(logs), position_file=kept)))
