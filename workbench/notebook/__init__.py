@@ -13,13 +13,19 @@ _LOADED = "_workbench_loaded"
 
 
 def load(shell: Any) -> None:
-    """The magics `%sql` and `%%sql`, completion in their text, and short errors, for one IPython shell. Loading it
+    """The magics `%sql`, `%%sql` and `%%bolts`, completion in SQL, and short errors, for one IPython shell. Loading it
     again changes nothing."""
     if getattr(shell, _LOADED, None):
         return
-    from workbench.notebook import completion, faults, figures, magics, showing
+    from workbench.notebook import bolts, completion, faults, figures, magics, showing
 
-    parts = [faults.install(), magics.install(shell), showing.install(shell), completion.install(shell)]
+    parts = [
+        faults.install(),
+        magics.install(shell),
+        bolts.install(shell),
+        showing.install(shell),
+        completion.install(shell),
+    ]
     parts.append(figures.install(completion.prepared))
     setattr(shell, _LOADED, parts)
 

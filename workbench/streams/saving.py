@@ -59,7 +59,8 @@ def _input(name: str, id: str, one: Input) -> dict[str, Any]:  # noqa: A002
 def _importable(name: str, id: str, code: Any) -> str:  # noqa: A002
     module, path = getattr(code, "__module__", ""), getattr(code, "__qualname__", "")
     if not module or module == "__main__" or "<" in path:
-        where = "in the notebook" if module == "__main__" else "inside of a function"
+        where = "as a lambda" if path.endswith("<lambda>") else "inside of a function"
+        where = "in the notebook" if module == "__main__" else where
         raise DocumentError(
             f"{KIND}/{name}",
             f"cannot hold component `{id}`: `{path or code}` is written {where}, and others cannot import it. "
