@@ -19,13 +19,8 @@ def load(shell: Any) -> None:
         return
     from workbench.notebook import bolts, completion, faults, figures, magics, showing
 
-    parts = [
-        faults.install(),
-        magics.install(shell),
-        bolts.install(shell),
-        showing.install(shell),
-        completion.install(shell),
-    ]
+    parts = [faults.install(), magics.install(shell), bolts.install(shell)]
+    parts += [showing.install(shell), completion.install(shell)]
     parts.append(figures.install(completion.prepared))
     setattr(shell, _LOADED, parts)
 

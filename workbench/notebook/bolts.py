@@ -17,9 +17,9 @@ HELP = """\
 …spouts, bolts and what they need
 
 Runs the cell as the module `workbench_bolts.NAME`, keeps its text, and has its names in the notebook, too. The cell
-imports all that it uses: it does not see the notebook's variables. A topology whose components are in such cells runs in
-processes of its own, t.run("processes"), which get the text. A cell that is run again is the module from then on; build
-the topology again then.
+imports all that it uses: it does not see the notebook's variables. A topology whose components are in such cells runs
+in processes of its own, t.run("processes"), which get the text. A cell that is run again is the module from then on;
+build the topology again then.
 
 --help                this text
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import dis
+import importlib
 import importlib.abc
 import importlib.machinery
 import keyword
@@ -72,11 +73,8 @@ def module(name: str, source: str, notebook: Collection[str] = ()) -> ModuleType
         exec(code, made.__dict__)
         _refuse_borrowed(name, code, made, notebook)
     except BaseException:
-        for known, key, old in ((sys.modules, whole, before), (_sources, name, text)):
-            if old is None:
-                known.pop(key, None)  # type: ignore[attr-defined]
-            else:
-                known[key] = old  # type: ignore[index]
+        _restore(sys.modules, whole, before)
+        _restore(_sources, name, text)
         if text is not None:
             _remember(name, text)
         raise
@@ -90,7 +88,7 @@ def kept() -> dict[str, str]:
 
 
 def sources_of(references: Iterable[str]) -> dict[str, str]:
-    """The cells that `workbench_bolts.shop:Count` and the like need: all that there are, for they may import each other."""
+    """The cells that `workbench_bolts.shop:Count` and the like need: all there are, for they may import each other."""
     used = {reference.partition(":")[0].removeprefix(f"{PACKAGE}.") for reference in references}
     return kept() if used & _sources.keys() else {}
 
@@ -99,6 +97,13 @@ def install(sources: Mapping[str, str]) -> None:
     """Makes them modules here, each when it is imported first."""
     _sources.update(sources)
     _find()
+
+
+def _restore(known: dict[str, Any], name: str, before: Any) -> None:
+    if before is None:
+        known.pop(name, None)
+    else:
+        known[name] = before
 
 
 def _find() -> None:
