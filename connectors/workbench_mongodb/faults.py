@@ -9,6 +9,7 @@ from workbench.contract.errors import (
     AuthenticationFailed,
     Cancelled,
     ConnectionLost,
+    InvalidParameter,
     ProtocolError,
     QueryFailed,
     SourceTimeout,
@@ -57,6 +58,8 @@ class Faults:
             return self._refused(error, said, text, seconds)
         if isinstance(error, theirs.ConfigurationError):
             return Unreachable(self.where, said, who)
+        if isinstance(error, theirs.InvalidName):
+            return InvalidParameter("database", f"or a collection's name is none that MongoDB has: {said}.")
         if isinstance(error, theirs.DocumentTooLarge):
             return QueryFailed("the conditions are larger than a command may be; use fewer or shorter constants", "",
                                text, who)  # fmt: skip

@@ -230,6 +230,8 @@ class MongoDBTables:
                 raise Unsupported("The MongoDB connector", told, hint)
             notes, shapes = ["only the declared columns: the documents have too many different fields"], ()
         shapes = declared(kinds, shapes) if kinds else shapes
+        if not shapes:  # it is empty, but for what each document has
+            shapes = (Shape("_id", "json", said="of no document yet"),)
         if self._connector.config.parameters.get("hide_id"):
             shapes = tuple(shape for shape in shapes if shape.name != "_id")
         return shapes, tuple(notes)

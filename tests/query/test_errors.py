@@ -16,6 +16,7 @@ from workbench.contract.errors import (
     UnknownColumn,
     UnknownConnection,
     UnknownTable,
+    Unsupported,
     UsageError,
     WorkbenchError,
 )
@@ -186,3 +187,9 @@ def test_explain_says_what_is_wrong_as_running_does(world: World, text: str) -> 
         world.session.sql(text).explain()
     assert str(explained.value) == str(ran.value)
     assert "line 1" in str(explained.value)
+
+
+def test_a_table_without_columns_is_named(world: World) -> None:
+    world.put("bare", {})
+    with pytest.raises(Unsupported, match=r"`shop.bare` cannot be queried. It has no columns"):
+        world.rows("select count(*) from shop.bare")

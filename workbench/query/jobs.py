@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 import duckdb
 import pyarrow as pa
 
-from workbench.contract.errors import NotExact, SnapshotChanged, SourceError, UnknownName
+from workbench.contract.errors import NotExact, SnapshotChanged, SourceError, UnknownName, Unsupported
 from workbench.contract.scan import ScanPlan, ScanRequest
 from workbench.execution.scan import Scan, Source
 from workbench.execution.spool import Spool
@@ -255,6 +255,8 @@ class QueryJob:
         for name, target in resolved.targets.items():
             if isinstance(target, LocalTarget):
                 source.register(cursor, name, LocalSource(stage, target.value))
+            elif not target.schema.names:
+                raise Unsupported(f"`{target.connection}.{target.table}`", "be queried", "It has no columns.")
             else:
                 rows = self._estimate(target) if several else None
                 source.register(cursor, name, RemoteSource(stage, name, target, rows))

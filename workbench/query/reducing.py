@@ -96,14 +96,14 @@ def top_of(
     """The rows that a statement over one table needs, where it puts them in the order of columns and keeps the first;
     None for all others."""
     node = statement.tree
-    if statement.kind is Kind.EXPLAIN or not isinstance(node, dict) or node.get("type") != "SELECT_NODE":
+    if statement.kind is Kind.EXPLAIN or not _of_one_table(node):
         return None
     modifiers = node.get("modifiers") or []
     if [one.get("type") for one in modifiers] != ["ORDER_MODIFIER", "LIMIT_MODIFIER"]:
         return None
     rows = _rows(modifiers[1])
     orders = [_order(one, node, schema) for one in modifiers[0]["orders"]]
-    if rows is None or None in orders or (node.get("from_table") or {}).get("type") != "BASE_TABLE":
+    if rows is None or None in orders:
         return None
     found = operators(cursor, sql, parameters)
     if not set(found) <= _ORDERED or found.count("TOP_N") != 1 or found.count(_SCAN) != 1:
@@ -176,14 +176,19 @@ def _together(columns: Sequence[tuple[str, str]], aggregate: Aggregate, last: st
 
 def _adds_up(node: Any) -> bool:
     """Whether it may have groups: all else need not be looked at."""
-    if not isinstance(node, dict) or node.get("type") != "SELECT_NODE":
+    if not _of_one_table(node):
         return False
-    if (node.get("from_table") or {}).get("type") != "BASE_TABLE":
+    said = walk([node.get("select_list"), node.get("having")])
+    called = (str(one.get("function_name")).lower() for one in said if one.get("class") == "FUNCTION")
+    grouped = bool(node.get("group_expressions")) or node.get("aggregate_handling") == "FORCE_AGGREGATES"
+    return grouped or any(name in _MEASURES for name in called)
+
+
+def _of_one_table(node: Any) -> bool:
+    """Whether a name in it means the table's column: the one table's, and nobody's under its name."""
+    if not isinstance(node, dict) or node.get("type") != "SELECT_NODE" or (node.get("cte_map") or {}).get("map"):
         return False
-    return bool(node.get("group_expressions")) or node.get("aggregate_handling") == "FORCE_AGGREGATES" or any(
-        one.get("class") == "FUNCTION" and str(one.get("function_name")).lower() in _MEASURES
-        for one in walk([node.get("select_list"), node.get("having")])
-    )  # fmt: skip
+    return (node.get("from_table") or {}).get("type") == "BASE_TABLE"
 
 
 def _aggregate(node: Node, name: str, schema: pa.Schema) -> Aggregate | None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.services.mongodb.server import MongoJava
 from workbench.catalog import Catalog
-from workbench.contract.errors import SecretMissing
+from workbench.contract.errors import InvalidParameter, SecretMissing
 from workbench.query.session import Session
 from workbench.runs import Register
 
@@ -51,6 +51,20 @@ def test_fields_of_documents_and_elements_of_arrays(session: Session) -> None:
     assert rows(session, "select sum(cast(price as decimal(18, 2))) from m.events")[0][0] == 3.75
     assert rows(session, "select day::date d, count(*) n from m.events group by all order by all") == [
         (dt.date(2024, 1, 1), 1), (dt.date(2024, 1, 2), 2)]  # fmt: skip
+
+
+def test_an_empty_collection_has_what_each_document_has(session: Session, mongodb: MongoJava) -> None:
+    with mongodb.client() as client:
+        client.shop.nothing.drop()
+        client.shop.create_collection("nothing")
+    assert rows(session, "select count(*) from m.nothing") == [(0,)]
+    assert session.sql("select * from m.nothing").arrow().schema.names == ["_id"]
+
+
+def test_a_name_that_no_database_has(session: Session, mongodb: MongoJava) -> None:
+    session.catalog.connect("odd", f"mongodb://{mongodb.host}:{mongodb.port}/a%2Fb")
+    with pytest.raises(InvalidParameter, match="cannot contain the character '/'"):
+        session.catalog.open("odd").test()
 
 
 def test_a_result_is_written_and_read_again(session: Session) -> None:
