@@ -16,10 +16,15 @@ from playwright.sync_api import Browser, expect
 from tests.dashboards.conftest import ViewerServer
 from workbench.catalog import places
 from workbench.runs import Register, tickets
-from workbench.streams import Bolt, Topology, spout
+from workbench.streams import Bolt, LiveSink, TopN, Topology, spout
 from workbench.streams.running import Running
 
-LIVE = "import workbench as wb\nwb.view(wb.streams.find('shop'))"
+LIVE = """import workbench as wb
+shop = wb.streams.find("shop")
+wb.view([
+    wb.streams.TopN(shop, "watch", by="page", title="Pages"), wb.streams.Gauge(shop, "watch"),
+    wb.streams.LiveTable(shop, "watch"), shop,
+])"""
 OVER = threading.Event()
 
 
@@ -47,7 +52,7 @@ def running(register: Register) -> Iterator[Running]:
         def execute(self, tuple: Any) -> None:  # noqa: A002
             pass
 
-    topology = Topology("shop").spout("views", views)
+    topology = Topology("shop").spout("views", views).bolt("watch", LiveSink(), inputs="views")
     running = topology.bolt("take", Take, inputs="views").run(register=register)
     assert running.engine is not None
     yield running
@@ -68,6 +73,7 @@ def test_a_viewer_watches_what_the_dashboard_gave_a_ticket_for_and_nothing_else(
     assert engine is not None
     topic = f"runs/{running.id}/topology"
     good = tickets.ticket(engine, topic)
+    top, other = (running.shown([TopN(running, "watch", by="page", n=n)]).name for n in (1, 2))
     with pytest.raises(websocket.WebSocketBadStatusException):
         socket(viewer, None)
     session = viewer.logged_in()
@@ -82,6 +88,8 @@ def test_a_viewer_watches_what_the_dashboard_gave_a_ticket_for_and_nothing_else(
             {"subscribe": topic, "ticket": tickets.ticket(engine, f"runs/{running.id}/progress")},
             {"subscribe": f"runs/{running.id}/progress", "ticket": good},
             {"subscribe": "runs", "ticket": good},
+            {"subscribe": top, "ticket": good},
+            {"subscribe": other, "ticket": tickets.ticket(engine, top)},
             {"subscribe": "runs/aaaaaaaaaaaa/topology", "ticket": good},
         ):
             link.send(json.dumps(asked))
@@ -89,6 +97,11 @@ def test_a_viewer_watches_what_the_dashboard_gave_a_ticket_for_and_nothing_else(
         link.send(json.dumps({"subscribe": topic, "ticket": good}))
         state: dict[str, Any] = {}
         while state.get("name") != "shop":
+            frame = json.loads(link.recv())
+            state |= frame.get("snapshot", {}) | frame.get("change", {})
+        assert engine.token not in json.dumps(state)
+        link.send(json.dumps({"subscribe": top, "ticket": tickets.ticket(engine, top)}))
+        while "value/0" not in state:
             frame = json.loads(link.recv())
             state |= frame.get("snapshot", {}) | frame.get("change", {})
         assert engine.token not in json.dumps(state)
@@ -115,7 +128,14 @@ def test_a_published_dashboard_shows_it_live_and_has_no_controls(
         executed = view.locator("tr[data-component=take] td").nth(2)
         before = executed.inner_text()
         expect(executed).not_to_have_text(before, timeout=30_000)
-        expect(view.locator(".wb-Edge")).to_have_count(1)
+        expect(view.locator(".wb-Edge")).to_have_count(2)
+        views = page.locator(".wb-Streams")
+        expect(views.locator(".wb-Cell")).to_have_count(3)
+        top = views.locator("[data-kind=top] td").nth(1)
+        counted = top.inner_text()
+        expect(top).not_to_have_text(counted, timeout=30_000)
+        expect(views.locator("[data-kind=table] td").first).to_have_text("/cart")
+        expect(views.get_by_role("button")).to_have_count(0)
         expect(view.get_by_role("button")).to_have_count(0)
         page.screenshot(path=tmp_path / "live.png")
     finally:

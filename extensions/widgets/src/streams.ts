@@ -32,7 +32,10 @@ class StreamViews {
   }
 
   private show(state: State): void {
-    const specs = state.views as Spec[];
+    const specs = state.views as Spec[] | undefined;
+    if (specs === undefined) {
+      return; // the hub is there, and its engine not yet
+    }
     this.say(String(state.error ?? ''));
     this.title.textContent = String(state.name ?? '');
     this.badge.textContent = this.badge.dataset.state = String(state.state ?? '');

@@ -6,7 +6,7 @@ import { Counts, Seen } from './graph/topology';
 import style from './live/live.css';
 import uplot from 'uplot/dist/uPlot.min.css';
 import { h } from './live/dom';
-import { clock, ms, rate, short, whole } from './live/format';
+import { clock, ms, rate, short, span, whole } from './live/format';
 import { watch, Watching } from './live/watching';
 import { ask, server } from './live/page';
 
@@ -26,15 +26,15 @@ const COLUMNS: [string, string, (counts: Counts) => string][] = [
   ['failed', 'Failed or timed out', one => whole(one.failed)],
   ['pending', 'Emitted, and neither acked nor failed yet', one => whole(one.pending)],
   ['transferred', 'Tuples emitted, times the tasks that took each', one => whole(one.transferred)],
-  ['ms', 'Mean latency in ms: of a spout until its tree is complete, of a bolt within execute', one => ms(one.ms)],
-  ['p50 ms', 'So long takes the half of them', one => ms(one.p50)],
-  ['p90 ms', 'So long take 90 of 100', one => ms(one.p90)],
-  ['p99 ms', 'So long take 99 of 100', one => ms(one.p99)],
-  ['process ms', 'Mean time until a bolt has acked a tuple', one => ms(one.process)],
+  ['mean ms', 'Mean latency in ms: of a spout until its tree is complete, of a bolt within execute', one => ms(one.ms)],
+  ['p50', 'So long takes the half of them', one => ms(one.p50)],
+  ['p90', 'So long take 90 of 100', one => ms(one.p90)],
+  ['p99', 'So long take 99 of 100', one => ms(one.p99)],
+  ['process', 'Mean time in ms until a bolt has acked a tuple', one => ms(one.process)],
   ['capacity', 'Share of the time that its busiest task was inside of execute', one => (one.capacity === null ? '' : `${(100 * one.capacity).toFixed(0)} %`)],
   ['late', 'Rows that came after their windows were out', one => (one.late === null ? '' : whole(one.late))],
   ['held', 'Rows that wait in windows', one => (one.held === null ? '' : whole(one.held))],
-  ['behind s', 'Seconds that its watermark is behind the clock', one => (one.behind === null ? '' : short(one.behind))],
+  ['behind', 'So far is its watermark behind the clock', one => (one.behind === null ? '' : span(one.behind))],
   ['errors', 'Exceptions', one => (one.errors ? whole(one.errors) : '')],
   ['dead', 'Rows given up', one => (one.dead ? whole(one.dead) : '')]
 ];
@@ -175,7 +175,7 @@ class TopologyView {
   ], short);
   private readonly latency = new Chart('Complete latency, ms', [
     { label: 'median', colour: ['--jp-brand-color1', '#1976d2'] }, { label: '99 of 100', colour: ['--jp-warn-color1', '#ef6c00'] }
-  ], ms);
+  ], ms, { span: true });
   private readonly pause: HTMLButtonElement;
   private readonly stop: HTMLButtonElement;
   private readonly again: HTMLButtonElement;

@@ -14,6 +14,8 @@ export interface Look {
   bars?: boolean;
   /** The legend says the values under the pointer. */
   values?: boolean;
+  /** Lines go on over what is not known. */
+  span?: boolean;
   /** A line without axes and legend. */
   spark?: boolean;
 }
@@ -24,7 +26,10 @@ export class Chart {
 
   constructor(title: string, private lines: Line[], private readonly said: (value: number) => string, private readonly look: Look = {}) {
     this.node = h('figure', { class: look.spark ? 'wb-Chart wb-mod-spark' : 'wb-Chart' }, title ? h('figcaption', {}, title) : null);
-    this.sizes = new ResizeObserver(([{ contentRect }]) => this.plot?.setSize({ width: Math.max(80, contentRect.width), height: this.height }));
+    this.sizes = new ResizeObserver(([{ contentRect }]) => {
+      this.room = contentRect.width;
+      this.plot?.setSize({ width: this.width, height: this.height });
+    });
     this.sizes.observe(this.node);
     this.themes.observe(document.body, { attributes: true, attributeFilter: ['data-jp-theme-name', 'data-jp-theme-light'] });
   }
@@ -63,6 +68,11 @@ export class Chart {
     return this.look.height ?? 130;
   }
 
+  /** As it was seen last: while a theme is changed the page is narrow for a moment. */
+  private get width(): number {
+    return Math.max(80, this.room || this.node.clientWidth);
+  }
+
   private options(): uPlot.Options {
     const style = getComputedStyle(this.node);
     const colour = (named: string | [string, string]): string =>
@@ -77,9 +87,9 @@ export class Chart {
       return found === null || found === undefined ? '' : this.said(found);
     };
     return {
-      width: Math.max(80, this.node.clientWidth),
+      width: this.width,
       height: this.height,
-      padding: spark ? [4, 2, 4, 2] : undefined,
+      padding: spark ? [4, 2, 4, 2] : [10, 14, 0, 0],
       legend: { show: !spark && !(this.lines.length === 1 && !this.lines[0].label), live: this.look.values === true },
       cursor: { show: !spark, drag: { x: false, y: false } },
       scales: { y: { range: (_, least, most) => [Math.min(0, least ?? 0), (most ?? 0) > 0 ? most * 1.1 : 1] } },
@@ -92,12 +102,13 @@ export class Chart {
       series: [
         { value: (_, at) => (at === null ? '' : WHEN.format(1000 * at)) },
         ...this.lines.map(({ label, colour: named }) => ({
-          label, value, paths, stroke: colour(named), width: bars ? 0 : 1.5, points: { show: false }, ...(bars ? { fill: colour(named) } : {})
+          label, value, paths, spanGaps: this.look.span === true, stroke: colour(named), width: bars ? 0 : 1.5, points: { show: false }, ...(bars ? { fill: colour(named) } : {})
         }))
       ]
     };
   }
 
+  private room = 0;
   private plot: uPlot | null = null;
   private data: uPlot.AlignedData | null = null;
   private raw: (number | null)[][] = [];

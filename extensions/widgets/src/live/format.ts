@@ -29,3 +29,9 @@ const PLACES = new Intl.NumberFormat('en-US', { maximumSignificantDigits: 4 });
 
 /** A number in full, with as many places as matter. */
 export const value = (number: number): string => (Number.isInteger(number) || Math.abs(number) >= 10_000 ? WHOLE.format(Math.round(number)) : PLACES.format(number));
+
+/** 12 s, 5 min, 3 h, 81 d */
+export function span(seconds: number): string {
+  const [size, unit] = seconds < 120 ? [1, 's'] : seconds < 7200 ? [60, 'min'] : seconds < 172_800 ? [3600, 'h'] : [86_400, 'd'];
+  return `${short(Math.round(seconds / size))} ${unit}`;
+}

@@ -74,7 +74,8 @@ class Gauge implements Shown {
     this.number.dataset.value = now === null ? '' : String(now);
     this.node.dataset.level = now === null ? '' : alarm !== null && now >= alarm ? 'alarm' : warn !== null && now >= warn ? 'warn' : '';
     this.when.textContent = newest ? moment(newest[0]) : 'nothing yet';
-    this.chart.draw(inside.map(([at]) => at / 1000), [inside.map(point => point[1] as number | null)]);
+    const drawn = said.spec.x ? withGaps(inside).points : inside;
+    this.chart.draw(drawn.map(([at]) => at / 1000), [drawn.map(point => point[1] as number | null)]);
   }
 
   notes(): string[] {
@@ -186,7 +187,7 @@ class Table implements Shown {
     this.empty.hidden = rows.length > 0;
     this.body.replaceChildren(...rows.slice().reverse().map(([came, level, ...cells]) =>
       h('tr', { 'data-level': level, title: `came ${moment(came)}` },
-        ...cells.map((cell, place) => h('td', { class: typeof cell === 'number' && !times[place] ? 'wb-mod-number' : null }, text(cell, times[place]))))));
+        ...cells.map((cell, place) => h('td', { class: times[place] ? 'wb-mod-time' : typeof cell === 'number' ? 'wb-mod-number' : null }, text(cell, times[place]))))));
   }
 
   notes(said: Said): string[] {
