@@ -193,3 +193,12 @@ def test_a_table_without_columns_is_named(world: World) -> None:
     world.put("bare", {})
     with pytest.raises(Unsupported, match=r"`shop.bare` cannot be queried. It has no columns"):
         world.rows("select count(*) from shop.bare")
+
+
+def test_a_column_that_another_hides_is_named(world: World) -> None:
+    world.put("caps", {"A": [1], "a": [2], "b": [3]})
+    assert world.rows('select "A", a_1, b from shop.caps') == [(1, 2, 3)]
+    assert world.rows("select * from shop.caps where A = 1") == [(1, 2, 3)]
+    for sql in ("select a from shop.caps", 'select b from shop.caps t where t."a" = 1', "select max(a) from shop.caps"):
+        with pytest.raises(UnknownColumn, match="`a` is called `a_1` here"):
+            world.rows(sql)

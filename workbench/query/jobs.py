@@ -18,6 +18,7 @@ from workbench.contract.scan import ScanPlan, ScanRequest
 from workbench.execution.scan import Scan, Source
 from workbench.execution.spool import Spool
 from workbench.query import source
+from workbench.query.capitals import told_apart
 from workbench.query.direct import handed_on, in_turn, nothing_left, same_types, shape
 from workbench.query.engine import Engine, Limits
 from workbench.query.explain import SourceReport
@@ -260,6 +261,7 @@ class QueryJob:
             else:
                 rows = self._estimate(target) if several else None
                 source.register(cursor, name, RemoteSource(stage, name, target, rows))
+                told_apart(cursor, name, target.schema, self._prepared.statement.tree)
         return cursor
 
     def _prepare(self, stage: Stage, cursor: DuckDBPyConnection) -> Feed | None:
