@@ -12,6 +12,7 @@
     │   ├── InvalidParameter       a value that does not fit its schema
     │   ├── DocumentError          a saved document that cannot be read or is from a newer version
     │   ├── TopologyError          a topology that cannot run as it is written
+    │   ├── StateRefused           the kept state of a topology that is of another one, in use or damaged
     │   ├── EmitRefused            a spout or bolt did with its collector what cannot be done
     │   └── Unsupported            the connector does not declare this ability
     ├── SourceError                a source or the way to it failed; `connection` says which
@@ -60,6 +61,7 @@ __all__ = [
     "SourceError",
     "SourceTimeout",
     "SqlSyntaxError",
+    "StateRefused",
     "StatementRefused",
     "TopologyError",
     "UnknownColumn",
@@ -209,6 +211,14 @@ class TopologyError(UsageError):
     def __init__(self, topology: str, why: str) -> None:
         self.topology, self.why = topology, why
         super().__init__(f"Topology `{topology}` cannot run: {why}")
+
+
+class StateRefused(UsageError):
+    """The kept state of a topology, in the file `where`, cannot be gone on from, or not be written."""
+
+    def __init__(self, topology: str, where: str, why: str) -> None:
+        self.topology, self.where, self.why = topology, where, why
+        super().__init__(f"The state of topology `{topology}` in {where}: {why}")
 
 
 class EmitRefused(UsageError):

@@ -40,8 +40,9 @@ if TYPE_CHECKING:
     )
     from workbench.streams.polling import TablePoll as TablePoll
     from workbench.streams.rates import Rate as Rate
-    from workbench.streams.sinks import ParquetSink as ParquetSink
+    from workbench.streams.sinks import ParquetSink as ParquetSink, Sink as Sink
     from workbench.streams.spouts import ParquetReplay as ParquetReplay, Tail as Tail
+    from workbench.streams.state import State as State, StatefulBolt as StatefulBolt
     from workbench.streams.tapping import LiveSink as LiveSink
     from workbench.streams.topology import Topology as Topology
     from workbench.streams.tuples import Batch as Batch, Origin as Origin
@@ -76,6 +77,9 @@ _MODULES = {
     "ParquetSink": "workbench.streams.sinks",
     "Rate": "workbench.streams.rates",
     "ServerSentEvents": "workbench.streams.events",
+    "Sink": "workbench.streams.sinks",
+    "State": "workbench.streams.state",
+    "StatefulBolt": "workbench.streams.state",
     "TablePoll": "workbench.streams.polling",
     "Tail": "workbench.streams.spouts",
     "Topology": "workbench.streams.topology",
@@ -85,10 +89,11 @@ _MODULES = {
 }
 
 __all__ = [
-    "Batch", "Bolt", "Feed", "FunnelNow", "Gauge", "IteratorSpout", "LiveSink", "LiveTable", "Origin", "ParquetReplay",
-    "ParquetSink", "Rate", "Series", "ServerSentEvents", "Spout", "TablePoll", "Tail", "TopN", "Topology",
-    "WebSocket", "Webhook", "all_", "bolt", "custom", "direct", "fields", "find", "global_", "local_or_shuffle",
-    "none", "partial_key", "session", "shuffle", "sliding", "spout", "tumbling",
+    "Batch", "Bolt", "Feed", "FunnelNow", "Gauge", "IteratorSpout", "LiveSink", "LiveTable", "Origin",
+    "ParquetReplay", "ParquetSink", "Rate", "Series", "ServerSentEvents", "Sink", "Spout", "State", "StatefulBolt",
+    "TablePoll", "Tail", "TopN", "Topology", "WebSocket", "Webhook", "all_", "bolt", "custom", "direct", "fields",
+    "find", "global_", "local_or_shuffle", "none", "partial_key", "session", "shuffle", "sliding", "spout",
+    "tumbling",
 ]  # fmt: skip
 
 

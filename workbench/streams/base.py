@@ -154,6 +154,11 @@ class Spout(Component):
     replayable: ClassVar[bool] = False
     """Whether a new instance begins where this one began: what it gives lies there, and does not happen now."""
 
+    replays: bool = False
+    """Whether it gives the same again from a position on: then `position` and `seek` are there."""
+    repeats: bool = False
+    """Whether it gives the same in the same order whenever it begins."""
+
     def at_speed(self, speed: float) -> Spout:
         """Of one that is replayable: the same at another speed, where it has one."""
         return self
@@ -180,17 +185,30 @@ class Spout(Component):
         """As `fail`, but nothing was wrong with it: a worker process that had some of it has ended."""
         self.fail(message_id)
 
-    def position(self) -> Any:
+    def acked_position(self) -> Any:
         """Where a new instance goes on so that nothing is left out that is not acked, as a plain value; None: there is
         no such place. Asked for now and then where spouts may be killed."""
         return None
 
     def resume(self, position: Any) -> None:
-        """Before `open`, in place of an instance that was killed: what its `position` was last."""
+        """Before `open`, in place of an instance that was killed: what its `acked_position` was last."""
 
     def counts(self) -> Mapping[str, float]:
         """What it counts of its source, for the metrics, by short names as `reconnects`. Called between two tuples."""
         return {}
+
+    def again(self) -> None:
+        """Emits what is due to be sent again, and nothing new: before a snapshot."""
+
+    def position(self) -> Any:
+        """For a snapshot: a plain value, behind all that it has emitted. Asked for when that is done or kept."""
+        return None
+
+    def seek(self, position: Any) -> None:
+        """To a position that it gave in another run; after `open`, before anything is emitted. Raises PositionLost."""
+
+    def committed(self, position: Any) -> None:
+        """A snapshot with that position is kept: what is before it will never be asked for again."""
 
     def activate(self) -> None:
         """It goes on after a pause."""

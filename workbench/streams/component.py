@@ -66,7 +66,8 @@ class IteratorSpout(Spout):
     letter. `batch=N` gathers rows into batches.
 
     `repeats` says that `rows` gives the same values in the same order whenever it is called: an instance that takes the
-    place of a killed one goes on where that one was. Otherwise it begins anew."""
+    place of a killed one, or a run that goes on from a snapshot, goes on where that one was. Otherwise it begins anew.
+    """
 
     batch: int = 0
     repeats: bool = False
@@ -83,6 +84,9 @@ class IteratorSpout(Spout):
         self._clock = context.clock
         rows = iter(self.rows())
         rows = _batches(rows, self.batch, self.repeats) if self.batch else rows
+        self._passed = self._passing = 0
+        if config.get("snapshots") and self.repeats and type(self).position is IteratorSpout.position:
+            rows = self._numbered(rows)
         self._rows = rows if self._resumed is None else self._behind(rows, *self._resumed)
         self._over = False
         emit_rows: EmitRows | None = getattr(collector, "emit_rows", None)
@@ -107,7 +111,7 @@ class IteratorSpout(Spout):
                 yield values
         yield from rows
 
-    def position(self) -> Any:
+    def acked_position(self) -> Any:
         if not (self.repeats and self._tracked):
             return None
         if self._resumed is not None and self._replay.last < max(self._resumed[1], default=self._resumed[0]):
@@ -126,6 +130,27 @@ class IteratorSpout(Spout):
     def waiting(self) -> bool:  # type: ignore[override]
         """Whether something waits to be emitted again."""
         return bool(self._replay.waiting)
+
+    def _numbered(self, rows: Iterator[Any]) -> Iterator[Any]:
+        for values in rows:
+            if values is not None:
+                if self._passing:
+                    self._passing -= 1
+                    continue
+                self._passed += 1
+            yield values
+
+    def position(self) -> Any:
+        """How many values it has given; to be overridden together with `seek` where there is a better one."""
+        return self._passed
+
+    def seek(self, position: Any) -> None:
+        self._passed = self._passing = int(position)
+
+    def again(self) -> None:
+        due = self._replay.due(self._clock()) if self._replay.waiting else None
+        if due is not None:
+            self._emit(due[1], due[0])
 
     def next_tuple(self) -> None:
         replay = self._replay

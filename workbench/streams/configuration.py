@@ -20,12 +20,14 @@ DEFAULTS: dict[str, Any] = {
     "sample_every": 20,
     "idle_timeout": 10.0,
     "seed": None,
+    "snapshot_every": 10.0,
 }
 """`message_timeout`: a tree that is not done after one to two of these fails (seconds, or a text such as "2m").
 `max_spout_pending`: so many tuples of a spout's task may be on their way. `acking`: whether anything is tracked.
 `max_retries`, `retry_backoff`, `retry_backoff_most`: how often and after how many seconds a spout tries again.
 `sample_every`: one call in so many is timed; counts are exact. `idle_timeout`: a stream that is silent for so long does
-not hold windows by event time back. `seed`: of all chance, to run the same again."""
+not hold windows by event time back. `seed`: of all chance, to run the same again. `snapshot_every`: in a run with
+state, so long after a snapshot the next one is made, or ten times as long as one takes, where that is longer."""
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _LENGTH = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*")
@@ -56,7 +58,7 @@ def configured(given: Mapping[str, Any]) -> dict[str, Any]:
         if name not in DEFAULTS:
             raise UnknownSetting(name, DEFAULTS)
     config = {**DEFAULTS, **given}
-    for name in ("message_timeout", "retry_backoff", "retry_backoff_most", "idle_timeout"):
+    for name in ("message_timeout", "retry_backoff", "retry_backoff_most", "idle_timeout", "snapshot_every"):
         config[name] = seconds(config[name], name)
     for name, least in (("max_spout_pending", 1), ("max_retries", 0), ("sample_every", 1)):
         value = config[name]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping
 
+from workbench.contract.errors import TopologyError
 from workbench.streams.component import DEFAULT
+from workbench.streams.guarantees import EFFECTIVELY
 from workbench.streams.topology import Input, Node, Topology
 
 __all__ = ["described", "svg"]
@@ -30,7 +32,18 @@ def described(topology: Topology) -> str:
             f"gives {gives}" if gives else "",
         ]
         lines.append(f"  {', '.join(part for part in parts if part)}")
+    lines += [f"  {name} is {promised}" for name, promised in _promises(topology).items()]
     return "\n".join(lines)
+
+
+def _promises(topology: Topology) -> dict[str, str]:
+    """What its ends may claim, at their best: in a run with state."""
+    try:
+        found = topology.guarantees()
+    except TopologyError:  # it is drawn all the same
+        return {}
+    best = "effectively once in a run with state=, else at least once"
+    return {name: best if one.claim == EFFECTIVELY else str(one) for name, one in found.items()}
 
 
 def _stream(one: Input) -> str:
@@ -49,7 +62,8 @@ def svg(topology: Topology) -> str:
     ]
     for node in topology.nodes.values():
         parts += [_arrow(places[one.component], places[node.id], one) for one in node.inputs if one.component in places]
-    parts += [_box(node, *places[node.id]) for node in topology.nodes.values()]
+    promises = _promises(topology)
+    parts += [_box(node, *places[node.id], promises.get(node.id, "")) for node in topology.nodes.values()]
     return "".join([*parts, "</svg>"])
 
 
@@ -67,16 +81,23 @@ def _places(topology: Topology) -> Mapping[str, tuple[int, int]]:
     return places
 
 
-def _box(node: Node, x: int, y: int) -> str:
+def _box(node: Node, x: int, y: int, promise: str) -> str:
     rounding = _BOX_H // 2 if node.kind == "spout" else 4
     count = f" ×{node.parallelism}" if node.parallelism > 1 else ""
-    title = html.escape(f"{node.kind} {node.id}{count}: {type(node.component).__name__}")
+    said = f"\n{promise}" if promise else ""
+    title = html.escape(f"{node.kind} {node.id}{count}: {type(node.component).__name__}{said}")
+    badge = (
+        f'<text x="{x + _BOX_W // 2}" y="{y + _BOX_H + 11}" text-anchor="middle" font-size="9" opacity="0.8">'
+        f"{html.escape(' '.join(promise.partition(':')[0].split()[:3]))}</text>"
+        if promise
+        else ""
+    )
     return (
         f'<g><title>{title}</title><rect x="{x}" y="{y}" width="{_BOX_W}" height="{_BOX_H}" rx="{rounding}" '
         f'fill="none" stroke-width="1.5"/><text x="{x + _BOX_W // 2}" y="{y + 19}" text-anchor="middle" '
         f'font-weight="bold">{html.escape(_short(node.id, 18))}{count}</text>'
         f'<text x="{x + _BOX_W // 2}" y="{y + 35}" text-anchor="middle" font-size="10" opacity="0.7">'
-        f"{html.escape(_short(', '.join(node.outputs.get(DEFAULT, ())), 24))}</text></g>"
+        f"{html.escape(_short(', '.join(node.outputs.get(DEFAULT, ())), 24))}</text>{badge}</g>"
     )
 
 

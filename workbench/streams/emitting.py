@@ -279,7 +279,11 @@ class SpoutCollector(_Collector):
     ) -> None:
         outlet = self._outlet(stream)
         batch = self._batch(outlet, rows)
-        self._root(outlet, outlet.batch, batch, len(batch), message_id)
+        self._tracking.origin = batch.origin
+        try:
+            self._root(outlet, outlet.batch, batch, len(batch), message_id)
+        finally:
+            self._tracking.origin = None
 
     def emit_direct(
         self,

@@ -8,7 +8,7 @@ import time
 import traceback
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from queue import Empty, Full, Queue
 from typing import TYPE_CHECKING, Any
@@ -20,8 +20,9 @@ from workbench.runs.publisher import Publisher
 from workbench.streams.collecting import patient_collector
 from workbench.streams.metrics import History, Scrape, scraped
 from workbench.streams.printing import Log, printing_to
+from workbench.streams.recovering import Recovery
 from workbench.streams.report import Metrics
-from workbench.streams.running import DeadLetter, Interrupted, Running
+from workbench.streams.running import DeadLetter, Interrupted, Running, Snapshot
 from workbench.streams.tapping import Taps
 from workbench.streams.task import Fault, Task
 from workbench.streams.telling import Telling
@@ -29,6 +30,9 @@ from workbench.streams.tracking import Source
 from workbench.streams.wiring import Wiring
 
 if TYPE_CHECKING:
+    import os
+
+    from workbench.streams.guarantees import Guarantees
     from workbench.streams.topology import Topology
 
 __all__ = ["Inline", "run"]
@@ -43,6 +47,8 @@ SHORT_NAP, LONG_NAP = 0.001, 0.01
 ANSWER = 1.0
 """Seconds that a scrape waits for a component to return."""
 KEPT_LETTERS = 1_000
+QUIET_NAPS, LAST_NAPS = 2_000, 500
+"""How often it is looked whether the moment is quiet, for a snapshot and for the last one of a run that is stopped."""
 _PACKAGE = str(Path(__file__).parent)
 
 _watches: weakref.WeakKeyDictionary[Register, Watch] = weakref.WeakKeyDictionary()
@@ -80,7 +86,11 @@ class Inline:
         *,
         clock: Callable[[], float] = time.perf_counter,
         wall: Callable[[], float] = time.time,
+        state: bool | str | os.PathLike[str] = False,
+        recover: bool = True,
+        forget: Iterable[str] = (),
     ) -> None:
+        self.recovery = Recovery(topology, state, recover, forget, clock, wall) if state else None
         self.topology, self.log = topology, Log()
         self.error: BaseException | None = None
         self.clock, self._began = clock, clock()
@@ -92,6 +102,7 @@ class Inline:
             post=self._post,
             log=self._note,
             buried=self._bury,
+            lost=self._lose,
             taps=self.taps,
         )
         self._tasks, self._spouts = self._wiring.all_tasks(), self._wiring.spouts()
@@ -156,6 +167,23 @@ class Inline:
     def letters(self) -> list[DeadLetter]:
         return list(self._letters)
 
+    def guarantees(self) -> Guarantees:
+        from workbench.streams.guarantees import guarantees
+
+        keeper = self._wiring.keeper
+        return guarantees(
+            self.topology,
+            self.recovery is not None,
+            lambda node: [task.instance for task in self._wiring.tasks[node.id]],
+            {one.task.component: one.guarantee for one in list(self._wiring.sinks.values())},
+            [] if keeper is None else list(keeper.reasons),
+        )
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        kept = self.recovery
+        return None if kept is None else Snapshot(kept.epoch, kept.at, str(kept.path), kept.why_not)
+
     def where(self) -> str:
         frame = sys._current_frames().get(self.thread.ident or 0)
         steps = traceback.extract_stack(frame) if frame is not None else []
@@ -192,11 +220,15 @@ class Inline:
     def _main(self) -> None:
         with printing_to(self.log), patient_collector():
             try:
+                if self.recovery is not None:
+                    self._wiring.keeper = self.recovery.open(self._lose, self._note)
                 self._wiring.open(threading.get_ident())
                 self._run = self._register.begin("topology", f"topology {self.topology.name}")
                 self.id = self._run.id
             except BaseException as error:  # noqa: BLE001  # raised where it was started
                 self.error = error
+                if self.recovery is not None:
+                    self.recovery.close()
                 self._ready.set()
                 return
             _watch(self._register).add(self._run, lambda: self.ask("stop"))
@@ -217,6 +249,7 @@ class Inline:
                 self._calls.clear()
                 self._attend()
             if self._state == "stopping":
+                self._last_snapshot(LAST_NAPS)
                 return "stopped"
             moved = False
             if self._state == "running":
@@ -226,10 +259,11 @@ class Inline:
                 self._naps = 0
             elif self._inbox.empty():
                 if self._finished():
-                    if self._wiring.finish_windows():
+                    if self._wiring.finish_windows() or self._wiring.finish_sinks():
                         self._flush()
                         continue
                     if not any(source.waiting for source in self._wiring.sources.values()):
+                        self._last_snapshot(QUIET_NAPS)
                         return "done"
                 self._nap()
 
@@ -266,6 +300,8 @@ class Inline:
             fails, source.fails = source.fails, []
             for message_id, why in fails:
                 self._why = why
+                if self._wiring.keeper is not None:
+                    self._wiring.keeper.told(source, message_id, why)
                 spout.fail(message_id)
 
     def _attend(self) -> None:
@@ -323,11 +359,44 @@ class Inline:
             task.fold()
         for windows in self._wiring.windows.values():
             windows.tick()
+        for sink in self._wiring.sinks.values():
+            sink.tick()
+        if self.recovery is not None and self.recovery.due and self._state == "running":
+            self.recovery.take(lambda: self._quiet(QUIET_NAPS))
         if self._history.due(now):
             self._history.note(self._scrape())
         counts = [out for task in self._spouts for out in task.outs.values()]
         self._run.progress(sum(out.acked + out.untracked for out in counts), 0)
         return self._tell_all()
+
+    def _quiet(self, naps: int) -> str:
+        """Lets what is on its way come to its end; why it does not, where it does not in time."""
+        keeper = self._wiring.keeper
+        assert keeper is not None
+        for _ in range(naps):
+            if self._calls:
+                self._attention.clear()
+                self._calls.clear()
+                self._attend()
+            keeper.again()
+            self._flush()
+            why = keeper.unquiet() or ("" if self._inbox.empty() else "calls from other threads wait")
+            if not why:
+                return ""
+            self._attention.wait(SHORT_NAP)
+        return why
+
+    def _last_snapshot(self, naps: int) -> None:
+        """Of what has come so far, so that the next run goes on from here."""
+        if self.recovery is None:
+            self._wiring.finish_sinks()
+            self._flush()
+            return
+        keeper = self.recovery.keeper
+        while self.recovery.take(lambda: self._quiet(naps)):
+            if keeper is None or not keeper.gathers:  # what one sink refuses may go to another
+                return
+        self.log.add(f"no last snapshot was made: {self.recovery.why_not}.")
 
     def _nap(self) -> None:
         """Nothing to do: waits a little, and writes down why."""
@@ -373,9 +442,18 @@ class Inline:
         self._dead[task.component] += 1
         self._wiring.bury(task, (row, component, error, tries))
 
+    def _lose(self, task: Task, rows: Iterable[tuple[Any, ...]], why: str) -> None:
+        """Rows that nobody sends again."""
+        for row in rows:
+            self._letters.append(DeadLetter(row, task.component, why, 1))
+            self._dead[task.component] = self._dead.get(task.component, 0) + 1
+            self._wiring.bury(task, (row, task.component, why, 1))
+
     # --- the end
 
     def _close(self, state: str, text: str) -> None:
+        if self.recovery is not None:
+            self.recovery.close()
         for task in self._tasks:
             try:
                 task.instance.close() if task.node.kind == "spout" else task.instance.cleanup()

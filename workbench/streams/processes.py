@@ -28,11 +28,13 @@ from workbench.streams.processes_wiring import placed
 from workbench.streams.report import Metrics
 from workbench.streams.running import DeadLetter, Running
 from workbench.streams.saving import imported, references
+from workbench.streams.sinks import Sink
 from workbench.streams.task import Fault
 
 if TYPE_CHECKING:
     from workbench.runs import Register
-    from workbench.streams.topology import Topology
+    from workbench.streams.guarantees import Guarantees
+    from workbench.streams.topology import Node, Topology
 
 __all__ = ["MOST_WORKERS", "Elsewhere", "RunningProcesses", "run"]
 
@@ -102,8 +104,14 @@ def _start(topology: Topology, workers: int) -> dict[str, Any]:
         "components": components,
         "kinds": {node.id: node.kind for node in topology.nodes.values()},
         "shape": shape,
-        "windows": [name for name in topology.order() if topology.nodes[name].window is not None],
+        "windows": [name for name in topology.order() if _gathers(topology.nodes[name])],
+        "guarantees": topology.guarantees(state=False).document(),
     }
+
+
+def _gathers(node: Node) -> bool:
+    """Whether there is something left in it when all that comes has come."""
+    return node.window is not None or isinstance(node.component, Sink)
 
 
 def _newest(topology: Topology, document: Mapping[str, Any]) -> None:
@@ -205,6 +213,13 @@ class Elsewhere:
     def letters(self) -> list[DeadLetter]:
         self._catch_up()
         return list(self._letters)
+
+    def guarantees(self) -> Guarantees:
+        return self.topology.guarantees(state=False)
+
+    @property
+    def snapshot(self) -> None:
+        return None  # this runner keeps no state yet
 
     def where(self) -> str:
         return str(self._asked("where") or "between two tuples")

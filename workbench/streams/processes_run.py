@@ -25,6 +25,7 @@ from typing import Any
 from workbench.execution.stop import Watch
 from workbench.runs import Register
 from workbench.runs.publisher import Publisher
+from workbench.streams.guarantees import Guarantees
 from workbench.streams.metrics import History, Scrape
 from workbench.streams.printing import Log
 from workbench.streams.processes_counts import Counts
@@ -118,6 +119,13 @@ class Run(Crew):
 
     def letters(self) -> list[DeadLetter]:
         return []  # rows are for who started the run
+
+    def guarantees(self) -> Guarantees:
+        return Guarantees.of_document(self._start["guarantees"])
+
+    @property
+    def snapshot(self) -> None:
+        return None  # this runner keeps no state yet
 
     def where(self) -> str:
         found = [f"worker {slot.number}: {slot.where}" for slot in self._slots if slot.where]

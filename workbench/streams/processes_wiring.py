@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random, SystemRandom
 from typing import Any
 
@@ -59,8 +59,9 @@ class PartWiring(Wiring):
         post: Post,
         log: Callable[[str, str], None],
         buried: Callable[[Task, Row, int, Any], None],
+        lost: Callable[[Task, Iterable[Row], str], None],
     ) -> None:
-        super().__init__(topology, clock=clock, wall=wall, post=post, log=log, buried=buried)
+        super().__init__(topology, clock=clock, wall=wall, post=post, log=log, buried=buried, lost=lost)
         self._worker, self._workers, self._positions, self._mark = worker, workers, positions, mark
         # Of the system's chance: edges that two workers draw alike would cancel each other.
         self.tracking = PartTracking(Random(SystemRandom().getrandbits(128)), clock, incarnation)
@@ -77,8 +78,11 @@ class PartWiring(Wiring):
         return [task for task in super().all_tasks() if self.here(task.id)]
 
     def finish_component(self, name: str) -> bool:
-        """As `finish_windows`, of the tasks of one component that are here."""
+        """As `finish_windows` and `finish_sinks`, of the tasks of one component that are here."""
         found = [self.windows[task.id].finish() for task in self.tasks[name] if task.id in self.windows]
+        for sink in [self.sinks[task.id] for task in self.tasks[name] if task.id in self.sinks]:
+            found.append(sink.waits)
+            sink.flush()
         return any(found)
 
     def _open(self, node: Node, task: Task, outlets: dict[str, Outlet]) -> None:

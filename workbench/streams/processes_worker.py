@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from queue import Empty, Full, Queue
 from typing import Any
@@ -140,6 +140,7 @@ class Worker:
             post=self._post,
             log=lambda component, text: self.log.add(f"{component}: {text}"),
             buried=self._bury,
+            lost=self._lose,
         )
         self._tasks, self._spouts = self._wiring.all_tasks(), self._wiring.spouts()
         self._dead = {task.component: 0 for task in self._spouts}
@@ -325,6 +326,8 @@ class Worker:
             task.fold()
         for windows in self._wiring.windows.values():
             windows.tick()
+        for sink in self._wiring.sinks.values():
+            sink.tick()
         return self._tell_all()
 
     def _nap(self) -> None:
@@ -341,7 +344,7 @@ class Worker:
 
     def _bury(self, task: Task, row: tuple[Any, ...], tries: int, message_id: Any) -> None:
         component, error = self._why
-        self._dead[task.component] += 1
+        self._dead[task.component] = self._dead.get(task.component, 0) + 1
         try:
             data = pickle.dumps(tuple(row), 5)
             if len(data) > LETTER:
@@ -352,6 +355,13 @@ class Worker:
         self._letters.append(letter)
         del self._letters[:-1000]
         self._wiring.bury(task, (row, component, error, tries))
+
+    def _lose(self, task: Task, rows: Iterable[tuple[Any, ...]], why: str) -> None:
+        """Rows that a sink's target refuses."""
+        before, self._why = self._why, (task.component, why)
+        for row in rows:
+            self._bury(task, row, 1, None)
+        self._why = before
 
     # --- to the run's process
 
@@ -415,7 +425,7 @@ class Worker:
         if whole:
             self._status_at = self.clock()
             body["scrape"] = plain_scrape(self._scrape())
-            positions = {str(task.id): task.instance.position() for task in self._spouts}
+            positions = {str(task.id): task.instance.acked_position() for task in self._spouts}
             body["positions"] = {task: position for task, position in positions.items() if position is not None}
             body |= self._notes()
         self._send(b"S", json_bytes(body))

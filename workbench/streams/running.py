@@ -6,6 +6,7 @@ import ctypes
 import html
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from workbench.contract.errors import UsageError
@@ -16,10 +17,11 @@ from workbench.streams.task import Fault
 if TYPE_CHECKING:
     from workbench.runs.register import Engine as PublishedAt
     from workbench.runs.topics import Topic
+    from workbench.streams.guarantees import Guarantees
     from workbench.streams.topology import Topology
     from workbench.streams.views import StreamView
 
-__all__ = ["DeadLetter", "Interrupted", "Running"]
+__all__ = ["DeadLetter", "Interrupted", "Running", "Snapshot"]
 
 PATIENCE = 2.0
 """Seconds that a component has to return when the topology is stopped, before it is interrupted."""
@@ -43,6 +45,17 @@ class DeadLetter(tuple[Any, ...]):
     tries = property(lambda self: self[3])
 
 
+@dataclass(frozen=True)
+class Snapshot:
+    """The last one of a run with state: its `number` (0: none yet), when it was made (seconds of the epoch), the file,
+    and why there was none when there should have been one."""
+
+    number: int
+    at: float
+    file: str
+    why_not: str = ""
+
+
 class Engine(Protocol):
     """What runs a topology, as far as its handle needs it."""
 
@@ -59,6 +72,9 @@ class Engine(Protocol):
     def metrics(self) -> Metrics: ...
     def faults(self) -> list[Fault]: ...
     def letters(self) -> list[DeadLetter]: ...
+    def guarantees(self) -> Guarantees: ...
+    @property
+    def snapshot(self) -> Snapshot | None: ...
     def where(self) -> str: ...
     def abandon(self, why: str) -> None: ...
 
@@ -186,6 +202,16 @@ class Running:
     def dead_letters(self) -> list[DeadLetter]:
         """The last rows that were given up."""
         return self._engine.letters()
+
+    def guarantees(self) -> Guarantees:
+        """What each sink may claim, "effectively once" or "at least once", and why not more; what has happened since
+        the run began counts, too."""
+        return self._engine.guarantees()
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """The last snapshot, in a run with state."""
+        return self._engine.snapshot
 
     def where(self) -> str:
         """Where it is just now, in the components' code: for one that does not return."""

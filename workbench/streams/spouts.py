@@ -112,6 +112,11 @@ class Tail(IteratorSpout):
             raise PathUnreachable(str(self.path), error.strerror or str(error), act="follow") from None
 
 
+def _version(path: Path) -> str:
+    there = path.stat()
+    return f"{path.name} {there.st_size} {there.st_mtime_ns}"
+
+
 class ParquetReplay(IteratorSpout):
     """The Parquet files of a folder, in the order of their names, as Arrow tables of up to `rows` rows. Several tasks
     have the files in turn, each its own.
@@ -152,21 +157,46 @@ class ParquetReplay(IteratorSpout):
         files = self._files()
         if self.time:
             self._begin(files)
-        for path in files[self.context.index :: len(self.context.tasks)]:
-            self._row, there = 0, path.stat()
-            self._place = str(path.parent.resolve()), f"{path.name} {there.st_size} {there.st_mtime_ns}"
+        for path in self._left(files[self.context.index :: len(self.context.tasks)]):
+            version = _version(path)
+            skip, self._row = self._row if self._place == ("", version) else 0, 0
+            self._place = str(path.parent.resolve()), version
             with pq.ParquetFile(path) as file:
                 for batch in file.iter_batches(batch_size=self.most):
-                    yield from self._timed(batch, path) if self.time else (self._given(batch),)
+                    if self._row < skip:  # given before
+                        gone = min(len(batch), skip - self._row)
+                        self._row, batch = self._row + gone, batch.slice(gone)
+                    if len(batch):
+                        yield from self._timed(batch, path) if self.time else (self._given(batch),)
+
+    def position(self) -> Any:
+        """The file, and how many of its rows it has given."""
+        return (self._place[1], self._row) if self._place[1] else None
+
+    def seek(self, position: Any) -> None:
+        if position is not None:
+            self._place, self._row = ("", str(position[0])), int(position[1])
+
+    def _left(self, files: list[Path]) -> Iterator[Path]:
+        """Those from the position on. Raises PositionLost."""
+        wanted = self._place[1]
+        places = [place for place, path in enumerate(files) if _version(path) == wanted] if wanted else [0]
+        if not places:
+            raise PositionLost(
+                f"row {self._row:,} of {wanted.split()[0]} in {self.folder}",
+                "The file is another one now, or is gone. Put it back, or begin anew: run(state=…, recover=False).",
+            )
+        yield from files[places[0] :]
 
     def _given(self, rows: Any) -> Batch:
         """A file's rows are numbered, and one that was written anew is another partition."""
         first, self._row = self._row, self._row + len(rows)
         return Batch(rows, origin=Origin(*self._place, str(first), str(self._row - 1)))
 
-    _row: int
-    _place: tuple[str, str]
+    _row = 0
+    _place = ("", "")
     _origin: float
+    replays = True
 
     def _begin(self, files: list[Path]) -> None:
         """All tasks count from the same row on."""

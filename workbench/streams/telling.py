@@ -1,6 +1,8 @@
 """What the viewers of a topology see of it while it runs: the topic `runs/<run>/topology`.
 
-Its state: `name`, `state`, `error`, `uptime` in seconds, `components` and `edges` as they were declared; what each does
+Its state: `name`, `state`, `error`, `uptime` in seconds, `components` and `edges` as they were declared, `guarantees`
+(of each sink `claim`: "effectively once", "at least once" or "at most once", `why` it is no better one, a list of
+sentences, and `how` it writes); what each does
 under `component/<id>`, and the tuples in a second along an edge under `edge/<source>/<stream>/<target>`. The lists `at`
 (seconds of the epoch), `emitted` and `acked` (tuples in a second, of all spouts), `p50` and `p99` (complete latency in
 ms, null while nothing was acked) grow together; `log` is what components print, and their errors. `replayable` says
@@ -125,7 +127,15 @@ class Telling:
         weakref.finalize(running, _let_go, publisher, running.id)
         self._sampler = Sampler(running.topology)
         self._logged = self._faults = 0
-        state = {**shape(running.topology), "run": running.id, "state": running.state, "error": "", "uptime": 0.0}
+        self._promises = running.guarantees().document()
+        state = {
+            **shape(running.topology),
+            "guarantees": self._promises,
+            "run": running.id,
+            "state": running.state,
+            "error": "",
+            "uptime": 0.0,
+        }
         lists: dict[str, Any] = {name: [] for name in KEEP}
         self._replayable = state["replayable"] = running.topology.replayable
         self.topic: Topic = publisher.topic(f"runs/{running.id}/topology", {**state, **lists}, KEEP)
@@ -231,7 +241,10 @@ class Telling:
     def _tell(self, running: Running) -> None:
         metrics = running.metrics()
         values, points = self._sampler.sample(metrics)
-        about = {"state": running.state, "error": running.failure}
+        about: dict[str, Any] = {"state": running.state, "error": running.failure}
+        promises = running.guarantees().document()
+        if promises != self._promises:
+            self._promises = values["guarantees"] = promises
         errors = sum(metrics.now.errors.values())
         lines = self._lines(running, errors)
         self.topic.tell(values | about, {**points, "at": [round(self._wall(), 3)], "log": lines})

@@ -31,6 +31,7 @@ from workbench.streams.windows import LATE, LATE_FIELDS, WindowSpec
 
 if TYPE_CHECKING:
     from workbench.runs import Register
+    from workbench.streams.guarantees import Guarantees
     from workbench.streams.running import Running
 
 __all__ = ["DEAD_LETTER", "DEAD_LETTER_FIELDS", "Input", "Node", "Topology"]
@@ -216,11 +217,17 @@ class Topology:
 
     def run(self, runner: str = "inline", *, register: Register | None = None, **options: Any) -> Running:
         """Checks it and starts it; returns at once, with the handle. `runner="inline"`: in a thread of this process;
-        `runner="processes", workers=2`: in processes of their own. Raises what `check` does, what a component's `open`
-        or `prepare` raises, and DocumentError for a component that cannot travel to another process."""
+        `runner="processes", workers=2`: in processes of their own.
+
+        `state=True` (or a name, or a path): what stateful bolts and windows keep, and how far the spouts are, is put
+        into a file every `snapshot_every`, and the next run goes on from there; with `recover=False` it begins anew,
+        `forget=("count",)` leaves out what was kept of these. Raises what `check` does, what a component's `open` or
+        `prepare` raises, StateRefused, and DocumentError for a component that cannot travel to another process."""
         self.check()
         if runner not in RUNNERS:
             raise InvalidParameter("runner", f"is {runner!r}; a topology runs on {', '.join(map(repr, RUNNERS))}.")
+        if runner != "inline" and options.pop("state", False):
+            raise InvalidParameter("state", f'is kept by the runner "inline" alone, and not by {runner!r} yet.')
         module: Any = importlib.import_module(f"workbench.streams.{runner}")
         running: Running = module.run(self, register=register, **options)
         return running
@@ -260,6 +267,13 @@ class Topology:
         from workbench.streams.saving import from_document
 
         return from_document(body)
+
+    def guarantees(self, state: bool = True) -> Guarantees:
+        """What each of its ends may claim in a run with state (or without), "effectively once" or "at least once", and
+        why not more. A run that is going on knows better: `run.guarantees()`."""
+        guaranteeing: Any = importlib.import_module("workbench.streams.guarantees")
+        found: Guarantees = guaranteeing.guarantees(self, state)
+        return found
 
     def describe(self) -> str:
         """Its components and streams in words, one a line."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from workbench.streams.acker import Acker, RotatingMap, Verdict
 from workbench.streams.counting import Out
-from workbench.streams.tuples import Held
+from workbench.streams.tuples import Held, Origin
 
 __all__ = ["Anchor", "Entry", "Hold", "Source", "Tracking", "Why"]
 
@@ -113,6 +113,13 @@ class Tracking:
         self.sources: list[Source] = []
         self.dirty = False
         self.flush: Callable[[], None] = lambda: None
+        self.origin: Origin | None = None
+        """Of the batch that a spout emits just now, where it has one."""
+        self.raises = 0
+        """What has raised while anchors held, so that whoever made them hold can tell."""
+        self.undo: Callable[[Source, Any, Hold | None, bool], None] | None = None
+        """Takes back what a root has done whose call has returned and which has failed; the last one says whether all
+        of its tree was in that call."""
         self._clock = clock
         self._acker = Acker()
         self._why: RotatingMap[int, Why] = RotatingMap(3)
@@ -234,6 +241,7 @@ class Tracking:
     def raised(self, component: str, error: BaseException) -> None:
         """A bolt that acks on return has raised: what holds just now fails."""
         why = (component, f"{type(error).__name__}: {error}")
+        self.raises += 1
         for anchor in self.anchors:
             if anchor.__class__ is Anchor:
                 anchor.busy = anchor.failed = True
@@ -332,6 +340,8 @@ class Tracking:
         anchor.hold = anchor.edges = None
         anchor.busy = anchor.failed = False
         anchor.emitted = 0
+        if failed and self.undo is not None:
+            self.undo(source, message_id, hold, edges is None)
         if edges is None:
             self._wait(source, hold, message_id, out, rows, started, why if failed else None)
             return

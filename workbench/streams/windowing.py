@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.contract.errors import InvalidParameter
 from workbench.streams.counting import Link
 from workbench.streams.delivering import Deliver, failing
+from workbench.streams.pane_state import discarded, from_body, to_body
 from workbench.streams.panes import Entry, Fired, Panes, manager
 from workbench.streams.task import Task
 from workbench.streams.tracking import Anchor, Hold, Tracking
@@ -19,6 +20,8 @@ from workbench.streams.windows import WindowSpec
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from workbench.streams.keeping import Keeper
 
 __all__ = ["Window", "WindowTask"]
 
@@ -129,6 +132,13 @@ class WindowTask:
         """By stream, root in the making, and pane: the hold of all such roots."""
         self._within = 0
         """Windows that are handed out just now, one within another."""
+        self.keeper: Keeper | None = None
+        self._handed_out: int | None = None
+        """The root in whose call a window was handed out that has some of it."""
+        self._late_with = (-1, 0)
+        """A root, and how many of its rows were late."""
+        self._due: int | None = None
+        """The root with which it was time to hand out windows; they are when it is over."""
         self._link: Link | None = None
         self._fields: tuple[str, ...] = ()
         self._aligned = isinstance(self.manager, Panes) and self.manager.length % self.manager.every == 0
@@ -228,7 +238,34 @@ class WindowTask:
 
         link.counts.append(lambda: executed)
         self._counts[stream] = (lambda: executed), 0
+        if self.keeper is not None:
+            return Deliver(self._after(row), self._after(batch), self.task, link)
         return Deliver(row, batch, self.task, link)
+
+    def keep(self, keeper: Keeper) -> None:
+        """It is a run with state: windows are handed out when the root is over that has ended them. So what fails can
+        be taken out of them again."""
+        self.keeper, self.shares = keeper, False
+
+        def move() -> None:
+            self._due = keeper.units.root
+
+        self.move = move  # type: ignore[method-assign]
+
+    def _after(self, call: Callable[..., None]) -> Callable[..., None]:
+        assert self.keeper is not None
+        units = self.keeper.units
+
+        def called(*given: Any) -> None:
+            if self._due is not None and self._due != units.root:
+                self._catch_up()
+            call(*given)
+
+        return called
+
+    def _catch_up(self) -> None:
+        self._due = None
+        WindowTask.move(self)
 
     # --- rows
 
@@ -281,6 +318,9 @@ class WindowTask:
 
     def _too_late(self, stream: tuple[str, str], row: Row, hold: Any) -> None:
         self.late += 1
+        if self.keeper is not None:
+            root = self.keeper.units.root
+            self._late_with = (root, self._late_with[1] + 1 if self._late_with[0] == root else 1)
         self._late(*stream, tuple(row))
         self._tracking.let_go((hold,))
 
@@ -311,6 +351,11 @@ class WindowTask:
 
     def tick(self) -> None:
         """Some times a second: time passes, and streams may be silent."""
+        self._passes()
+        if self._due is not None:
+            self._catch_up()
+
+    def _passes(self) -> None:
         now = self._wall()
         if not self.spec.time:
             if not self.spec.counted:
@@ -331,6 +376,8 @@ class WindowTask:
 
     def finish(self) -> bool:
         """The spouts will give no more: hands out what is left; whether that was anything."""
+        if self._due is not None:
+            self._catch_up()
         some = bool(self.manager.rows)
         self._ungroup()
         for fired in self.manager.finish():
@@ -364,11 +411,34 @@ class WindowTask:
             holds = list(dict.fromkeys(holds))
         # What the bolt emits may bring rows here before it has returned. They may end other windows, but what is handed
         # out just now is let go when its bolt is done: until then it is an anchor.
+        tracking, window = self._tracking, Window(fired, self._fields)
+        origin, tracking.origin = tracking.origin, None  # what comes of a window is of many batches
         self._within += 1
         try:
-            self._tracking.with_anchors(tuple(holds), self._call, Window(fired, self._fields))
+            if self.keeper is None:
+                tracking.with_anchors(tuple(holds), self._call, window)
+            else:
+                self._execute_kept(self.keeper, tuple(holds), window)
         finally:
             self._within -= 1
+            tracking.origin = origin
+
+    def _execute_kept(self, keeper: Keeper, holds: tuple[Any, ...], window: Window) -> None:
+        """In a run with state: as one unit, which is taken back when it fails."""
+        tracking = self._tracking
+        if tracking.dirty:
+            tracking.flush()  # what waits is of the unit around this one
+        if any(hold.source is None and hold.anchor is not None for hold in holds):
+            self._handed_out = keeper.units.root
+        unit, before, tracking.raises = keeper.units.begin(), tracking.raises, 0
+        try:
+            tracking.with_anchors(holds, self._call, window)
+            if tracking.raises:
+                own = [entry for entry in window._fired.new if entry[2] is None]
+                keeper.window_failed(unit, self.task, map(tuple, _rows(own)))
+        finally:
+            keeper.units.end()
+            tracking.raises = before
 
     def _call(self, window: Window) -> None:
         link = self._link
@@ -380,6 +450,39 @@ class WindowTask:
             link.failed += _count(window._fired.new)
             self.task.raised(error, f"a window of {len(window):,} rows that ends at {window.end}")
             self._tracking.raised(self.task.component, error)
+
+    # --- snapshots
+
+    def kept(self) -> dict[str, Any]:
+        """JSON of what it holds, at a quiet moment. Raises NotPlain."""
+        latest = [[*stream, _or_none(at)] for stream, at in self._latest.items()]
+        body = {"watermark": _or_none(self.watermark), "late": self.late, "latest": latest}
+        return {**body, "rows": to_body(self.manager)}
+
+    def restore(self, body: dict[str, Any]) -> None:
+        """Before anything comes. Raises ValueError, KeyError, TypeError where it is damaged."""
+        self.watermark, self.late = _or_never(body["watermark"]), int(body["late"])
+        for component, stream, at in body["latest"]:
+            if (component, stream) in self._latest:
+                self._latest[component, stream] = _or_never(at)
+        from_body(self.manager, body["rows"], _Chunk)
+
+    def undo(self, unit: int, hold: Hold | None) -> bool:
+        """Takes a failed root's rows out. False: they may have been in a window that is out."""
+        if self._late_with[0] == unit:
+            self.late -= self._late_with[1]
+            self._late_with = (-1, 0)
+        if hold is not None:
+            discarded(self.manager, hold)
+        return self._handed_out != unit
+
+
+def _or_none(at: float) -> float | None:
+    return at if math.isfinite(at) else None
+
+
+def _or_never(at: float | None) -> float:
+    return -math.inf if at is None else float(at)
 
 
 def _key(fields: tuple[str, ...], by: tuple[str, ...]) -> Callable[[Row], tuple[Any, ...]] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import Any
 
@@ -12,8 +12,12 @@ from workbench.streams.counting import Link, Out
 from workbench.streams.delivering import Deliver, to_batches, to_held, to_rows
 from workbench.streams.emitting import BoltCollector, Outlet, Post, SpoutCollector
 from workbench.streams.groupings import Grouping
+from workbench.streams.keeping import Keeper
 from workbench.streams.quick import quick
 from workbench.streams.routing import key_refused, many, one
+from workbench.streams.sinking import SinkTask
+from workbench.streams.sinks import Sink
+from workbench.streams.state import State, StatefulBolt
 from workbench.streams.tapping import LiveSink, Taps
 from workbench.streams.task import Task
 from workbench.streams.topology import DEAD_LETTER, DEAD_LETTER_FIELDS, Node, Topology
@@ -38,10 +42,14 @@ class Wiring:
         post: Post,
         log: Callable[[str, str], None],
         buried: Callable[[Task, Row, int, Any], None],
+        lost: Callable[[Task, Iterable[Row], str], None] = lambda task, rows, why: None,
         taps: Taps | None = None,
     ) -> None:
         self.topology, self.config = topology, topology.config
         self.taps = taps or Taps()
+        self._lost = lost
+        self.keeper: Keeper | None = None
+        """Of a run with state; set it before `open`."""
         self._clock, self._wall, self._post, self._log, self._buried = clock, wall, post, log, buried
         self._random = Random(self.config["seed"])
         self.tracking = Tracking(self._random, clock)
@@ -49,6 +57,7 @@ class Wiring:
         self.tasks: dict[str, list[Task]] = {}
         self.sources: dict[int, Source] = {}
         self.windows: dict[int, WindowTask] = {}
+        self.sinks: dict[int, SinkTask] = {}
         self._lates: dict[int, Outlet] = {}
         self._letters: dict[int, Outlet] = {}
         self._flushes: list[Callable[[], None]] = []
@@ -62,6 +71,7 @@ class Wiring:
 
     def open(self, thread: int) -> None:
         """In the runner's thread. Raises what a component raises."""
+        self.config = {**self.config, "snapshots": self.keeper is not None}
         order = self.topology.order()
         for id in reversed(order):  # noqa: A001
             node = self.topology.nodes[id]
@@ -72,6 +82,8 @@ class Wiring:
         for id in order:  # noqa: A001
             for task in self.tasks[id]:
                 self._flushes += task.flushes
+        if self.keeper is not None:
+            self.keeper.begun()
 
     def all_tasks(self) -> list[Task]:
         return [task for tasks in self.tasks.values() for task in tasks]
@@ -80,8 +92,10 @@ class Wiring:
         return [task for task in self.all_tasks() if task.node.kind == "spout"]
 
     def bury(self, task: Task, row: Row) -> None:
-        """Emits a dead letter, untracked, on the spout's stream for them."""
-        outlet = self._letters[task.id]
+        """Emits a dead letter, untracked, on the spout's or sink's stream for them, where it has one."""
+        outlet = self._letters.get(task.id)
+        if outlet is None:
+            return
         outlet.out.counted += 1
         outlet.out.loose += 1
         self.tracking.with_anchors((), outlet.row, outlet.make(row))
@@ -99,6 +113,13 @@ class Wiring:
             if any(found):
                 return True
         return False
+
+    def finish_sinks(self) -> bool:
+        """Nothing more will come: writes what sinks have; whether that was anything."""
+        some = [sink for sink in self.sinks.values() if sink.waits]
+        for sink in some:
+            sink.flush()
+        return bool(some)
 
     def _flush(self) -> None:
         tracking = self.tracking
@@ -121,7 +142,11 @@ class Wiring:
                 task, outlets, self.tracking, self._post, self._log, source, self.config["acking"], self._buried
             )
             instance.context, instance.collector = context, collector
+            if self.keeper is not None:
+                self.keeper.adopt(self.topology.name, task, self.tracking, source=source)
             instance.open(self.config, context, collector)
+            if self.keeper is not None:
+                self.keeper.opened(task)
             task.next_tuples = getattr(instance, "next_tuples", None)
         else:
             collector = BoltCollector(task, outlets, self.tracking, self._post, self._log)
@@ -139,6 +164,16 @@ class Wiring:
                     self._wall,
                     lambda *given: self._late(task, given),
                 )
+            if isinstance(instance, Sink):
+                self._letters[task.id] = outlets[DEAD_LETTER]
+                self.sinks[task.id] = SinkTask(task, self.topology.name, self.tracking, self._clock, self._lost)
+            if isinstance(instance, StatefulBolt):
+                instance.state = State()
+            if self.keeper is not None:
+                window, sink = self.windows.get(task.id), self.sinks.get(task.id)
+                self.keeper.adopt(self.topology.name, task, self.tracking, window=window, sink=sink)
+            if task.id in self.sinks:
+                self.sinks[task.id].open()
             instance.prepare(self.config, context, collector)
 
     # --- streams
@@ -166,6 +201,8 @@ class Wiring:
         task.links.append(link)
         if task.node.window is not None:
             return self.windows[task.id].deliver(link, self.topology.nodes[component].fields_of(stream))
+        if task.id in self.sinks:
+            return self.sinks[task.id].deliver(link, self.topology.nodes[component].fields_of(stream))
         if not instance.auto_ack:
             return to_held(task, link, self.tracking)
         if not instance.takes_batches:

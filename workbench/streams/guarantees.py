@@ -1,0 +1,188 @@
+"""What each end of a topology may claim: "effectively once" or "at least once", and why not more.
+
+Delivery is at least once (with `acking=False` at most once). Results are as if each tuple had been worked on once where
+the sources give the same again from a position, states are in snapshots with these positions, and the sink writes a
+snapshot's rows together with its number, or by key, or as a file of its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from workbench.contract.change import Guarantee
+from workbench.contract.errors import WorkbenchError
+from workbench.streams.component import FunctionBolt, FunctionSpout
+from workbench.streams.sinks import ParquetSink, Sink
+from workbench.streams.state import State, StatefulBolt, gives_again
+from workbench.streams.topology import DEAD_LETTER
+from workbench.streams.windows import LATE
+
+if TYPE_CHECKING:
+    from workbench.streams.topology import Node, Topology
+
+__all__ = ["EFFECTIVELY", "Guarantees", "Promise", "guarantees", "keeps"]
+
+EFFECTIVELY, AT_LEAST, AT_MOST = "effectively once", "at least once", "at most once"
+_HOLDERS = (dict, list, set, bytearray)
+_OWN = frozenset(("arguments", "collector", "context", "function", "state"))
+WRITES = {
+    Guarantee.TRANSACTIONAL: "writes a snapshot's rows and its number in one transaction",
+    Guarantee.KEYED: "writes by key, so that a row written again replaces itself",
+    Guarantee.FILE: "writes a snapshot's rows as a file of its number",
+    Guarantee.APPEND: "appends, and its target does not know what it has",
+}
+
+
+@dataclass(frozen=True)
+class Promise:
+    """Of one sink: its `claim`, `why` it is no better one, and `how` the sink writes."""
+
+    claim: str
+    why: tuple[str, ...] = ()
+    how: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.claim}{': ' + '; '.join(self.why) if self.why else ''}"
+
+    def document(self) -> dict[str, Any]:
+        """Plain values, for viewers."""
+        return {"claim": self.claim, "why": list(self.why), "how": self.how}
+
+
+class Guarantees(dict[str, Promise]):
+    """By the sink's component."""
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{name}: {promise}" for name, promise in self.items()) or "no sinks"
+
+    __str__ = __repr__
+
+    @classmethod
+    def of_document(cls, body: Mapping[str, Any]) -> Guarantees:
+        return cls({name: Promise(one["claim"], tuple(one["why"]), one["how"]) for name, one in body.items()})
+
+    def document(self) -> dict[str, Any]:
+        return {name: promise.document() for name, promise in self.items()}
+
+
+def guarantees(
+    topology: Topology,
+    state: bool,
+    instances: Callable[[Node], Iterable[Any]] | None = None,
+    writers: Mapping[str, Guarantee] | None = None,
+    since: Iterable[str] = (),
+) -> Guarantees:
+    """Of all ends: components whose streams nobody takes, and sinks. While it runs: with its `instances`, what
+    `writers` say, and what has happened `since` it began."""
+    made = instances or (lambda node: (node.made(),))
+    found = Guarantees()
+    for node in topology.nodes.values():
+        if node.kind == "bolt" and _is_end(topology, node):
+            found[node.id] = _promise(topology, node, state, made, writers or {}, tuple(since))
+    return found
+
+
+def _is_end(topology: Topology, node: Node) -> bool:
+    taken = {one.stream for other in topology.nodes.values() for one in other.inputs if one.component == node.id}
+    return isinstance(node.component, Sink | ParquetSink) or not taken - {LATE, DEAD_LETTER}
+
+
+def _promise(
+    topology: Topology,
+    node: Node,
+    state: bool,
+    made: Callable[[Node], Iterable[Any]],
+    writers: Mapping[str, Guarantee],
+    since: tuple[str, ...],
+) -> Promise:
+    how, own = _end(node, state, writers)
+    if not topology.config["acking"]:
+        return Promise(AT_MOST, ("acking is off, so what fails is gone",), how)
+    why = list(own)
+    if not state:
+        why.insert(0, "it runs without state=, so that what is counted and how far it came ends with the process")
+    for name in topology.order():
+        if name in _above(topology, node.id):
+            why += _held_back(topology.nodes[name], made)
+    why += since
+    return Promise(AT_LEAST if why else EFFECTIVELY, tuple(why), how)
+
+
+def _end(node: Node, state: bool, writers: Mapping[str, Guarantee]) -> tuple[str, list[str]]:
+    """How it writes, and what keeps it from more."""
+    component = node.component
+    if isinstance(component, Sink):
+        try:
+            writer = writers.get(node.id) or component.target().promised()
+        except WorkbenchError as error:
+            return "", [f"`{node.id}`: {error}"]
+        refused = [f"`{node.id}` {WRITES[writer]}"] if writer is Guarantee.APPEND else []
+        return WRITES[writer], refused
+    if isinstance(component, ParquetSink):
+        why = (
+            "a window that is handed out again after a crash is a second file; a Sink of a folder's connection knows it"
+        )
+        return "writes each window as a file", [f"`{node.id}`: {why}"]
+    if isinstance(component, StatefulBolt):
+        return "its state is in the snapshots", []
+    return "", [f"`{node.id}` is code of its own, and nobody knows what it does with a tuple that comes again"]
+
+
+def _above(topology: Topology, name: str) -> set[str]:
+    """The component, and all that its tuples come through."""
+    found, left = {name}, [name]
+    while left:
+        for one in topology.nodes[left.pop()].inputs:
+            if one.component in topology.nodes and one.component not in found:
+                found.add(one.component)
+                left.append(one.component)
+    return found
+
+
+def _held_back(node: Node, made: Callable[[Node], Iterable[Any]]) -> list[str]:
+    component = node.component
+    if node.kind == "spout":
+        if gives_again(component):
+            return []
+        hint = ", or is not known to (repeats=True)" if isinstance(component, FunctionSpout) else ""
+        return [f"spout `{node.id}` does not give the same again from a position{hint}"]
+    if isinstance(component, Sink | ParquetSink):
+        return []
+    why = []
+    if not component.auto_ack:
+        why.append(f"`{node.id}` acks by itself, so that what it fails may have been worked on before")
+    names = sorted({name for instance in made(node) for name in keeps(instance)})
+    if names:
+        listed = ", ".join(f"`{name}`" for name in names)
+        why.append(f"`{node.id}` keeps {listed} by itself, which is in no snapshot; a StatefulBolt's `state` is")
+    return why
+
+
+def keeps(component: Any) -> list[str]:
+    """The names of what an instance seems to keep from tuple to tuple, outside of a `state`: lists, dicts, sets that it
+    was not given. What it keeps elsewhere (a global, a file) is not seen."""
+    if isinstance(component, FunctionBolt):
+        function = component.function
+        cells = getattr(function, "__closure__", None) or ()
+        names = getattr(getattr(function, "__code__", None), "co_freevars", ())
+        pairs = [(name, _cell(cell)) for name, cell in zip(names, cells, strict=False)]
+        return [name for name, value in pairs if _holds(value)]
+    args, kwargs = component.arguments
+    given = {id(value) for value in (*args, *kwargs.values())}
+    values = getattr(component, "__dict__", {})
+    return [name for name, value in values.items() if name not in _OWN and id(value) not in given and _holds(value)]
+
+
+def _holds(value: object) -> bool:
+    from collections import deque
+
+    return isinstance(value, (*_HOLDERS, deque)) and not isinstance(value, State)
+
+
+def _cell(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return None

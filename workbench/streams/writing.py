@@ -1,0 +1,367 @@
+"""A table of a connection as sinks see it: rows become its columns, are written in one transaction where there are
+such, and those that it refuses are found."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from workbench.contract.change import Changes, Guarantee, Position, WriteSpec
+from workbench.contract.errors import (
+    ConnectionLost,
+    InvalidParameter,
+    PathUnreachable,
+    QueryFailed,
+    SourceError,
+    SourceTimeout,
+    UnknownTable,
+    Unreachable,
+    Unsupported,
+)
+from workbench.contract.scan import TableRef
+from workbench.streams.tuples import Batch, Row
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from workbench.catalog import Catalog
+    from workbench.contract.connector import Connector, Manifest, Writer
+
+__all__ = ["Refused", "Target", "catalog"]
+
+Answer = TypeVar("Answer")
+Refused = tuple[Row, str]
+"""A row and why it was refused."""
+NAP = 0.1
+_ROW_ERRORS = ("ConstraintException", "ConversionException", "OutOfRangeException", "InvalidInputException")
+_catalogs: dict[str, Catalog] = {}
+
+
+def catalog() -> Catalog:
+    """The user's connections, one for this process."""
+    from workbench.catalog import Catalog, places
+
+    home = places.home()
+    return _catalogs.setdefault(str(home), Catalog(home))
+
+
+class Target:
+    """Opens a writer for every commit, so that nothing of the target is held between two of them. A source that is out
+    of reach is tried again for `patience` seconds."""
+
+    def __init__(
+        self,
+        table: str,
+        mode: str,
+        key: Sequence[str],
+        create: bool,
+        types: Mapping[str, str],
+        rows: int,
+        seconds: float,
+        patience: float,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.table, self.mode, self.key, self.create = table, mode, tuple(key), create
+        self.rows, self.seconds, self._patience, self._sleep = rows, seconds, patience, sleep
+        self._types = dict(types)
+        self._schema: pa.Schema | None = None
+        self._ref: TableRef | None = None
+        self._connection = ""
+
+    # --- what it is
+
+    def _connector(self) -> Connector:
+        if self._ref is None:
+            self._find()
+        return catalog().open(self._connection)
+
+    def _find(self) -> None:
+        from workbench.query.writing import parts_of
+
+        parts = parts_of(self.table)
+        self._connection = catalog().saved(parts[0]).name
+        try:
+            self._connection, self._ref = catalog().resolve(parts)
+        except (UnknownTable, PathUnreachable, Unsupported):
+            self._ref = TableRef(parts[-1], parts[1] if len(parts) == 3 else None)
+
+    def _manifest(self) -> Manifest:
+        if self._ref is None:
+            self._find()
+        return catalog().manifest(self._connection)
+
+    def promised(self) -> Guarantee:
+        """As far as it can be told before anything is written."""
+        able = self._manifest().capabilities
+        if not able.sinks:
+            raise Unsupported(f"Connection `{self._connection}`", "be written to")
+        if able.transactional:
+            return Guarantee.TRANSACTIONAL
+        if self.mode == "upsert":
+            return Guarantee.KEYED
+        return Guarantee.APPEND if "upsert" in able.writes else Guarantee.FILE
+
+    def open(self, stream: str) -> Guarantee:
+        """Looks whether it can be written; what its writer guarantees. Raises what the connector raises."""
+        try:
+            self._schema = self._there()
+        except (UnknownTable, PathUnreachable):
+            if not self.create:
+                raise
+            return self.promised()
+        writer = self._writer(self._schema_of(tuple(self._schema.names)) if self._types else self._schema, stream)
+        try:
+            return writer.guarantee
+        finally:
+            writer.close()
+
+    def _there(self) -> pa.Schema:
+        connector = self._connector()
+        tables = connector.tables
+        assert self._ref is not None
+        if tables is None:
+            raise UnknownTable(self.table, (), "It cannot be read, so its columns are not known.")
+        return tables.schema(self._ref)
+
+    def _schema_of(self, fields: tuple[str, ...]) -> pa.Schema | None:
+        """Of these columns, where the table or `types` say it."""
+        import pyarrow as pa
+
+        found = []
+        for name in fields:
+            if name in self._types:
+                found.append(pa.field(name, pa.type_for_alias(self._types[name])))
+            elif self._schema is None:
+                return None
+            elif name not in self._schema.names:
+                raise InvalidParameter(
+                    "inputs", f"have the field `{name}`, which `{self.table}` has not. It has {self._schema.names}."
+                )
+            else:
+                found.append(self._schema.field(name).remove_metadata())
+        return pa.schema(found)
+
+    # --- rows
+
+    def converted(
+        self, parts: Sequence[Row | Batch], fields: tuple[str, ...]
+    ) -> tuple[pa.RecordBatch | None, list[Refused]]:
+        """Rows as the table's columns, and those that do not fit them. Raises InvalidParameter."""
+        import pyarrow as pa
+
+        schema = self._schema_of(fields)
+        if schema is not None and all(isinstance(part, Batch) and (part.columnar or not len(part)) for part in parts):
+            tables = [part.table for part in parts if isinstance(part, Batch) and len(part)]
+            try:
+                whole = pa.concat_tables([table.rename_columns(list(fields)).cast(schema) for table in tables])
+                return _one(whole), []
+            except (pa.ArrowException, ValueError):
+                pass  # by rows, to find those that do not fit
+        rows = [row for part in parts for row in (part.rows if isinstance(part, Batch) else (tuple(part),))]
+        if not rows:
+            return None, []
+        if schema is None:
+            schema = self._inferred(rows, fields)
+        try:
+            return _columns(rows, schema), []
+        except (pa.ArrowException, ValueError, TypeError, OverflowError):
+            good, refused = [], []
+            for row in rows:
+                why = _misfit(row, schema)
+                if why:
+                    refused.append((tuple(row), why))
+                else:
+                    good.append(row)
+            return _columns(good, schema), refused
+
+    def _inferred(self, rows: Sequence[Row], fields: tuple[str, ...]) -> pa.Schema:
+        """Of a table that is to be made: from its first rows."""
+        import pyarrow as pa
+
+        found = []
+        for place, name in enumerate(fields):
+            try:
+                kind = pa.array([row[place] for row in rows]).type
+            except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+                raise InvalidParameter(
+                    "types",
+                    f'of `{self.table}`: `{name}` cannot be told from the rows ({error}). Say types={{"{name}": …}}.',
+                ) from None
+            if pa.types.is_null(kind):
+                raise InvalidParameter(
+                    "types", f'of `{self.table}`: the first rows have no `{name}`. Say types={{"{name}": "int64"}}.'
+                )
+            found.append(pa.field(name, kind))
+        self._schema = pa.schema(found)
+        return self._schema_of(fields) or self._schema
+
+    # --- writing
+
+    def position(self, stream: str) -> Position | None:
+        """How far the target says that it is. Raises what the connector raises."""
+        try:
+            schema = self._there()
+        except (UnknownTable, PathUnreachable):
+            return None
+        return self._patiently(lambda: self._position(schema, stream))
+
+    def _position(self, schema: pa.Schema, stream: str) -> Position | None:
+        writer = self._writer(schema, stream)
+        try:
+            return writer.position()
+        finally:
+            writer.close()
+
+    def write(
+        self, batch: pa.RecordBatch | None, sequence: int, position: Position | None, stream: str
+    ) -> list[Refused]:
+        """All of it in one commit, with the position where there is one; gives the rows that are refused."""
+        if (batch is None or not batch.num_rows) and position is None:
+            return []
+        if batch is None:
+            return []
+        return self._patiently(lambda: self._write(batch, sequence, position, stream))
+
+    def _write(self, batch: pa.RecordBatch, sequence: int, position: Position | None, stream: str) -> list[Refused]:
+        again, why = self._attempt(batch, sequence, position, stream)
+        if not why:
+            return []
+        if again is None:
+            return [((sample,), sample) for sample in why]
+        batch, refused = self._sorted(batch)
+        if not batch.num_rows and len(refused) > 1 and len({reason for _, reason in refused}) == 1:
+            raise QueryFailed(f"all rows are refused: {refused[0][1]}", connection=self._connection)
+        if batch.num_rows or position is not None:
+            _, why = self._attempt(batch, sequence, position, stream)
+            if why:
+                raise QueryFailed(f"rows are refused only together: {why[0]}", connection=self._connection)
+        return refused
+
+    def _attempt(
+        self, batch: pa.RecordBatch, sequence: int, position: Position | None, stream: str
+    ) -> tuple[Exception | str | None, Sequence[str]]:
+        """Why rows are refused, and then nothing of it is kept where the target has transactions: what is to be sorted
+        out is the first of the two; None where it stays."""
+        assert self._ref is not None
+        writer = self._writer(batch.schema, stream)
+        try:
+            at = position or Position("workbench", str(sequence))
+            try:
+                rejects = writer.write(Changes(self._ref, batch, None, at, at), sequence)
+            except QueryFailed as error:
+                if not self._of_rows(error):
+                    raise
+                return error, [error.why]
+            if rejects.count and self._manifest().capabilities.transactional:
+                return "rejects", list(rejects.samples)
+            writer.commit(position)
+            if rejects.count:
+                rest = rejects.count - len(rejects.samples)
+                return None, [*rejects.samples, *([f"{rest:,} rows more were refused"] if rest else [])]
+            return None, []
+        finally:
+            writer.close()
+
+    @staticmethod
+    def _of_rows(error: QueryFailed) -> bool:
+        return error.code in _ROW_ERRORS or "have a key that is there already" in error.why
+
+    def _sorted(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, list[Refused]]:
+        """The rows that the target takes, found by trying halves of which nothing is kept, and the others."""
+        import pyarrow as pa
+
+        refused: dict[int, str] = {}
+        left = [(0, batch.num_rows)]
+        while left:
+            first, last = left.pop()
+            if last <= first:
+                continue
+            why = self._tried(batch.slice(first, last - first))
+            if not why:
+                continue
+            if last - first == 1:
+                refused[first] = why
+                continue
+            middle = (first + last) // 2
+            left += [(middle, last), (first, middle)]
+        if self.mode == "insert" and self.key:
+            seen: set[Any] = set()
+            keys = zip(*(batch.column(name).to_pylist() for name in self.key), strict=True)
+            for place, key in enumerate(keys):
+                if place not in refused and key in seen:
+                    refused[place] = f"its key {key!r} came twice"
+                seen.add(key)
+        rows = list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+        good = [place for place in range(batch.num_rows) if place not in refused]
+        return batch.take(pa.array(good, pa.int64())), [(rows[place], why) for place, why in sorted(refused.items())]
+
+    def _tried(self, batch: pa.RecordBatch) -> str:
+        """Why some of it is refused; nothing is kept."""
+        assert self._ref is not None
+        writer = self._writer(batch.schema, "")
+        try:
+            at = Position("workbench", "0")
+            rejects = writer.write(Changes(self._ref, batch, None, at, at), 1)
+            return (rejects.samples or ("it is refused",))[0] if rejects.count else ""
+        except QueryFailed as error:
+            if not self._of_rows(error):
+                raise
+            return error.why
+        finally:
+            writer.close()
+
+    def _writer(self, schema: pa.Schema | None, stream: str) -> Writer:
+        sinks = self._connector().sinks
+        if sinks is None:
+            raise Unsupported(f"Connection `{self._connection}`", "be written to")
+        assert self._ref is not None
+        assert schema is not None
+        return sinks.open(self._ref, WriteSpec(schema, self.mode, self.key, self.create, stream))
+
+    def _patiently(self, call: Callable[[], Answer]) -> Answer:
+        """While the source is out of reach, again and again; the run can be stopped meanwhile."""
+        left, delay = self._patience, NAP
+        while True:
+            try:
+                return call()
+            except (Unreachable, ConnectionLost, SourceTimeout) as error:
+                if left <= 0:
+                    raise
+                if isinstance(error, SourceError):
+                    error.connection = error.connection or self._connection
+            slept = 0.0
+            while slept < min(delay, left):
+                self._sleep(NAP)
+                slept += NAP
+            left -= slept
+            delay = min(2 * delay, 5.0)
+
+
+def _columns(rows: Sequence[Row], schema: pa.Schema) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(schema)
+    arrays = [pa.array(list(column), type=field.type) for column, field in zip(columns, schema, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _one(table: pa.Table) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    whole = table.combine_chunks()
+    batches = whole.to_batches()
+    if len(batches) == 1:
+        return batches[0]
+    return pa.RecordBatch.from_arrays([column.combine_chunks() for column in whole.columns], schema=whole.schema)
+
+
+def _misfit(row: Row, schema: pa.Schema) -> str:
+    import pyarrow as pa
+
+    for value, field in zip(row, schema, strict=True):
+        try:
+            pa.array([value], type=field.type)
+        except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+            return f"`{field.name}`: {error}"
+    return ""
