@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 import duckdb
@@ -99,7 +100,8 @@ class DuckDBWriter:
                     else:
                         self._insert()
                 finally:
-                    self._cursor.unregister(_BATCH)
+                    with contextlib.suppress(duckdb.Error):  # after an error, which is the one to be told
+                        self._cursor.unregister(_BATCH)
         except BaseException:
             self._broken = True
             raise

@@ -158,6 +158,8 @@ class Spout(Component):
     """Whether it gives the same again from a position on: then `position` and `seek` are there."""
     repeats: bool = False
     """Whether it gives the same in the same order whenever it begins."""
+    midway: bool = False
+    """Whether what it has emitted ends where there is no position: then no snapshot is made."""
 
     def at_speed(self, speed: float) -> Spout:
         """Of one that is replayable: the same at another speed, where it has one."""

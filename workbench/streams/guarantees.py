@@ -16,6 +16,7 @@ from workbench.contract.errors import WorkbenchError
 from workbench.streams.component import FunctionBolt, FunctionSpout
 from workbench.streams.sinks import ParquetSink, Sink
 from workbench.streams.state import State, StatefulBolt, gives_again
+from workbench.streams.tapping import LiveSink
 from workbench.streams.topology import DEAD_LETTER
 from workbench.streams.windows import LATE
 
@@ -125,6 +126,8 @@ def _end(node: Node, state: bool, writers: Mapping[str, Guarantee]) -> tuple[str
             "a window that is handed out again after a crash is a second file; a Sink of a folder's connection knows it"
         )
         return "writes each window as a file", [f"`{node.id}`: {why}"]
+    if isinstance(component, LiveSink):
+        return "shows the newest rows", [f"`{node.id}` shows a row again that comes again"]
     if isinstance(component, StatefulBolt):
         return "its state is in the snapshots", []
     return "", [f"`{node.id}` is code of its own, and nobody knows what it does with a tuple that comes again"]

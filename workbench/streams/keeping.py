@@ -150,6 +150,8 @@ class Keeper:
             if source.waiting > source.held:
                 number = source.waiting - source.held
                 return f"{number:,} tuples of `{task.component}` are on their way"
+            if task.instance.midway:
+                return f"`{task.component}` is within what it gives only as a whole"
             if task.instance.waiting:
                 return f"tuples of `{task.component}` wait to be sent again"
         return ""

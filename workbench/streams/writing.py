@@ -34,6 +34,8 @@ Answer = TypeVar("Answer")
 Refused = tuple[Row, str]
 """A row and why it was refused."""
 NAP = 0.1
+MOST_REFUSED = 5_000
+"""Of one commit: each is found by trying, so many more would be at it for hours."""
 _ROW_ERRORS = ("ConstraintException", "ConversionException", "OutOfRangeException", "InvalidInputException")
 _catalogs: dict[str, Catalog] = {}
 
@@ -106,10 +108,12 @@ class Target:
         """Looks whether it can be written; what its writer guarantees. Raises what the connector raises."""
         try:
             self._schema = self._there()
-        except (UnknownTable, PathUnreachable):
-            if not self.create:
-                raise
-            return self.promised()
+        except (UnknownTable, PathUnreachable) as error:
+            if self.create:
+                return self.promised()
+            if isinstance(error, UnknownTable):
+                raise UnknownTable(self.table, error.near, "A Sink with create=True makes it.") from None
+            raise
         writer = self._writer(self._schema_of(tuple(self._schema.names)) if self._types else self._schema, stream)
         try:
             return writer.guarantee
@@ -181,6 +185,9 @@ class Target:
 
         found = []
         for place, name in enumerate(fields):
+            if name in self._types:
+                found.append(pa.field(name, pa.type_for_alias(self._types[name])))
+                continue
             try:
                 kind = pa.array([row[place] for row in rows]).type
             except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
@@ -292,9 +299,27 @@ class Target:
                 if place not in refused and key in seen:
                     refused[place] = f"its key {key!r} came twice"
                 seen.add(key)
-        rows = list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
         good = [place for place in range(batch.num_rows) if place not in refused]
+        while why := self._tried(batch.take(pa.array(good, pa.int64()))) if good else "":
+            place = self._first_too_many(batch, good)
+            refused[good.pop(place)] = why
+            if len(refused) > MOST_REFUSED:
+                raise QueryFailed(f"too many rows are refused: {why}", connection=self._connection)
+        rows = list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
         return batch.take(pa.array(good, pa.int64())), [(rows[place], why) for place, why in sorted(refused.items())]
+
+    def _first_too_many(self, batch: pa.RecordBatch, good: Sequence[int]) -> int:
+        """Of rows that the target takes each alone: the place of the first that it does not take after the others."""
+        import pyarrow as pa
+
+        taken, refused = 1, len(good)
+        while taken < refused:
+            middle = (taken + refused) // 2
+            if self._tried(batch.take(pa.array(good[:middle], pa.int64()))):
+                refused = middle
+            else:
+                taken = middle + 1
+        return refused - 1
 
     def _tried(self, batch: pa.RecordBatch) -> str:
         """Why some of it is refused; nothing is kept."""

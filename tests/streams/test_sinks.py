@@ -1,0 +1,306 @@
+"""Rows that go into tables of connections: when they are there, what is refused, what comes again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.services.mysql.server import Server
+from workbench.catalog import Catalog
+from workbench.contract.errors import InvalidParameter, StatementRefused, UnknownTable, WorkbenchError
+from workbench.contract.secret import Secret
+from workbench.runs.topics import Topic, apply
+from workbench.streams import Batch, Bolt, Origin, ParquetReplay, Sink, Topology, spout
+from workbench.streams.guarantees import keeps
+from workbench.streams.running import Running
+from workbench_duckdb.instance import database
+
+Start = Callable[..., Running]
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A DuckDB file that is connected as `shop`, and a folder as `lake`."""
+    monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path / "home"))
+    path = tmp_path / "shop.duckdb"
+    with duckdb.connect(path) as base:
+        base.execute("create table views (page varchar primary key, n integer check (n < 100))")
+    (tmp_path / "lake").mkdir()
+    Catalog().connect("shop", path=path, writable=True)
+    Catalog().connect("only", path=path)
+    Catalog().connect("lake", path=tmp_path / "lake", writable=True)
+    return path
+
+
+def rows(path: Path, text: str) -> list[Any]:
+    opened = database(str(path))  # as this process has it open
+    cursor = opened.acquire(False, "test")
+    try:
+        return cursor.execute(text).fetchall()
+    finally:
+        opened.release(cursor)
+
+
+def giving(*values: Any, fields: tuple[str, ...] = ("page", "n"), **options: Any) -> Any:
+    def give() -> Iterator[Any]:
+        yield from values
+
+    return spout(*fields, **options)(give)
+
+
+def test_rows_are_written_together_and_acked_when_they_are_committed(
+    started: Start, shop: Path, eventually: Any
+) -> None:
+    def some() -> Iterator[Any]:
+        yield from ((f"/{number}", number) for number in range(8))
+        while True:
+            yield None
+
+    t = (
+        Topology("t")
+        .spout("rows", spout("page", "n")(some))
+        .bolt("save", Sink("shop.views", rows=5, every="1d"), inputs="rows")
+    )
+    running = started(t)
+    eventually(lambda: running.metrics().count("acked", "rows") == 5, within=60)
+    eventually(lambda: running.metrics().count("pending", "rows") == 3, within=60)
+    running.stop(60)
+    assert rows(shop, "select page, n from views order by n") == [(f"/{number}", number) for number in range(8)]
+    assert not running.errors
+
+
+def test_they_are_written_after_a_while(started: Start, shop: Path, eventually: Any) -> None:
+    def some() -> Iterator[Any]:
+        yield ("/a", 1)
+        while True:
+            yield None
+
+    t = (
+        Topology("t")
+        .spout("rows", spout("page", "n")(some))
+        .bolt("save", Sink("shop.views", every="100ms"), inputs="rows")
+    )
+    running = started(t)
+    eventually(lambda: running.metrics().count("acked", "rows") == 1, within=60)
+
+
+@pytest.mark.parametrize("state", [False, True])
+@pytest.mark.parametrize("batch", [0, 4])
+def test_rows_that_are_refused_are_dead_letters_with_the_reason(
+    started: Start, shop: Path, state: bool, batch: int
+) -> None:
+    given = [("/a", 1), ("/b", 500), ("/c", "many"), ("/d", 2), ("/a", 3), ("/e", 2**40), (None, 4), ("/f", 5)]
+    bad: list[Any] = []
+    t = (
+        Topology("t")
+        .spout("rows", giving(*given, batch=batch, repeats=True))
+        .bolt("save", Sink("shop.views"), inputs="rows")
+    )
+    t.bolt("bad", bad.append, inputs="save.dead_letter")
+    running = started(t, state=state)
+    running.wait(60)
+    assert rows(shop, "select page, n from views order by page") == [("/a", 1), ("/d", 2), ("/f", 5)]
+    found = {letter.row: letter.error for letter in running.dead_letters}
+    assert set(found) == {("/b", 500), ("/c", "many"), ("/a", 3), ("/e", 2**40), (None, 4)}
+    assert "check" in found["/b", 500].lower()
+    assert "`n`" in found["/c", "many"]
+    assert "`n`" in found["/e", 2**40]
+    assert "null" in found[None, 4].lower()
+    assert sorted(map(str, (row.row for row in bad))) == sorted(map(str, found))
+    assert running.metrics().dead_letters == 5
+    assert running.metrics().count("failed", "rows") == 0
+
+
+def test_rows_that_are_there_are_replaced_or_refused(started: Start, shop: Path) -> None:
+    def run(sink: Sink, *values: Any) -> Running:
+        running = started(Topology("t").spout("rows", giving(*values)).bolt("save", sink, inputs="rows"))
+        return running.wait(60)
+
+    run(Sink("shop.views", key="page"), ("/a", 1), ("/b", 1), ("/a", 2))
+    assert rows(shop, "select page, n from views order by page") == [("/a", 2), ("/b", 1)]
+    running = run(Sink("shop.views", mode="insert", key="page"), ("/a", 9), ("/c", 1), ("/c", 2))
+    assert rows(shop, "select page, n from views order by page") == [("/a", 2), ("/b", 1), ("/c", 1)]
+    assert [letter.row for letter in running.dead_letters] == [("/a", 9), ("/c", 2)]
+
+
+def test_tables_are_made_where_that_is_asked_for(started: Start, shop: Path) -> None:
+    with pytest.raises(UnknownTable, match="create=True"):
+        started(Topology("t").spout("rows", giving(("/a", 1))).bolt("save", Sink("shop.nothing"), inputs="rows"))
+    at = datetime(2026, 1, 2, 3, 4, 5)
+    values = [(at, "/a", None, 1.5), (at, "/b", None, 2.5)]
+    t = Topology("t").spout("rows", giving(*values, fields=("at", "page", "user", "price")))
+    t.bolt("save", Sink("shop.made", create=True, types={"user": "int64"}), inputs="rows")
+    started(t).wait(60)
+    assert rows(shop, "select * from made order by page") == values
+    t = Topology("t", max_retries=0).spout("rows", giving(*values, fields=("at", "page", "user", "price")))
+    running = started(t.bolt("save", Sink("shop.other", create=True), inputs="rows"))
+    running.wait(60)
+    assert 'the first rows have no `user`. Say types={"user": "int64"}' in running.errors[0].error
+
+
+def test_what_cannot_be_written_is_refused_before_anything_runs(started: Start, shop: Path) -> None:
+    def topology(sink: Sink, fields: tuple[str, ...] = ("page", "n")) -> Topology:
+        return Topology("t").spout("rows", giving(("/a", 1), fields=fields)).bolt("save", sink, inputs="rows")
+
+    with pytest.raises(StatementRefused, match="writable=True"):
+        started(topology(Sink("only.views")))
+    with pytest.raises(WorkbenchError, match="nowhere"):
+        started(topology(Sink("nowhere.views")))
+    assert "nowhere" in str(topology(Sink("nowhere.views")))
+    with pytest.raises(InvalidParameter, match="mode"):
+        Sink("shop.views", mode="replace")
+    with pytest.raises(InvalidParameter, match="key"):
+        Sink("shop.views", mode="upsert")
+    running = started(
+        Topology("t", max_retries=0)
+        .spout("rows", giving(("/a", 1), fields=("page", "m")))
+        .bolt("save", Sink("shop.views"), inputs="rows")
+    )
+    running.wait(60)
+    assert "have the field `m`" in running.errors[0].error
+
+
+def test_columns_go_as_they_are(started: Start, shop: Path, tmp_path: Path) -> None:
+    (tmp_path / "events").mkdir()
+    pq.write_table(pa.table({"page": [f"/{n}" for n in range(50)], "n": range(50)}), tmp_path / "events" / "a.parquet")
+    t = (
+        Topology("t")
+        .spout("rows", ParquetReplay(tmp_path / "events", rows=7))
+        .bolt("save", Sink("shop.views"), inputs="rows")
+    )
+    started(t).wait(60)
+    assert rows(shop, "select count(*), sum(n) from views") == [(50, 49 * 25)]
+
+
+class FailsOnce(Bolt):
+    """Fails with each batch, the first time, after the others have had it."""
+
+    seen: set[Any] = set()
+
+    def execute_batch(self, batch: Batch) -> None:
+        if batch.origin not in self.seen:
+            self.seen.add(batch.origin)
+            raise ValueError("the first time")
+
+
+@pytest.mark.parametrize("most", [1, 1000])
+def test_a_batch_of_the_same_origin_is_written_once(started: Start, shop: Path, most: int) -> None:
+    """Whether it is committed already when it comes again, or waits to be."""
+    FailsOnce.seen = set()
+    batches = [
+        Batch([(number * 3 + one,) for one in range(3)], ("n",), Origin("s", "p", str(number), ""))
+        for number in range(5)
+    ]
+    t = Topology("t", retry_backoff=0.001)
+    t.spout("rows", giving(*batches, fields=("n",)))
+    t.bolt("twice", Twice, inputs="rows")
+    t.bolt("save", Sink("shop.numbers", create=True, rows=most), inputs="twice")
+    t.bolt("fails", FailsOnce, inputs="rows")
+    running = started(t)
+    running.wait(60)
+    assert running.metrics().count("failed", "rows") == 15
+    assert sorted(rows(shop, "select n from numbers")) == sorted([(n,) for n in range(15)] * 2)
+    again = started(t).wait(60)  # and in another run, as long as the target remembers them
+    assert again.state == "done"
+    assert len(rows(shop, "select n from numbers")) == 30
+
+
+class Twice(Bolt):
+    """Makes two rows of one."""
+
+    outputs = ("n",)
+
+    def execute(self, tuple: Any) -> None:  # noqa: A002
+        self.collector.emit((tuple.n,))
+        self.collector.emit((tuple.n,))
+
+
+def test_a_folder_has_a_file_for_each_snapshot(started: Start, shop: Path, tmp_path: Path) -> None:
+    t = Topology("t").spout("rows", giving(("/a", 1), ("/b", 2), repeats=True))
+    t.bolt("save", Sink("lake.views", create=True), inputs="rows")
+    running = started(t, state=True).wait(60)
+    assert running.guarantees()["save"].claim == "effectively once"
+    (file,) = (tmp_path / "lake" / "views").glob("*.parquet")
+    assert pq.read_table(file).to_pylist() == [{"page": "/a", "n": 1}, {"page": "/b", "n": 2}]
+
+
+class CountsByItself(Bolt):
+    outputs = ("page",)
+
+    def __init__(self, given: dict[str, int] | None = None) -> None:
+        self.given = given
+
+    def prepare(self, config: Any, context: Any, collector: Any) -> None:
+        self.counts: dict[str, int] = {}
+
+    def execute(self, tuple: Any) -> None:  # noqa: A002
+        self.collector.emit((tuple.page,))
+
+
+def test_what_each_sink_may_claim_is_said_with_the_reason(started: Start, shop: Path, eventually: Any) -> None:
+    def some() -> Iterator[Any]:
+        while True:
+            yield None
+
+    seen: list[Any] = []
+    t = Topology("t").spout("once", giving(("/a", 1))).spout("again", spout("page", "n", repeats=True)(some))
+    t.bolt("counts", CountsByItself, inputs="again")
+    t.bolt("good", Sink("shop.views"), inputs="again").bolt("poor", Sink("shop.views"), inputs="once")
+    t.bolt("half", Sink("shop.pages", create=True), inputs="counts").bolt("own", seen.append, inputs="again")
+    found = t.guarantees()
+    assert found["good"].claim == "effectively once"
+    assert "spout `once` does not give the same again" in str(found["poor"])
+    assert "own` is code of its own" in str(found["own"])
+    assert "good is effectively once in a run with state=, else at least once" in t.describe()
+    assert "effectively once" in t.svg()
+    assert all("without state=" in str(one) for one in t.guarantees(state=False).values())
+    running = started(t, state=True)
+    found = running.guarantees()
+    assert found["good"].claim == "effectively once"
+    assert "`counts` keeps `counts` by itself" in str(found["half"])
+    assert keeps(CountsByItself({})) == []
+    assert str(Topology("x", acking=False).spout("s", giving()).bolt("o", seen.append, inputs="s").guarantees()) == (
+        "o: at most once: acking is off, so what fails is gone"
+    )
+    assert isinstance(running.topic, Topic)
+    state: dict[str, Any] = {}
+    mailbox = running.topic.subscribe(lambda: None)
+    for frame in mailbox.take():
+        apply(state, {}, frame)
+    mailbox.close()
+    assert state["guarantees"]["good"] == {
+        "claim": "effectively once",
+        "why": [],
+        "how": "writes a snapshot's rows and its number in one transaction",
+    }
+
+
+@pytest.mark.parametrize("state", [False, True])
+def test_a_server_with_transactions_keeps_how_far_it_is(
+    started: Start, shop: Path, mariadb: Server, state: bool
+) -> None:
+    mariadb.execute(
+        "drop table if exists sink_views",
+        "create table sink_views (page varchar(20) primary key, n int not null) engine=InnoDB",
+    )
+    Catalog().connect("crm", mariadb.url("writer"), secret=Secret(mariadb.password), writable=True)
+    given = [("/a", 1), ("/b", None), ("/a", 2), ("/c", 3)]
+    t = (
+        Topology("t")
+        .spout("rows", giving(*given, batch=4, repeats=True))
+        .bolt("save", Sink("crm.sink_views"), inputs="rows")
+    )
+    assert t.guarantees()["save"].claim == "effectively once"
+    running = started(t, state=state).wait(60)
+    assert {letter.row for letter in running.dead_letters} == {("/b", None), ("/a", 2)}
+    assert mariadb.execute("select page, n from sink_views order by page") == (("/a", 1), ("/c", 3))
+    kept = mariadb.execute("select stream, source from _workbench_positions where stream like 't/save/0%'")
+    assert len(kept) == state
+    mariadb.execute("drop table sink_views")
