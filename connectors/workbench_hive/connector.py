@@ -50,7 +50,11 @@ class HiveConnector:
         self.pool: Pool[Session] = Pool(self.opened, healthy=_healthy, drop=Session.close, idle=4)
         self._cancelled: deque[str] = deque(maxlen=1000)
         self.metastore: Metastore | None = None
-        if given.get("files") and given.get("metastore"):
+        if given.get("files"):
+            if not given.get("metastore"):
+                raise InvalidParameter(
+                    "metastore", "is wanted with `files`: its host:port, to be asked where files lie."
+                )
             seconds = float(given.get("connect_timeout", 20))
             self.metastore = Metastore(str(given["metastore"]), config.name, seconds)
         self._tables = HiveTables(self)
@@ -79,6 +83,11 @@ class HiveConnector:
             "transport": str(given.get("transport", "binary")),
             "tls": str(given.get("tls", "disabled")),
         }
+        if self.metastore is not None:
+            try:
+                details["metastore"] = f"answers as {self.metastore.name()}"
+            except SourceError as error:  # HiveServer2 is asked for everything then
+                details["metastore"] = f"nothing is read from files: {error.message}"
         return ServerInfo(product, version, details)
 
     def cancel(self, native_id: str) -> None:

@@ -80,7 +80,8 @@ class FilesReader(GeneratedReader):
             told = f"{trouble} in {os.path.basename(file.path)}. {_OTHERWISE}"
             raise DataError("*", 0, "the file has", told, self._connection) from None
         except (OSError, OverflowError, UnicodeDecodeError, pa.ArrowInvalid) as error:
-            raise PathUnreachable(file.path, str(error)[:300].rstrip("."), self._connection, "read") from None
+            said = " ".join(str(error)[:300].split()).rstrip(".")
+            raise PathUnreachable(file.path, f"{said}. {_OTHERWISE}", self._connection, "read") from None
 
     def _array(
         self,

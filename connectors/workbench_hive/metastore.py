@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from workbench.contract.errors import ProtocolError, QueryFailed
+from workbench.contract.errors import (
+    ConnectionLost,
+    ProtocolError,
+    QueryFailed,
+    SourceError,
+    SourceTimeout,
+    Unreachable,
+)
 from workbench.kit.thrift import I16, LIST, STRING, STRUCT, Struct, Truncated, call, reply
 from workbench_hive.faults import Faults, said
 from workbench_hive.wire import Wire, opened
@@ -15,6 +23,10 @@ from workbench_hive.wire import Wire, opened
 __all__ = ["Metastore", "Place", "Stored"]
 
 _SECONDS = 120.0
+_FIRST = 10.0
+"""Seconds for its first answer at the least: so long it may be silent, then it is none …"""
+_SILENT = 60.0
+"""… and for so long nobody asks again."""
 _VALUES = 20_000_000
 """Of a reply: a hundred thousand partitions of a hundred columns."""
 
@@ -51,14 +63,34 @@ class Metastore:
         self._parameters = {"host": host.strip("[]"), "port": int(port), "authentication": "nosasl"}
         self._parameters["connect_timeout"] = seconds
         self._faults = Faults(connection, where, "")
+        self._first = max(_FIRST, seconds)
+        self._failed: tuple[float, SourceError] | None = None
+
+    def name(self) -> str:
+        """What it calls itself: whether one is there. Raises Unreachable, ConnectionLost, ProtocolError."""
+        wire = opened(self._parameters, None, self._faults, lambda: None)
+        try:
+            return said(self._ask(wire, 1, "getName", {}, self._first))
+        finally:
+            wire.close()
 
     def stored(self, database: str, table: str, only: Callable[[Stored], Mapping[str, str]] = lambda _: {}) -> Stored:
         """`only` says values of partition columns, once all but the partitions is known: others need not be told.
-        Raises QueryFailed where it has no such table, Unreachable, ProtocolError, and what `only` raises."""
+        Raises QueryFailed where it has no such table, Unreachable, ConnectionLost, ProtocolError (the same again for a
+        minute), and what `only` raises."""
+        if self._failed is not None and time.monotonic() < self._failed[0]:
+            raise self._failed[1]
+        try:
+            return self._stored(database, table, only)
+        except (Unreachable, ConnectionLost, ProtocolError, SourceTimeout) as error:
+            self._failed = time.monotonic() + _SILENT, error.with_traceback(None)
+            raise
+
+    def _stored(self, database: str, table: str, only: Callable[[Stored], Mapping[str, str]]) -> Stored:
         wire = opened(self._parameters, None, self._faults, lambda: None)
         names: Struct = {1: (STRING, database.encode()), 2: (STRING, table.encode())}
         try:
-            found = self._ask(wire, 1, "get_table_req", {1: (STRUCT, names)}).get(1) or {}
+            found = self._ask(wire, 1, "get_table_req", {1: (STRUCT, names)}, self._first).get(1) or {}
             descriptor, keyed = found.get(7) or {}, found.get(8) or []
             columns = tuple(
                 (said(one.get(1)), said(one.get(2)), said(one.get(3))) for one in (*(descriptor.get(1) or []), *keyed)
@@ -96,8 +128,8 @@ class Metastore:
         wanted = (STRING, [value.encode() for value in values])
         return self._ask(wire, 2, "get_partitions_ps", {**names, 3: (LIST, wanted), 4: (I16, -1)})
 
-    def _ask(self, wire: Wire, number: int, name: str, arguments: Struct) -> Any:
-        raw = wire.exchange(call(name, number, arguments), _SECONDS)
+    def _ask(self, wire: Wire, number: int, name: str, arguments: Struct, seconds: float = _SECONDS) -> Any:
+        raw = wire.exchange(call(name, number, arguments), seconds)
         try:
             body = reply(raw, name, number, _VALUES).body
         except Truncated as error:

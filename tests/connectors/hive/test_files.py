@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import random
+import socket
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -17,9 +18,11 @@ import pytest
 from tests.connectors.hive.store import config
 from tests.services.hive.server import Hive
 from workbench.contract import Column, Compare, IsNull, Literal, ScanRequest, Split, TableRef
-from workbench.contract.errors import DataError, SnapshotChanged
+from workbench.contract.errors import DataError, InvalidParameter, PathUnreachable, SnapshotChanged
 from workbench.testing.oracle import random_predicate, rows_of
+from workbench.testing.proxy import free_port
 from workbench.testing.scanning import read, scan
+from workbench_hive import metastore
 from workbench_hive.connector import HiveConnector
 from workbench_hive.file_reader import FilesReader
 from workbench_hive.files import listed
@@ -421,3 +424,49 @@ def _control() -> Any:
     from workbench.testing.control import RecordingControl
 
     return RecordingControl()
+
+
+def test_a_metastore_that_is_silent_is_asked_once(hive: Hive, parts: TableRef, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metastore, "_FIRST", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        where = f"127.0.0.1:{silent.getsockname()[1]}"
+        connector = HiveConnector(config(hive, files=True, metastore=where, connect_timeout=0.5))
+        try:
+            for _ in range(2):
+                plan = connector.tables.plan(ScanRequest(parts, ("id",)))
+                assert "read through HiveServer2, not from files" in plan.notes[0]
+                assert where in plan.notes[0]
+            silent.settimeout(5)
+            silent.accept()[0].close()
+            silent.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                silent.accept()
+        finally:
+            connector.close()
+
+
+def test_what_is_said_of_the_metastore(hive: Hive, both: tuple[HiveConnector, HiveConnector]) -> None:
+    assert both[0].test().details["metastore"].startswith("answers as ")
+    assert "metastore" not in both[1].test().details
+    nobody = HiveConnector(config(hive, files=True, metastore=f"127.0.0.1:{free_port()}"))
+    assert "nothing is read from files: Cannot reach" in nobody.test().details["metastore"]
+    nobody.close()
+    with pytest.raises(InvalidParameter, match="metastore"):
+        HiveConnector(config(hive, files=True))
+
+
+def test_a_broken_file_is_named_with_the_way_out(hive: Hive, both: tuple[HiveConnector, HiveConnector]) -> None:
+    folder = hive.files("files_broken")
+    whole = folder / "rows.parquet"
+    pq.write_table(pa.table({"id": range(1000)}), whole)
+    hive.execute(
+        "drop table if exists files_broken",
+        f"create external table files_broken (id bigint) stored as parquet location 'file://{folder}'",
+    )
+    good = whole.read_bytes()
+    for broken in (good[:-20], b"PAR1garbagePAR1", b"x", good[:4] + bytes(200) + good[204:]):
+        whole.write_bytes(broken)
+        with pytest.raises(PathUnreachable, match=r"rows.parquet.*files=false") as caught:
+            scan(both[0], TableRef("files_broken"), ("id",))
+        assert "\n" not in str(caught.value)
+    hive.execute("drop table files_broken")
