@@ -14,6 +14,7 @@ from workbench.kit.reading import GeneratedReader
 from workbench_hive.files import File
 from workbench_hive.formats import Opened, Unclear, opened
 from workbench_hive.lines import NotText, values
+from workbench_hive.nested import fits, leaves
 from workbench_hive.splits import values_of
 from workbench_hive.types import HiveType
 
@@ -115,6 +116,11 @@ class FilesReader(GeneratedReader):
     def _check_values(self, field: pa.Field, column: pa.Array, before: int, gregorian: bool) -> None:
         """The server makes other days of some, and letters of bytes that are no text."""
         import pyarrow as pa
+
+        if pa.types.is_nested(field.type):
+            for part in leaves(column):
+                self._check_values(field.with_type(part.type), part, before, gregorian)
+            return
         import pyarrow.compute as pc
 
         if pa.types.is_date32(field.type) and not gregorian:
@@ -180,7 +186,7 @@ def _widened(column: pa.Array, wanted: pa.DataType) -> pa.Array | None:
     """None where not each value of the one type is just one of the other."""
     if column.type == wanted:
         return column
-    return column.cast(wanted) if _widens(column.type, wanted) else None
+    return column.cast(wanted) if fits(column.type, wanted, _widens) else None
 
 
 def _widens(one: pa.DataType, other: pa.DataType) -> bool:

@@ -47,7 +47,7 @@ def listed(
         raise Refusal("it is transactional: its files are not its rows")
     for name in used:
         kind = types[name]
-        if kind.name not in PLAIN:
+        if kind.name not in PLAIN and not kind.inner:
             raise Refusal(f"`{name}` is {kind.spelled}, which the server reads in its own way")
         if name in stored.keys:
             _check_partitions(name, stored, kind)
@@ -97,9 +97,15 @@ def _folder(location: str, values: tuple[str, ...], layout: Layout) -> Iterator[
         raise Refusal(f"its files cannot be read here ({(error.strerror or str(error)).lower()})") from None
 
 
-def plan_files(request: ScanRequest, metastore: Metastore, database: str, check: Callable[[Known], None]) -> ScanPlan:
-    """The plan by this route, by what the metastore says alone. Raises Refusal where the table is not one of its,
-    SourceError where the metastore cannot be asked, and what `check` raises."""
+def plan_files(
+    request: ScanRequest,
+    metastore: Metastore,
+    database: str,
+    seen: Callable[[Known], Known],
+) -> ScanPlan:
+    """The plan by this route, by what the metastore says alone; `seen` says what that is for this connection. Raises
+    Refusal where the table is not one of its,
+    SourceError where the metastore cannot be asked, and what `seen` raises."""
     import pyarrow as pa
 
     from workbench.kit.filter import can_apply
@@ -109,8 +115,7 @@ def plan_files(request: ScanRequest, metastore: Metastore, database: str, check:
         request.table.name,
         lambda told: _wanted(request.predicates, _known(request, told)),
     )
-    known = _known(request, stored)
-    check(known)
+    known = seen(_known(request, stored))
     every = known.schema()
     exact = [predicate for predicate in request.predicates if can_apply(predicate, every)]
     again = [column.name for one in request.predicates if one not in exact for column in columns_of(one)]

@@ -67,8 +67,8 @@ def layout_of(place: Place, table: Mapping[str, str], types: Mapping[str, HiveTy
     if form != "text":
         return Layout(form, tuple(types))
     for name in used:
-        if types[name].name == "binary":
-            raise Refusal(f"`{name}` is binary in text")
+        if types[name].name == "binary" or types[name].inner:
+            raise Refusal(f"`{name}` is {'nested' if types[name].inner else 'binary'} in text")
     return _text(tuple(types), said)
 
 

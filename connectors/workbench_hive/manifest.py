@@ -86,6 +86,19 @@ _ICON = (
     "</svg>"
 )
 
+_TABLE = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "nested": {
+            "enum": ["text", "values"],
+            "default": "text",
+            "description": "Whether arrays, maps and structs are text, as HiveServer2 prints them, or values, which "
+            "are read from files alone: the connection wants `files`",
+        }
+    },
+}
+
 MANIFEST = Manifest(
     name="hive",
     label="Hive",
@@ -101,6 +114,7 @@ MANIFEST = Manifest(
     implementation="workbench_hive.connector:HiveConnector",
     parameters=_PARAMETERS,
     schemes=("hive",),
+    table_parameters=_TABLE,
     icon=_ICON,
     documentation="connectors/hive.md",
 )

@@ -17,6 +17,7 @@ from workbench_hive.catalog import Known, find, listed, partitions, target
 from workbench_hive.file_reader import FilesReader
 from workbench_hive.files import plan_files
 from workbench_hive.layouts import Refusal
+from workbench_hive.nested import refused, with_values
 from workbench_hive.predicates import fragment, hint, operand
 from workbench_hive.reader import HiveReader
 from workbench_hive.session import Session
@@ -65,7 +66,7 @@ class HiveTables:
                     request,
                     self._connector.metastore,
                     self._connector.database,
-                    lambda known: _check_columns(request, known),
+                    lambda known: self._seen(request, known),
                 )
             except (Refusal, SourceError) as reason:
                 route += f", not from files: {reason}"
@@ -82,11 +83,21 @@ class HiveTables:
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
+    def _seen(self, request: ScanRequest, known: Known) -> Known:
+        """What the table is for this connection."""
+        known = self._as_declared(known)
+        _check_columns(request, known)
+        return known
+
+    def _as_declared(self, known: Known) -> Known:
+        declared = self._connector.config.tables.get(str(known.table), {})
+        return with_values(known) if declared.get("nested") == "values" else known
+
     def _find(self, session: Session, table: TableRef, renew: bool = False) -> Known:
         with self._lock:
             found = self._known.get(table)
         if found is None or renew or time.monotonic() - found[1] > _CHECKED:
-            found = find(session, table, self._connector.database), time.monotonic()
+            found = self._as_declared(find(session, table, self._connector.database)), time.monotonic()
             with self._lock:
                 if len(self._known) > 1000:
                     self._known.clear()
@@ -98,6 +109,7 @@ class HiveTables:
 
         known = self._find(session, request.table)
         _check_columns(request, known)
+        _check_route(request, known, route)
         fragments = {predicate: fragment(predicate, known.types) for predicate in request.predicates}
         names, extra = _columns(request, fragments)
         schema = pa.schema([known.types[name].field(name, known.comments.get(name, "")) for name in names])
@@ -185,6 +197,13 @@ def _check_columns(request: ScanRequest, known: Known) -> None:
     for name in (*request.columns, *read):
         if name not in known.types:
             raise UnknownColumn(name, known.types, f"In table `{request.table}`.")
+
+
+def _check_route(request: ScanRequest, known: Known, route: str) -> None:
+    read = {column.name for predicate in request.predicates for column in columns_of(predicate)}
+    nested = {name: known.types[name] for name in (*request.columns, *read) if known.types[name].inner}
+    if nested:
+        raise refused(str(request.table), nested, route)
 
 
 def _columns(request: ScanRequest, fragments: dict[Predicate, Fragment]) -> tuple[tuple[str, ...], int]:

@@ -40,7 +40,8 @@ _SPELLED = re.compile(r"([a-z_ ]+?)\s*(?:\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\))?")
 @dataclass(frozen=True)
 class HiveType:
     """`name` is without parameters; `length` is of CHAR and VARCHAR; `spelled` is all that is known of it; `partition`
-    says that the column is one of the table's partitions."""
+    says that the column is one of the table's partitions. `inner`: what a nested type consists of, with the names of a
+    struct's fields, where its values come as such and not as text."""
 
     name: str
     precision: int = 0
@@ -48,6 +49,7 @@ class HiveType:
     length: int = 0
     spelled: str = ""
     partition: bool = False
+    inner: tuple[tuple[str, HiveType], ...] = ()
 
     @classmethod
     def of_name(cls, text: str) -> HiveType:
@@ -96,6 +98,12 @@ class HiveType:
     def arrow(self) -> pa.DataType:
         import pyarrow as pa
 
+        if self.inner:
+            inside = [kind.arrow() for _, kind in self.inner]
+            if self.name == "struct":
+                names = [name for name, _ in self.inner]
+                return pa.struct(list(zip(names, inside, strict=True)))
+            return pa.list_(inside[0]) if self.name == "array" else pa.map_(*inside)
         match self.name:
             case "boolean":
                 return pa.bool_()
@@ -126,7 +134,7 @@ class HiveType:
         import pyarrow as pa
 
         about = {"source_type": self.spelled or self.name}
-        if self.name in _LOSSES:
+        if self.name in _LOSSES and not self.inner:
             about["lossy"] = _LOSSES[self.name]
         if comment:
             about["comment"] = comment
