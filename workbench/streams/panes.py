@@ -134,6 +134,16 @@ class Panes:
         yield from self.advance(math.inf) if self.panes else ()
         self._evict(math.inf, None)
 
+    def early(self, seen: dict[Any, int]) -> Iterator[Fired]:
+        """Windows as they are, of which each pane is one, that have more rows than were `seen`."""
+        for number, entries in sorted(self.panes.items()):
+            before = min(seen.get(number, 0), len(entries))
+            if len(entries) > before:
+                seen[number] = len(entries)
+                yield Fired(entries[:], entries[before:], [], (number - 1) * self.every, number * self.every)
+        for number in seen.keys() - self.panes.keys():
+            del seen[number]
+
     def _numbers(self, end: float, pane: int) -> list[int]:
         first = math.floor((end - self.length) / self.every) + 1
         return [number for number in range(first, pane + 1) if number in self.panes]
@@ -335,6 +345,8 @@ class _Session:
     last: float
     entries: list[Entry]
     open: bool = True
+    told: int = 0
+    """How many of them were handed out early."""
 
 
 class Sessions:
@@ -415,6 +427,15 @@ class Sessions:
 
     def finish(self) -> Iterator[Fired]:
         yield from self.advance(math.inf)
+
+    def early(self, seen: dict[Any, int]) -> Iterator[Fired]:
+        """Open sessions as they are, that have more rows than when they were handed out last."""
+        for key, one in [(key, one) for key, mine in self._open.items() for one in mine]:
+            before = min(one.told, len(one.entries))
+            if len(one.entries) > before:
+                one.told = len(one.entries)
+                entries = sorted(one.entries, key=lambda entry: entry[0])
+                yield Fired(entries, one.entries[before:], [], one.first, one.last, key)
 
 
 def _first(one: _Session) -> float:

@@ -215,7 +215,7 @@ def shape_of(topology: Topology) -> dict[str, Any]:
             "parallelism": node.parallelism,
         }
         if node.window is not None:
-            body["window"] = str(node.window.document())
+            body["window"] = str({**node.window.document(), "early": 0.0})  # that may be another one
             body["fields"] = {
                 f"{one.component}.{one.stream}": list(topology.nodes[one.component].fields_of(one.stream))
                 for one in node.inputs

@@ -5,100 +5,27 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from workbench.contract.errors import InvalidParameter
 from workbench.streams.counting import Link
 from workbench.streams.delivering import Deliver, failing
 from workbench.streams.pane_state import discarded, from_body, to_body
-from workbench.streams.panes import Entry, Fired, Panes, manager
+from workbench.streams.panes import Entry, Fired, Panes, Sessions, manager
 from workbench.streams.task import Task
 from workbench.streams.tracking import Anchor, Hold, Tracking
 from workbench.streams.tuples import Batch, Row, Tuple, shown
+from workbench.streams.window import Chunk, Window, rows_in, rows_of
 from workbench.streams.windows import WindowSpec
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from workbench.streams.keeping import Keeper
 
 __all__ = ["Window", "WindowTask"]
 
 EARLIEST, LATEST = -(2.0**63), 2.0**63
 """Milliseconds, exclusive. What is not between them (NaN, infinite) would hold the windows of all other rows back."""
-
-
-class Window:
-    """What a window bolt's `execute` gets. `start` (exclusive) and `end` (inclusive) are milliseconds, None for windows
-    of rows alone; `key` is a session's. Iterating gives its rows."""
-
-    __slots__ = ("_fired", "_table", "end", "fields", "key", "start")
-
-    def __init__(self, fired: Fired, fields: tuple[str, ...]) -> None:
-        self._fired, self.fields = fired, fields
-        self.start, self.end, self.key = fired.start, fired.end, fired.key
-        self._table: Any = None
-
-    @property
-    def rows(self) -> list[Row]:
-        return _rows(self._fired.entries)
-
-    @property
-    def new(self) -> list[Row]:
-        """Those that were in no window before."""
-        return _rows(self._fired.new)
-
-    @property
-    def expired(self) -> list[Row]:
-        """Those that have left since the window before."""
-        return _rows(self._fired.expired)
-
-    @property
-    def table(self) -> pa.Table:
-        """Its rows as an Arrow table; at no cost where they came in Arrow tables."""
-        if self._table is None:
-            import pyarrow as pa
-
-            parts = [item for _, item, _ in self._fired.entries]
-            if all(part.__class__ is _Chunk for part in parts):
-                self._table = pa.concat_tables([part.table for part in parts])
-            else:
-                self._table = Batch(self.rows, self.fields).table
-        return self._table
-
-    def __iter__(self) -> Iterator[Row]:
-        return iter(self.rows)
-
-    def __len__(self) -> int:
-        return _count(self._fired.entries)
-
-
-class _Chunk:
-    """Rows of an Arrow table that are in one pane; `make` is the class of their tuples."""
-
-    __slots__ = ("make", "rows", "table")
-
-    def __init__(self, table: pa.Table, make: type[Tuple]) -> None:
-        self.table, self.rows, self.make = table, table.num_rows, make
-
-
-def _count(entries: Sequence[Entry]) -> int:
-    return sum(item.rows if item.__class__ is _Chunk else 1 for _, item, _ in entries)
-
-
-def _rows(entries: Sequence[Entry]) -> list[Row]:
-    found: list[Row] = [entry[1] for entry in entries]
-    if _Chunk not in set(map(type, found)):
-        return found
-    items: list[Any] = found
-    found = []
-    for item in items:
-        if item.__class__ is _Chunk:
-            found += map(item.make, Batch(item.table).rows)
-        else:
-            found.append(item)
-    return found
 
 
 class WindowTask:
@@ -137,6 +64,10 @@ class WindowTask:
         """The root in whose call a window was handed out that has some of it."""
         self._late_with = (-1, 0)
         """A root, and how many of its rows were late."""
+        self._passed = -math.inf
+        """The watermark that the manager knows."""
+        self._early_at = wall() + spec.early / 1000
+        self._early_seen: dict[Any, int] = {}
         self._due: int | None = None
         """The root with which it was time to hand out windows; they are when it is over."""
         self._link: Link | None = None
@@ -205,6 +136,8 @@ class WindowTask:
                 else:
                     if stamped or (kind is not int and kind is not float) or not EARLIEST < at < LATEST:
                         at = stamp(given)
+                    if self.watermark > self._passed:
+                        self._pass_by()
                     hold = tracking.held()
                     self._shared = self._shared or (hold is not None and hold.left > 1)
                     if not (add(at, given, hold, key(given)) if key else add(at, given, hold)):
@@ -277,6 +210,8 @@ class WindowTask:
             else [(at, chunk, ()) for at, chunk in parts]
         )
         hash(tuple(of for _, _, of in entries))  # one that is no key raises here, before any row is in a window
+        if self.watermark > self._passed:
+            self._pass_by()
         hold = self._tracking.held()
         if hold is not None:
             hold.left += len(entries)
@@ -284,13 +219,13 @@ class WindowTask:
         for at, item, of in entries:
             if self.manager.add(at, item, hold, of):
                 continue
-            for row in _rows([(at, item, hold)]):
+            for row in rows_of([(at, item, hold)]):
                 self._too_late(stream, row, None)
             self._tracking.let_go((hold,))
         self._tracking.let_go((hold,))
         return max(at for at, _, _ in entries)
 
-    def _chunks(self, rows: Batch, make: type[Tuple]) -> list[tuple[float, _Chunk]]:
+    def _chunks(self, rows: Batch, make: type[Tuple]) -> list[tuple[float, Chunk]]:
         """The table cut into panes, each with its latest time."""
         import numpy as np
 
@@ -298,7 +233,7 @@ class WindowTask:
         column = table.column(rows.fields.index(self.spec.time))
         if column.null_count or str(column.type) not in ("int64", "int32", "double", "float"):
             return [
-                (_milliseconds(at), _Chunk(table.slice(place, 1), make)) for place, at in enumerate(column.to_pylist())
+                (_milliseconds(at), Chunk(table.slice(place, 1), make)) for place, at in enumerate(column.to_pylist())
             ]
         times = column.to_numpy()
         ordinary = (times > EARLIEST) & (times < LATEST)
@@ -313,8 +248,15 @@ class WindowTask:
             places = order[start:end]
             whole = len(places) == int(places[-1]) - int(places[0]) + 1
             part = table.slice(int(places[0]), len(places)) if whole else table.take(places)
-            found.append((float(times[places].max()), _Chunk(part, make)))
+            found.append((float(times[places].max()), Chunk(part, make)))
         return found
+
+    def _pass_by(self) -> None:
+        """Has the manager know of the watermark also when it has passed windows without rows alone: what belongs to
+        them is late."""
+        self._passed = self.watermark
+        if isinstance(self.manager, Panes | Sessions):
+            self._advance(self.watermark)
 
     def _too_late(self, stream: tuple[str, str], row: Row, hold: Any) -> None:
         self.late += 1
@@ -354,6 +296,32 @@ class WindowTask:
         self._passes()
         if self._due is not None:
             self._catch_up()
+        if self.spec.early and self._wall() >= self._early_at:
+            self._early_at = self._wall() + self.spec.early / 1000
+            assert isinstance(self.manager, Panes | Sessions)
+            for fired in list(self.manager.early(self._early_seen)):
+                self._execute_early(Window(fired, self._fields, final=False))
+
+    def _execute_early(self, window: Window) -> None:
+        """What it emits is anchored to nothing, and what it raises fails no row: the whole window comes yet."""
+        unit = self.keeper.units.begin() if self.keeper is not None else 0
+        raises = self._tracking.raises
+        try:
+            self._tracking.with_anchors((), self._call_early, window)
+            if self.keeper is not None and self._tracking.raises > raises:
+                self.keeper.window_failed(unit, self.task, ())
+        finally:
+            if self.keeper is not None:
+                self.keeper.units.end()
+
+    def _call_early(self, window: Window) -> None:
+        link = self._link
+        assert link is not None
+        try:
+            self.task.timed(link, self.task.instance.execute, window)
+        except Exception as error:  # noqa: BLE001  # it is shown
+            self.task.raised(error, f"an early window of {len(window):,} rows that ends at {window.end}")
+            self._tracking.raises += 1
 
     def _passes(self) -> None:
         now = self._wall()
@@ -435,7 +403,7 @@ class WindowTask:
             tracking.with_anchors(holds, self._call, window)
             if tracking.raises:
                 own = [entry for entry in window._fired.new if entry[2] is None]
-                keeper.window_failed(unit, self.task, map(tuple, _rows(own)))
+                keeper.window_failed(unit, self.task, map(tuple, rows_of(own)))
         finally:
             keeper.units.end()
             tracking.raises = before
@@ -447,7 +415,7 @@ class WindowTask:
             self.task.timed(link, self.task.instance.execute, window)
         except Exception as error:  # noqa: BLE001  # all its rows fail
             # As `executed`, in rows, each once: those that were in windows before were counted by them.
-            link.failed += _count(window._fired.new)
+            link.failed += rows_in(window._fired.new)
             self.task.raised(error, f"a window of {len(window):,} rows that ends at {window.end}")
             self._tracking.raised(self.task.component, error)
 
@@ -465,7 +433,7 @@ class WindowTask:
         for component, stream, at in body["latest"]:
             if (component, stream) in self._latest:
                 self._latest[component, stream] = _or_never(at)
-        from_body(self.manager, body["rows"], _Chunk)
+        from_body(self.manager, body["rows"], Chunk)
 
     def undo(self, unit: int, hold: Hold | None) -> bool:
         """Takes a failed root's rows out. False: they may have been in a window that is out."""

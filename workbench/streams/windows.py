@@ -35,6 +35,7 @@ class WindowSpec:
     by: tuple[str, ...] = ()
     time: str = ""
     lag: float = 0.0
+    early: float = 0.0
 
     @property
     def counted(self) -> bool:
@@ -61,16 +62,18 @@ class WindowSpec:
 
         by = f" by {', '.join(self.by)}" if self.by else ""
         time = f" of {self.time}" if self.time else ""
+        time += f", early every {told(self.early)}" if self.early else ""
         if self.kind == "session":
             return f"session({told(self.gap)}{by}){time}"
         slide = "" if self.kind == "tumbling" else f" every {told(self.every)}"
         return f"{self.kind}({told(self.length)}{slide}){time}"
 
 
-def tumbling(length: Any, *, time: str = "", lag: Any = 0) -> WindowSpec:
-    """Windows of so many rows (`tumbling(100)`) or so long (`tumbling("1m")`), each row in one."""
+def tumbling(length: Any, *, time: str = "", lag: Any = 0, early: Any = 0) -> WindowSpec:
+    """Windows of so many rows (`tumbling(100)`) or so long (`tumbling("1m")`), each row in one. `early="1s"`: of one by
+    time that is not complete, what there is so far, every so long while rows come; its `final` is False."""
     part = _part(length, "length")
-    return _spec(WindowSpec("tumbling", part, part, time=time, lag=_lag(lag)))
+    return _spec(WindowSpec("tumbling", part, part, time=time, lag=_lag(lag), early=_early(early)))
 
 
 def sliding(length: Any, every: Any = 1, *, time: str = "", lag: Any = 0) -> WindowSpec:
@@ -79,10 +82,12 @@ def sliding(length: Any, every: Any = 1, *, time: str = "", lag: Any = 0) -> Win
     return _spec(WindowSpec("sliding", _part(length, "length"), _part(every, "every"), time=time, lag=_lag(lag)))
 
 
-def session(gap: Any, *, by: Any = (), time: str = "", lag: Any = 0) -> WindowSpec:
-    """Rows of which none is later than the one before by more than `gap`; for each key of the fields `by` apart."""
+def session(gap: Any, *, by: Any = (), time: str = "", lag: Any = 0, early: Any = 0) -> WindowSpec:
+    """Rows of which none is later than the one before by more than `gap`; for each key of the fields `by` apart.
+    `early` as of `tumbling`."""
     keys = (by,) if isinstance(by, str) else tuple(by)
-    return _spec(WindowSpec("session", gap=seconds(gap, "gap") * 1000, by=keys, time=time, lag=_lag(lag)))
+    gap = seconds(gap, "gap") * 1000
+    return _spec(WindowSpec("session", gap=gap, by=keys, time=time, lag=_lag(lag), early=_early(early)))
 
 
 def _part(value: Any, name: str) -> int | float:
@@ -97,9 +102,17 @@ def _lag(value: Any) -> float:
     return 0.0 if value == 0 else seconds(value, "lag") * 1000
 
 
+def _early(value: Any) -> float:
+    return 0.0 if value == 0 else seconds(value, "early") * 1000
+
+
 def _spec(spec: WindowSpec) -> WindowSpec:
     if spec.time and spec.counted:
         raise InvalidParameter("time", f"is `{spec.time}`, and a window of rows alone has none. Leave it out.")
+    if spec.early and spec.counted:
+        raise InvalidParameter(
+            "early", "is said of a window of rows alone, which is there when they are. Leave it out."
+        )
     if spec.lag and not spec.time:
         raise InvalidParameter("lag", "is said without `time`; rows that are stamped when they come are in order.")
     return spec
