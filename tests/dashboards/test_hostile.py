@@ -33,7 +33,7 @@ OTHERS = [
     "/lab/api/settings", "/lab/api/workspaces", "/lab/api/translations", "/tree", "/notebooks/orders.ipynb", "/edit/x",
     "/files/orders.ipynb", "/files/..%2f..%2fetc/passwd", "/view/orders.ipynb", "/terminals/1", "/api/terminals",
     "/terminals/websocket/1", "/workbench/api/connections", "/workbench/api/runs", "/metrics",
-    "/workbench/api/live/poll",
+    "/workbench/api/metrics", "/workbench/api/results/x", "/workbench/api/live/x",
     "/static/base/images/logo.png", "/custom/custom.css", "/nbextensions/x", "/kernelspecs/python3/logo-64x64.png",
     "/api/me", "/api/status", "/api/shutdown", "/logout", "/d/", "/d/orders/", "/d/orders.ipynb", "/d/../orders",
     "/d/%2e%2e%2forders", "/d/nothing", "/d/orders%00", "/voila/static/../../../../../etc/passwd",

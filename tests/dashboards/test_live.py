@@ -107,7 +107,7 @@ def test_a_viewer_watches_what_the_dashboard_gave_a_ticket_for_and_nothing_else(
         assert engine.token not in json.dumps(state)
     finally:
         link.close()
-    for path in (f"runs/{running.id}", f"runs/{running.id}/control", "live/poll?topics=runs"):
+    for path in (f"runs/{running.id}", f"runs/{running.id}/control", "metrics"):
         assert session.delete(f"{viewer.url}/workbench/api/{path}", timeout=10).status_code in (403, 404)
         assert session.get(f"{viewer.url}/workbench/api/{path}", timeout=10).status_code == 404
     assert running.state == "running"

@@ -10,8 +10,9 @@ from typing import Any
 
 from jupyter_server.extension.application import ExtensionApp
 
-from workbench.server import catalog, comet, connections, dashboards, live, metrics, results, running
+from workbench.server import catalog, comet, connections, dashboards, live, metrics, results, running, socket_io
 from workbench.server.handlers import Handler, NothingHere
+from workbench.server.looking import Looks
 from workbench.server.services import Services
 
 __all__ = ["BASE", "WorkbenchApp", "routes"]
@@ -46,6 +47,9 @@ class WorkbenchApp(ExtensionApp):
         for path, handler in routes():
             own = {"path": path} if issubclass(handler, Handler) else {}
             self.handlers.append((BASE + _PART.sub("([^/]+)", path), handler, own))
+        if socket_io.there():
+            self.socket_io = socket_io.SocketIO(Looks, "workbench:live")
+            self.handlers.append((BASE + socket_io.PATH, self.socket_io.handler))
         self.handlers.append((BASE + ".*", NothingHere))
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
@@ -58,5 +62,9 @@ class WorkbenchApp(ExtensionApp):
         if warm is not None:
             warm()
 
+    socket_io: socket_io.SocketIO | None = None
+
     async def stop_extension(self) -> None:
+        if self.socket_io is not None:
+            await self.socket_io.aclose()
         await self.services.aclose()

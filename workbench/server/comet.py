@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections.abc import Awaitable
+from typing import Any
 
 from jupyter_server.auth.decorator import authorized
 from tornado import web
@@ -16,6 +18,7 @@ from tornado.iostream import StreamClosedError
 
 from workbench.runs.topics import Frame
 from workbench.server.handlers import Handler
+from workbench.server.looking import STUCK_SECONDS, Looks
 from workbench.server.watching import MOST_TOPICS, Watch
 
 __all__ = ["HANDLERS", "Events", "Poll"]
@@ -24,17 +27,32 @@ BEAT_SECONDS = 15.0
 """So often a stream in which nothing happens says that it is alive: what lies between lets go of silent ones."""
 LONGEST_WAIT = 55
 LONGEST = 8_000
+TICKETS = "X-Workbench-Tickets"
+"""Not in the address, which is kept in logs and histories: with commas between, in the order of `topics`."""
 
 
-class Topics(Handler):
+class Topics(Looks, Handler):
     auth_resource = "workbench:live"
 
     def watch(self, cursors: str) -> Watch:
-        """Of what `topics` names, with commas between; cursors likewise."""
+        """Of what `topics` names, with commas between; cursors likewise, and tickets in the header `TICKETS`."""
         topics = [one for one in (self.text("topics", LONGEST) or "").split(",") if one]
         if not 1 <= len(topics) <= MOST_TOPICS:
             raise web.HTTPError(400, f"`topics` must name 1 to {MOST_TOPICS} topics, with commas between them")
-        return Watch(self.services.hub, topics, cursors.split(","))
+        tickets = dict(zip(topics, self.request.headers.get(TICKETS, "")[:LONGEST].split(","), strict=False))
+        return Watch(
+            self.hub, topics, cursors.split(","), lambda topic: self.permitted(topic, tickets.get(topic, "").strip())
+        )
+
+    async def sent(self, written: Awaitable[None]) -> None:
+        """Waits until it is on its way. Who does not read for long is dropped."""
+        try:
+            await asyncio.wait_for(written, STUCK_SECONDS)
+        except TimeoutError:
+            self.viewers.dropped += 1
+            connection: Any = self.request.connection
+            connection.close()
+            raise web.Finish from None
 
     async def next_frames(self, watch: Watch, seconds: float) -> list[Frame] | None:
         """What is new within so many seconds; None where nothing is. Raises Finish when nobody listens any more."""
@@ -56,6 +74,10 @@ class Events(Topics):
     @authorized
     async def get(self) -> None:
         last = self.request.headers.get("Last-Event-ID", "")[:LONGEST]
+        with self.viewers.place(self.viewer, "events"):
+            await self._stream(last)
+
+    async def _stream(self, last: str) -> None:
         async with self.watch(last) as watch:
             self.set_header("Content-Type", "text/event-stream; charset=utf-8")
             self.set_header("X-Accel-Buffering", "no")
@@ -63,7 +85,7 @@ class Events(Topics):
                 await self._send(watch)
 
     async def _send(self, watch: Watch) -> None:
-        await self.flush()
+        await self.sent(self.flush())
         while not self.left:
             frames = await self.next_frames(watch, BEAT_SECONDS)
             if frames is None:
@@ -75,9 +97,9 @@ class Events(Topics):
             else:
                 # A browser comes back after an end, unless it is told that there is nothing more.
                 self.write("event: over\ndata: {}\n\n")
-                await self.flush()
+                await self.sent(self.flush())
                 return
-            await self.flush()  # waits until it is on its way: meanwhile changes gather
+            await self.sent(self.flush())  # waits until it is on its way: meanwhile changes gather
 
 
 class Poll(Topics):
@@ -87,10 +109,13 @@ class Poll(Topics):
     @authorized
     async def get(self) -> None:
         wait = self.number("wait", 25, LONGEST_WAIT)
-        async with self.watch(self.text("cursors", LONGEST) or "") as watch:
-            frames = await self.next_frames(watch, wait) or []
-            said = ",".join(frame.text for frame in frames)
-            self.finish(f'{{"frames":[{said}],"cursors":{json.dumps(",".join(watch.cursors))}}}')
+        with self.viewers.place(self.viewer, "poll"):
+            async with self.watch(self.text("cursors", LONGEST) or "") as watch:
+                frames = await self.next_frames(watch, wait) or []
+                said = ",".join(frame.text for frame in frames)
+                cursors = json.dumps(",".join(watch.cursors))
+            with contextlib.suppress(StreamClosedError):
+                await self.sent(self.finish(f'{{"frames":[{said}],"cursors":{cursors}}}'))
 
 
 HANDLERS = [("live/events", Events), ("live/poll", Poll)]

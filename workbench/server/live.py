@@ -19,8 +19,7 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 from workbench.runs.topics import Frame
 from workbench.server.bodies import BodyRefused, parsed
 from workbench.server.handlers import own_origin
-from workbench.server.hub import Hub
-from workbench.server.services import Services
+from workbench.server.looking import STUCK_SECONDS, Looks
 from workbench.server.watching import MOST_TOPICS, Watch, refused
 
 __all__ = ["HANDLERS", "LiveHandler"]
@@ -28,17 +27,9 @@ __all__ = ["HANDLERS", "LiveHandler"]
 LONGEST = 4_096
 
 
-class LiveHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
+class LiveHandler(Looks, WebSocketMixin, WebSocketHandler, JupyterHandler):
     auth_resource = "workbench:live"
-
-    @property
-    def hub(self) -> Hub:
-        services: Services = self.settings["workbench_services"]
-        return services.hub
-
-    async def permitted(self, topic: str, ticket: str) -> bool:
-        """Whether this viewer may watch the topic: the server's owner may watch all of theirs."""
-        return True
+    _entered = False
 
     @property
     def max_message_size(self) -> int:
@@ -51,11 +42,14 @@ class LiveHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
             allowed = await allowed
         if not allowed or not own_origin(self):
             raise web.HTTPError(403)
+        self.viewers.check(self.viewer)
         await super().get(*args, **kwargs)
 
     def open(self, *args: Any, **kwargs: Any) -> None:
         super().open(*args, **kwargs)
         self._sending: dict[str, asyncio.Task[None]] = {}
+        self.viewers.enter(self.viewer, "websocket")
+        self._entered = True
 
     async def on_message(self, message: str | bytes) -> None:
         try:
@@ -74,15 +68,15 @@ class LiveHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
 
     def on_close(self) -> None:
         super().on_close()
+        if self._entered:
+            self._entered = False
+            self.viewers.leave(self.viewer, "websocket")
         for task in getattr(self, "_sending", {}).values():
             task.cancel()
 
     async def _send(self, topic: str, ticket: str) -> None:
         try:
-            if not await self.permitted(topic, ticket):
-                await self._say(Frame(refused(topic, "It is not for you, or it is over.")))
-                return
-            async with Watch(self.hub, (topic,)) as watch:
+            async with Watch(self.hub, (topic,), permitted=lambda one: self.permitted(one, ticket)) as watch:
                 while frames := await watch.frames():
                     for frame in frames:
                         # Waits until the socket has taken it: meanwhile changes gather.
@@ -93,8 +87,11 @@ class LiveHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
 
     async def _say(self, frame: Frame) -> None:
         try:
-            await self.write_message(frame.text)
+            await asyncio.wait_for(self.write_message(frame.text), STUCK_SECONDS)
         except WebSocketClosedError:
+            raise asyncio.CancelledError from None
+        except TimeoutError:
+            self.drop()
             raise asyncio.CancelledError from None
 
 

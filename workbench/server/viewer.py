@@ -32,9 +32,10 @@ from workbench.documents.private import private_folder
 from workbench.notebook import profile
 from workbench.runs import Register
 from workbench.runs.process import Process
+from workbench.server.socket_io import PATH, SocketIO, there
 from workbench.server.viewer_access import LogIn, ViewerAuthorizer, ViewerIdentity
 from workbench.server.viewer_kernels import INCOMING, ViewerConnection, ViewerKernels
-from workbench.server.viewer_live import ViewerHub, ViewerLive
+from workbench.server.viewer_live import ViewerEvents, ViewerHub, ViewerLive, ViewerLooks, ViewerPoll
 from workbench.server.viewer_pages import DashboardPage, EndKernel, List, Nothing, OneKernel
 
 __all__ = ["ViewerApp", "main", "routes"]
@@ -55,6 +56,9 @@ def routes() -> list[tuple[str, Any, dict[str, Any]]]:
         (rf"/api/kernels/{_KERNEL}/channels", KernelWebsocketHandler, {}),
         (rf"/voila/api/shutdown/{_KERNEL}", EndKernel, {}),
         (r"/workbench/api/live", ViewerLive, {}),
+        (r"/workbench/api/live/events", ViewerEvents, {"path": "live/events"}),
+        (r"/workbench/api/live/poll", ViewerPoll, {"path": "live/poll"}),
+        *([(f"/workbench/api/{PATH}", SocketIO(ViewerLooks, "dashboards").handler, {})] if there() else []),
         (r"/(no-formulas\.js)", StaticFileHandler, {"path": str(PAGES)}),
         (r"/voila/static/(.*)", MultiStaticFileHandler, {"paths": static}),
         (r"/voila/templates/lab/static/(.*)", MultiStaticFileHandler, {"paths": static}),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from workbench.contract.errors import WorkbenchError
 from workbench.runs import Register, tickets
+from workbench.server.comet import Events, Poll
 from workbench.server.hub import Hub, run_of
 from workbench.server.live import LiveHandler
+from workbench.server.looking import Looks
 from workbench.server.pool import Busy, Pool
 
-__all__ = ["ViewerHub", "ViewerLive"]
+__all__ = ["ViewerEvents", "ViewerHub", "ViewerLive", "ViewerLooks", "ViewerPoll"]
 
 
 class ViewerHub:
@@ -18,25 +20,44 @@ class ViewerHub:
         self.register, self.pool = register, Pool()
         self.hub = Hub(register, self.pool.run)
 
+    def prepare(self) -> None:
+        """Nothing is loaded ahead."""
 
-class ViewerLive(LiveHandler):
-    auth_resource = "dashboards"
+
+class ViewerLooks(Looks):
+    """In the viewer's server: who has logged in, and sees what the tickets are for that a dashboard has given out."""
 
     @property
-    def _own(self) -> ViewerHub:
+    def services(self) -> ViewerHub:
         found: ViewerHub = self.settings["workbench_viewer_hub"]
         return found
 
     @property
     def hub(self) -> Hub:
-        return self._own.hub
+        return self.services.hub
+
+    @property
+    def viewer(self) -> str:
+        return str(self.current_user.username)
 
     async def permitted(self, topic: str, ticket: str) -> bool:
-        run, register = run_of(topic), self._own.register
+        run, register = run_of(topic), self.services.register
         if run is None or not ticket:
             return False
         try:
-            engine = await self._own.pool.run(lambda: register.engine(run))
+            engine = await self.services.pool.run(lambda: register.engine(run))
         except (WorkbenchError, Busy):
             return False
         return engine is not None and tickets.fits(ticket, engine, topic)
+
+
+class ViewerLive(ViewerLooks, LiveHandler):
+    auth_resource = "dashboards"
+
+
+class ViewerEvents(ViewerLooks, Events):  # type: ignore[misc]  # its services are others
+    auth_resource = "dashboards"
+
+
+class ViewerPoll(ViewerLooks, Poll):  # type: ignore[misc]
+    auth_resource = "dashboards"

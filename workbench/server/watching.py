@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -22,12 +22,22 @@ def refused(topic: str, why: object) -> dict[str, Any]:
     return {"topic": topic[:200], "error": str(why)}
 
 
-class Watch:
-    """The topics' frames, as they come. A topic that is not there is told as `refused`, and the others go on. `async
-    with` it; used by one task."""
+NOT_FOR_YOU = "It is not for you, or it is over."
 
-    def __init__(self, hub: Hub, topics: Sequence[str], cursors: Sequence[str] = ()) -> None:
+
+class Watch:
+    """The topics' frames, as they come. A topic that is not there, or that `permitted` says no to, is told as
+    `refused`, and the others go on. `async with` it; used by one task."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        topics: Sequence[str],
+        cursors: Sequence[str] = (),
+        permitted: Callable[[str], Awaitable[bool]] | None = None,
+    ) -> None:
         self._hub, self._topics = hub, list(dict.fromkeys(topics))[:MOST_TOPICS]
+        self._permitted = permitted
         self._cursors = dict(zip(topics, cursors, strict=False))
         self._some = asyncio.Event()
         self._mailboxes: dict[str, Mailbox] = {}
@@ -36,6 +46,9 @@ class Watch:
     async def __aenter__(self) -> Watch:
         try:
             for topic in self._topics:
+                if self._permitted is not None and not await self._permitted(topic):
+                    self._refused.append(Frame(refused(topic, NOT_FOR_YOU)))
+                    continue
                 try:
                     mailbox = await self._hub.subscribe(topic, self._some.set, self._cursors.get(topic, ""))
                 except (WorkbenchError, Busy) as error:

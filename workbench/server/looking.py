@@ -1,0 +1,94 @@
+"""What every way to live topics asks, whether WebSocket, events, polling or Socket.IO: where the hub is, who looks, and
+whether they may see a topic."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tornado import web
+
+from workbench.server.hub import Hub
+
+__all__ = ["STUCK_SECONDS", "Looks", "Viewers"]
+
+STUCK_SECONDS = 30.0
+"""So long a viewer has to take what it is sent; then it is dropped, for it reads no more."""
+MOST_EACH, MOST = 64, 1_000
+"""Connections at once of one viewer, and of all of them."""
+
+
+class Viewers:
+    """Who looks now: connections by viewer and by way. For one event loop."""
+
+    def __init__(self) -> None:
+        self._each: Counter[str] = Counter()
+        self.ways: Counter[str] = Counter()
+        """Connections by way: `websocket`, `events`, `poll`, `socketio`."""
+        self.dropped = 0
+        """Connections that were ended because nobody read what they were sent."""
+
+    def check(self, viewer: str) -> None:
+        """Raises HTTPError where there is no place for one more; a viewer without a name is not counted alone."""
+        if viewer and self._each[viewer] >= MOST_EACH:
+            raise web.HTTPError(429, f"You look at {MOST_EACH} things at once by now: close some")
+        if self.ways.total() >= MOST:
+            raise web.HTTPError(503, f"{MOST:,} connections look by now: try again in a minute")
+
+    def enter(self, viewer: str, way: str) -> None:
+        self._each[viewer] += 1
+        self.ways[way] += 1
+
+    def leave(self, viewer: str, way: str) -> None:
+        self._each[viewer] -= 1
+        self.ways[way] -= 1
+        if not self._each[viewer]:
+            del self._each[viewer]
+
+    @contextmanager
+    def place(self, viewer: str, way: str) -> Iterator[None]:
+        """For a `with` around a request that looks. Raises what `check` raises."""
+        self.check(viewer)
+        self.enter(viewer, way)
+        try:
+            yield
+        finally:
+            self.leave(viewer, way)
+
+
+class Looks:
+    """In the Jupyter server: its owner looks, and may see each topic of the runs in their own register."""
+
+    settings: Any
+    current_user: Any
+
+    @property
+    def hub(self) -> Hub:
+        found: Hub = self.settings["workbench_services"].hub
+        return found
+
+    @property
+    def viewers(self) -> Viewers:
+        found: Viewers = self.settings.setdefault("workbench_viewers", Viewers())
+        return found
+
+    @property
+    def viewer(self) -> str:
+        """Who looks. Of Jupyter's server nobody by name: each request with a token is a user of its own there."""
+        return ""
+
+    ws_connection: Any = None
+    _dropped = False
+
+    def drop(self) -> None:
+        """Of a WebSocket: it is not read. At once, for a farewell would lie behind all that is not read."""
+        if not self._dropped and self.ws_connection is not None:
+            self._dropped = True
+            self.viewers.dropped += 1
+            self.ws_connection.stream.close()
+
+    async def permitted(self, topic: str, ticket: str) -> bool:
+        """Whether this viewer may see the topic. The hub knows no topics but those of the register's runs."""
+        return True
