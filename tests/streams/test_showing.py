@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -254,6 +255,21 @@ def test_a_replay_is_another_run_where_all_who_look_go_on(
             asyncio.run(subscriber.ask(engine, third.following.id, wrong, patience=30))
 
 
+def test_a_replay_of_a_run_with_state_begins_anew(
+    tmp_path: Path, started: Callable[..., Running], eventually: Any
+) -> None:
+    (tmp_path / "day").mkdir()
+    pq.write_table(pa.table({"at": range(0, 600_000, 1_000), "page": ["/"] * 600}), tmp_path / "day" / "a.parquet")
+    made = Topology("kept").spout("views", ParquetReplay(tmp_path / "day"))
+    made.bolt("minutes", per_minute, inputs="views", window=tumbling("1m", time="at"))
+    running = started(made, state=tmp_path / "state.sqlite").wait(30)
+    again = running.replay().wait(30)
+    for one in (running, again):
+        topic = one.shown([TopN(one, "minutes", by="page", y="views")])
+        eventually(lambda: state(topic)["value/0"]["all"] == 600, within=30)  # noqa: B023
+    again.stop()
+
+
 def test_what_happens_now_cannot_be_played_again(source: Source, started: Callable[..., Running]) -> None:
     running = started(topology(source))
     assert running.topic is not None
@@ -261,6 +277,24 @@ def test_what_happens_now_cannot_be_played_again(source: Source, started: Callab
     with pytest.raises(UsageError, match="`views` of topology `live` gives what happens now"):
         running.replay()
     assert running.state == "running"
+
+
+def test_threads_have_quick_turns_while_somebody_looks(
+    source: Source, started: Callable[..., Running], eventually: Any
+) -> None:
+    before = sys.getswitchinterval()
+    running = started(topology(source))
+    topic = running.shown([Series(running, "minutes")])
+    assert sys.getswitchinterval() == before
+    mailbox = topic.subscribe(lambda: None)
+    eventually(lambda: sys.getswitchinterval() < before, within=30)
+    mailbox.close()
+    eventually(lambda: sys.getswitchinterval() == before, within=30)
+    mailbox = topic.subscribe(lambda: None)
+    eventually(lambda: sys.getswitchinterval() < before, within=30)
+    running.stop()
+    eventually(lambda: sys.getswitchinterval() == before, within=30)
+    mailbox.close()
 
 
 class Loud(Bolt):

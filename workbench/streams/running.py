@@ -118,7 +118,10 @@ class Running:
     def shown(self, views: Sequence[StreamView]) -> Topic:
         """The topic of a dashboard of its streams: see `workbench.streams.showing`. Raises UsageError."""
         if self.show is None:
-            raise UsageError("Streams of this run are not told to anybody, so there is nothing to show.")
+            raise UsageError(
+                "Streams of this run are in other processes, and not kept for views. Those of a topology that runs "
+                'inline are: t.run("inline").'
+            )
         return self.show(views)
 
     @property
@@ -159,8 +162,8 @@ class Running:
 
     def replay(self, speed: float | None = None) -> Running:
         """Starts it again from the beginning of what its spouts play (`ParquetReplay`), at another `speed` where one is
-        said; what still runs is stopped. Views go on with the new run, which is returned, and is `following` here.
-        Raises UsageError where its spouts cannot be played again."""
+        said; what still runs is stopped, and what it kept as state begins anew. Views go on with the new run, which is
+        returned, and is `following` here. Raises UsageError where its spouts cannot be played again."""
         if self.following is not None:
             return self.following.replay(speed)
         topology = self.topology.played_again(speed)

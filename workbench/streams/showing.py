@@ -19,6 +19,7 @@ from workbench.contract.errors import UsageError
 from workbench.runs.publisher import Publisher
 from workbench.streams.folding import TEXT, Fold, fold
 from workbench.streams.tapping import Tap, Taps
+from workbench.streams.turns import looked_at
 from workbench.streams.views import StreamView
 
 if TYPE_CHECKING:
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Views"]
 
-PACE, UNWATCHED = 0.05, 1.0
-"""Seconds between two frames, while somebody looks and while nobody does."""
+PACE, UNWATCHED = 0.045, 1.0
+"""Seconds from one frame to the next, while somebody looks and while nobody does: a little less than between what comes
+20 times a second, which so finds us waiting for it."""
 MOST_VIEWS = 24
 MOST_DASHBOARDS = 32
 """Of one run, those that are looked at; of others the oldest are let go."""
@@ -77,7 +79,10 @@ class Views:
         """The topic of these views: the same one for the same definitions. It begins with what is kept of the streams.
         Raises UnknownComponent, UnknownStream, UnknownField, NotKept, UsageError."""
         if self._taps is None:
-            raise UsageError("Streams of this run are in other processes, and not kept for views. Run it inline.")
+            raise UsageError(
+                "Streams of this run are in other processes, and not kept for views. Those of a topology that runs "
+                'inline are: t.run("inline").'
+            )
         if not 1 <= len(views) <= MOST_VIEWS:
             raise UsageError(f"A dashboard has 1 to {MOST_VIEWS} views of a run, and not {len(views)}.")
         specs = [one.spec() for one in views]
@@ -166,14 +171,22 @@ class Views:
             )
 
     def _main(self) -> None:
+        try:
+            self._tell_all()
+        finally:
+            looked_at(self, False)
+
+    def _tell_all(self) -> None:
         while not self._over.is_set():
             self._some.wait(UNWATCHED)
             self._some.clear()
+            began = time.monotonic()
             with self._lock:
                 if not self._over.is_set():
                     self._turn()
                 watched = any(one.topic.watched for one in self._dashboards.values())
-            self._over.wait(PACE if watched else UNWATCHED)
+            looked_at(self, watched)
+            self._over.wait(max(0.0, (PACE if watched else UNWATCHED) + began - time.monotonic()))
 
     def _turn(self) -> None:
         now = 1000 * self._wall()

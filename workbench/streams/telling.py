@@ -137,7 +137,8 @@ class Telling:
             "uptime": 0.0,
         }
         lists: dict[str, Any] = {name: [] for name in KEEP}
-        self._replayable = state["replayable"] = running.topology.replayable
+        # In the processes of a run nobody can start it again: whoever started it can.
+        self._replayable = state["replayable"] = running.again is not None and running.topology.replayable
         self.topic: Topic = publisher.topic(f"runs/{running.id}/topology", {**state, **lists}, KEEP)
         self.views = Views(publisher, running.id, running.topology, taps, wall)
         publisher.control(running.id, self._control)
