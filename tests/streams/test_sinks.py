@@ -179,6 +179,22 @@ def test_columns_go_as_they_are(started: Start, shop: Path, tmp_path: Path) -> N
     assert rows(shop, "select count(*), sum(n) from views") == [(50, 49 * 25)]
 
 
+def test_rows_are_written_by_worker_processes_too(started: Start, shop: Path, tmp_path: Path) -> None:
+    (tmp_path / "events").mkdir()
+    pages = [f"/{n}" for n in range(200)]
+    pq.write_table(pa.table({"page": pages, "n": range(200)}), tmp_path / "events" / "a.parquet")
+    t = Topology("t").spout("rows", ParquetReplay(str(tmp_path / "events"), rows=7))
+    t.bolt("save", Sink("shop.views", every="1d"), inputs="rows")
+    with pytest.raises(InvalidParameter, match="state"):
+        started(t, runner="processes", state=True)
+    running = started(t, runner="processes", workers=2)
+    assert running.guarantees()["save"].claim == "at least once"
+    running.wait(120)
+    assert rows(shop, "select count(*), sum(n) from views") == [(100, 99 * 50)]
+    assert len(running.dead_letters) == 100  # those that the table's check refuses
+    assert "check" in running.dead_letters[0].error.lower()
+
+
 class FailsOnce(Bolt):
     """Fails with each batch, the first time, after the others have had it."""
 

@@ -193,6 +193,29 @@ def test_what_cannot_be_kept_is_refused_by_name(started: Start, tmp_path: Path) 
         started(t, state=tmp_path / "x.sqlite").wait(60)
 
 
+class Holds(Bolt):
+    """Acks nothing, ever."""
+
+    auto_ack = False
+
+    def execute(self, tuple: Any) -> None:  # noqa: A002
+        pass
+
+
+def test_a_moment_that_does_not_become_quiet_is_let_pass(started: Start, tmp_path: Path, eventually: Any) -> None:
+    t, got = counting(400)
+    t.bolt("holds", Holds, inputs="words")
+    running = started(t, state=tmp_path / "x.sqlite")
+    eventually(lambda: running.snapshot and running.snapshot.why_not, within=60)
+    assert "400 tuples of `words` are on their way" in (running.snapshot.why_not if running.snapshot else "")
+    assert running.snapshot is not None
+    assert running.snapshot.number == 0
+    assert "`holds` acks by itself" in str(t.guarantees()["holds"])
+    eventually(lambda: len(got) == 400, within=60)
+    assert running.stop(60).state == "stopped"
+    assert any("no last snapshot was made" in line for line in running.log)
+
+
 # --- windows
 
 KINDS = [

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["Recovery"]
 
 SHARE = 10
-"""A snapshot that takes so long is followed by the next one after ten times that at least."""
+"""A snapshot that takes so long, or that long was waited for in vain, is followed by the next one after ten times that
+at least: then spouts rest for a tenth of the time at most."""
 SOON = 1.0
 """Seconds after which it is tried again, where the moment was not quiet."""
 
@@ -39,7 +40,7 @@ class Recovery:
         self._file = SnapshotFile(topology, self.path, wall)
         self._recover, self._forget = recover, tuple(forget)
         self._every, self._clock, self._wall = topology.config["snapshot_every"], clock, wall
-        self._next = 0.0
+        self._next = self._least = 0.0
         self.epoch, self.at = 0, 0.0
         """Of the last snapshot: its number, and when it was made."""
         self.why_not = ""
@@ -58,7 +59,8 @@ class Recovery:
 
     @property
     def due(self) -> bool:
-        return self._clock() >= self._next or (self.keeper is not None and self.keeper.crowded)
+        now = self._clock()
+        return now >= self._next or (self.keeper is not None and self.keeper.crowded and now >= self._least)
 
     def take(self, quiet: Callable[[], str]) -> bool:
         """Makes a snapshot, if `quiet` says no reason why not. Raises StateRefused, and what sinks raise."""
@@ -66,7 +68,8 @@ class Recovery:
         assert keeper is not None
         self.why_not = quiet()
         if self.why_not:
-            self._next = self._clock() + min(SOON, self._every)
+            now = self._clock()
+            self._next = self._least = now + max(min(SOON, self._every), SHARE * (now - began))
             return False
         collected = keeper.collect()
         self._file.save(keeper.epoch + 1, collected)
