@@ -27,6 +27,7 @@ FLOORS, KNOWS, FORBIDDEN = LINTER["contracts"]
 ROOMS = {path.parent.name for path in ROOT.glob("workbench/*/__init__.py")}
 CONNECTORS = {path.name for path in ROOT.glob("connectors/workbench_*") if path.is_dir()}
 HEAVY = {
+    "confluent_kafka",
     "dask",
     "duckdb",
     "IPython",
@@ -38,6 +39,7 @@ HEAVY = {
     "pyarrow",
     "pymongo",
     "pymysql",
+    "redis",
     "sqlglot",
 }
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.services.hbase.server import HBase
 from tests.services.hive.server import Hive
+from tests.services.kafka.server import Kafka
 from tests.services.mongodb.server import FerretDB, MongoJava
 from tests.services.mysql.server import MariaDB, MySQL9, Server
 
@@ -52,4 +53,10 @@ def hbase() -> Iterator[HBase]:
 @pytest.fixture(scope="session")
 def hive() -> Iterator[Hive]:
     with Hive() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[Kafka]:
+    with Kafka() as server:
         yield server

@@ -26,6 +26,7 @@ SERVERS = {
     "ferretdb": "tests.services.mongodb.server:FerretDB",
     "hbase": "tests.services.hbase.server:HBase",
     "hive": "tests.services.hive.server:Hive",
+    "kafka": "tests.services.kafka.server:Kafka",
     "mariadb": "tests.services.mysql.server:MariaDB",
     "mongodb": "tests.services.mongodb.server:MongoJava",
     "mysql": "tests.services.mysql.server:MySQL9",

@@ -141,9 +141,7 @@ class Views:
             one = fold(number, view, tap.fields)
             component = tap.name.partition(".")[0]
             window = self._topology.nodes[component].window
-            static: dict[str, Any] = {"stream": tap.name, "window": str(window) if window else ""}
-            static["early"] = window is not None and bool(window.early)
-            state |= {**one.start(), f"static/{number}": static}
+            state |= {**one.start(), f"static/{number}": {"stream": tap.name, "window": str(window) if window else ""}}
             keep |= one.keep
             folds.append((tap, one))
         _fits(views, folds)

@@ -197,9 +197,7 @@ class FeedPromises(SuiteBase):
     def test_a_place_that_is_gone_is_said_with_the_remedy(
         self, store: Store, connector: Connector, followed: TableRef, can: Capabilities
     ) -> None:
-        change(store, can, followed, pairs((1, "a")), "insert")
-        change(store, can, followed, pairs((2, "b")), "insert")
-        places = [entry[3] for entry in listen(connector, followed, None)]
+        places = [entry[3] for entry in one_by_one(store, connector, followed, can, 2)]
         stranger = Position(f"not-{places[0].source}", places[0].value)
         with pytest.raises(PositionLost) as caught:
             listen(connector, followed, stranger)

@@ -1,0 +1,1 @@
+"""Kafka: topics as tables, as feeds and as sinks."""
