@@ -17,6 +17,7 @@ from workbench.streams import Bolt, Rate, Topology, tumbling
 from workbench.streams.prometheus import merged
 from workbench.streams.running import Running
 
+UP, VIEWERS = "workbench_stream_up", ("workbench_stream_viewers", "workbench_stream_viewers_dropped")
 ODD = 'a "b" \\ c\nd {}é'
 
 
@@ -68,7 +69,7 @@ async def until(ask: Callable[[], bool]) -> None:
 async def test_all_topologies_are_told_and_parsed(
     scrape: Callable[[], Any], started: Callable[[Topology], Running]
 ) -> None:
-    assert {one.name for one in (await scrape()).values()} == {"workbench_stream_up"}
+    assert {one.name for one in (await scrape()).values()} == {UP, *VIEWERS}
     runs = [started(counting(name, total)) for name, total in (("shop", 300), ("shop", 40), ("odd", 5))]
     for running, total in zip(runs, (300, 40, 5), strict=True):
         await until(lambda running=running, total=total: running.metrics().count("acked", "numbers") == total)
@@ -153,8 +154,9 @@ async def test_an_engine_that_says_nothing_or_nonsense_spoils_nothing(
     if answer is None:
         monkeypatch.setattr(metrics, "PATIENCE", 0.2)
     async with Engine(services, answer) as run:
-        [(name, family)] = (await scrape()).items()
-    assert name == "workbench_stream_up"
+        found = await scrape()
+    assert set(found) == {UP, *VIEWERS}
+    family = found[UP]
     assert [(one.labels["run"], one.value) for one in family.samples] == [(run, up)]
 
 

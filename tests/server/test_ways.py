@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlencode
@@ -17,8 +18,9 @@ from tornado.httpclient import HTTPClientError
 
 from tests.server.viewers import WAYS, Viewer, follows
 from workbench.runs import Run
-from workbench.runs.publisher import Publisher
+from workbench.runs.publisher import PACE, Publisher
 from workbench.server import comet, live, looking, socket_io
+from workbench.server.app import WorkbenchApp
 from workbench.server.looking import Viewers
 from workbench.server.services import Services
 
@@ -86,6 +88,7 @@ async def until(what: Callable[[], Any], *there: Viewer) -> None:
 @pytest.mark.parametrize("way", WAYS)
 async def test_the_same_topic_without_a_gap(look: Look, publisher: Publisher, run: Run, way: str) -> None:
     topic = publisher.topic(f"runs/{run.id}/topology", {"n": 0, "last": [], "é": float("nan")}, {"last": 50})
+    began = time.monotonic()
     viewer = look(way, topic.name)
     await until(lambda: viewer.state.get("n") == 0, viewer)
     for n in range(1, 151):
@@ -95,6 +98,8 @@ async def test_the_same_topic_without_a_gap(look: Look, publisher: Publisher, ru
     await until(lambda: viewer.state["n"] == 150, viewer)
     assert viewer.state == {"run": run.id, "n": 150, "last": list(range(101, 151)), "é": None}
     follows(viewer.frames)
+    # What comes quickly goes as one change: an engine tells 25 a second, besides the states at the beginning.
+    assert len(viewer.frames) <= (time.monotonic() - began) / PACE + 4
     topic.end()
     await until(lambda: "end" in viewer.frames[-1], viewer)
 
@@ -163,15 +168,15 @@ async def test_who_never_reads_is_dropped_and_keeps_nothing(
         await until(lambda: all(one._state.get("n") == 0 for one in services.hub._topics.values()))
     link = await asyncio.to_thread(silent, way, address, known, [one.name for one in topics])
     try:
-        await until(lambda: viewers.ways[way] == 1 or viewers.dropped)
+        await until(lambda: viewers.ways[way] == 1 or viewers.dropped[way])
         n = 0
         async with asyncio.timeout(20):
-            while not viewers.dropped:
+            while not viewers.dropped[way]:
                 n += 1
                 for topic in topics:
                     topic.change(n=n, blob=BLOB * 4 + str(n))
                 await asyncio.sleep(0.05)
-        assert viewers.dropped == 1
+        assert viewers.dropped == {way: 1}
         await until(lambda: viewers.ways[way] == 0)
         if way != "poll":
             await until(lambda: not any(one.watched for one in services.hub._topics.values()))
@@ -182,11 +187,20 @@ async def test_who_never_reads_is_dropped_and_keeps_nothing(
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_connections_are_counted_and_limited(
-    look: Look, publisher: Publisher, run: Run, way: str, viewers: Viewers, monkeypatch: pytest.MonkeyPatch
+    look: Look,
+    jp_fetch: Any,
+    publisher: Publisher,
+    run: Run,
+    way: str,
+    viewers: Viewers,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     topic = publisher.topic(f"runs/{run.id}/topology", {"n": 0})
     first = look(way, topic.name)
     await until(lambda: first.state.get("n") == 0 and viewers.ways[way], first)
+    said = (await jp_fetch("workbench", "api", "metrics")).body.decode()
+    assert f'workbench_stream_viewers{{way="{way}"}} ' in said
+    assert f'workbench_stream_viewers_dropped_total{{way="{way}"}} 0\n' in said
     monkeypatch.setattr(looking, "MOST", 1)
     second = look("events", topic.name)
     await until(lambda: second.error is not None)
@@ -334,3 +348,15 @@ async def test_packets_without_end_wait_in_the_socket(address: str, known: dict[
     await until(lambda: other.state, other)
     await asyncio.to_thread(flood)
     assert other.error is None
+
+
+async def test_without_the_extra_there_is_no_such_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket_io, "there", lambda: False)
+    app = WorkbenchApp()
+    app.initialize_handlers()
+    assert app.socket_io is None
+    assert not [path for path, *_ in app.handlers if "socket.io" in path]
+    monkeypatch.undo()
+    app = WorkbenchApp()
+    app.initialize_handlers()
+    assert [path for path, *_ in app.handlers if "socket.io" in path] == ["/workbench/api/socket.io/"]

@@ -37,6 +37,10 @@ class Numbers(IteratorSpout):
             yield (f"k{number % self.keys}", number)
 
 
+class NumbersAnew(Numbers):
+    repeats = False
+
+
 class Write(Bolt):
     """Appends each row to a file of its task, whatever happens to its process afterwards."""
 
@@ -108,12 +112,14 @@ class Mixed(Bolt):
     outputs = {"default": ("key", "number"), "chosen": ("key", "number")}
     direct = ("chosen",)
 
-    def __init__(self, name: str, first: int = 0, tasks: int = 0) -> None:
-        self.name, self.first, self.tasks = name, first, tasks
+    def __init__(self, name: str, first: int = 0, tasks: int = 0, fails: float = 0.0) -> None:
+        self.name, self.first, self.tasks, self.fails = name, first, tasks, fails
 
     def give(self, row: Any) -> list[Any]:
         key, number = row
         chance = Random(f"{self.name} {key} {number}")
+        if chance.random() < self.fails:
+            raise ValueError(f"{self.name} fails {number}")
         return [(f"k{chance.randrange(5)}", 1000 * number + place) for place in range(chance.choice((0, 1, 1, 2)))]
 
     def execute(self, tuple: Any) -> None:  # noqa: A002
@@ -138,7 +144,12 @@ class MixedLater(Mixed):
     auto_ack = False
 
     def execute(self, tuple: Any) -> None:  # noqa: A002
-        for row in self.give(tuple):
+        try:
+            rows = self.give(tuple)
+        except ValueError:
+            self.collector.fail(tuple)
+            return
+        for row in rows:
             self.collector.emit(row, anchors=[tuple])
         if tuple.number % 2:
             self.collector.ack(tuple)
@@ -148,9 +159,15 @@ class MixedLater(Mixed):
 
 class MixedWindow(Mixed):
     def execute(self, window: Any) -> None:
+        failed = None
         for row in sorted(map(tuple, window)):
-            for made in self.give(row):
-                self.collector.emit(made)
+            try:
+                for made in self.give(row):
+                    self.collector.emit(made)
+            except ValueError as error:
+                failed = error
+        if failed is not None:
+            raise failed
 
 
 class Slow(Bolt):

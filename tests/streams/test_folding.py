@@ -125,6 +125,21 @@ def test_the_top_is_that_of_the_time_it_is_of(rows: list[Any], cuts: list[int], 
     assert page.state["value/0"]["all"] == sum(sums.values())
 
 
+def test_of_early_windows_the_newest_row_counts() -> None:
+    top = Page(TopN(RUN, "minutes", by="page", y="views", x="end", over="10m", how="last"))
+    line = Page(Series(RUN, "minutes", x="end", y="views", by="page", how="last"))
+    for page in (top, line):
+        page.add([(60_000, "a", 1), (60_000, "b", 1)])
+        page.add([(60_000, "a", 4)])
+        page.add([(60_000, "a", 6), (120_000, "a", 1), (60_000, "b", 2)])
+    top.tell()
+    assert top.state["value/0"] == {"rows": [["a", 7], ["b", 2]], "all": 9}
+    assert line.points == {60_000.0: [6, 2], 120_000.0: [1, None]}
+    top.add([(720_000, "b", 1)])
+    top.tell()
+    assert top.state["value/0"] == {"rows": [["b", 1]], "all": 1}
+
+
 def test_a_funnel_counts_who_came_at_least_so_far() -> None:
     steps = ("visit", "cart", "bought")
     rows = [("visit", 5), ("cart", 3), ("bought", 2), ("elsewhere", 1)]
@@ -198,6 +213,7 @@ def test_definitions_are_plain_data_and_say_what_is_wrong() -> None:
         lambda: Series(RUN, "minutes", keep=10**9),
         lambda: TopN(RUN, "minutes"),
         lambda: TopN(RUN, "minutes", by="page", over="1h"),
+        lambda: TopN(RUN, "minutes", by="page", x="end", how="last"),
         lambda: FunnelNow(RUN, "minutes", step="page", steps=()),
         lambda: LiveTable(RUN, "minutes", columns=(1,)),  # type: ignore[arg-type]
         lambda: Gauge(RUN, "minutes", warn=math.nan),

@@ -188,7 +188,7 @@ def test_poison_rows_are_given_up_and_the_position_moves(
     t = Topology("poison", retry_backoff=0.01, max_retries=0)
     t.spout("in", poll(columns=("order_id",), position_file=str(kept))).bolt("out", out, inputs="in")
     running = started(t)
-    eventually(kept.exists, within=WAIT)
+    eventually(lambda: kept.exists() and running.dead_letters, within=WAIT)
     assert [letter.row for letter in running.dead_letters] == [(3,)]
 
 

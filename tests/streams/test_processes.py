@@ -1,9 +1,10 @@
-"""The runner `processes`: the same rows as `inline`, the same counts, and what it does with bad bolts."""
+"""The runner `processes`: what is killed, what kills, and what is left when it ends."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import signal
 import sqlite3
@@ -17,155 +18,16 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, note, settings, strategies as st
 
 from tests.streams import process_parts as parts
+from tests.streams.process_help import adds_up, children, gone, pids
 from workbench.contract.errors import DocumentError, InvalidParameter, TopologyError
 from workbench.runs import Register
 from workbench.runs.subscriber import frames
-from workbench.streams import Topology, fields, find, partial_key, session, sliding, tumbling
+from workbench.streams import Topology, fields, find, tumbling
 from workbench.streams.running import Running
 
 Start = Callable[..., Running]
-
-
-def adds_up(running: Running) -> None:
-    for row in running.metrics().rows():
-        if row["kind"] == "spout":
-            assert row["emitted"] == row["acked"] + row["failed"] + row["pending"] + row["untracked"], row
-
-
-def pids(running: Running) -> list[int]:
-    """Of the run's own process and its workers."""
-    own = running._engine.pid  # type: ignore[attr-defined]
-    return [own, *children(own)]
-
-
-def children(pid: int) -> list[int]:
-    try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except FileNotFoundError:
-        return []
-
-
-def gone(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-
-
-# ---- the same rows ---------------------------------------------------------------------------------------------------
-
-
-KINDS = ("row", "batch", "later", "window")
-GROUPINGS = ("shuffle", "fields", "partial_key", "all", "global", "none", "local_or_shuffle")
-Graph = list[tuple[str, int, list[tuple[str, str]]]]
-"""Of each bolt its kind, its tasks, and what it takes and how."""
-
-
-@st.composite
-def graphs(draw: st.DrawFn) -> Graph:
-    made: Graph = []
-    for number in range(draw(st.integers(1, 5))):
-        before = ["numbers", *(f"b{one}" for one in range(number))]
-        inputs = draw(st.lists(st.sampled_from(before), min_size=1, max_size=2, unique=True))
-        tasks = draw(st.integers(1, 3))
-        made.append((draw(st.sampled_from(KINDS)), tasks, [(one, draw(st.sampled_from(GROUPINGS))) for one in inputs]))
-    return made
-
-
-def topology_of(graph: Graph, folder: Path, batch: int, tasks: int) -> Topology:
-    """Every bolt's rows, and each direct stream's, go to a file."""
-    t = Topology("graph", seed=7)
-    t.spout("numbers", parts.Numbers(60, batch), parallelism=tasks)
-    classes = {"row": parts.Mixed, "batch": parts.MixedBatch, "later": parts.MixedLater, "window": parts.MixedWindow}
-    keyed: dict[str, Any] = {"fields": fields("key"), "partial_key": partial_key("key")}
-    for number, (kind, parallelism, inputs) in enumerate(graph):
-        grouped = [(one, keyed.get(how, how)) for one, how in inputs]
-        window = tumbling("10ms", time="number", lag="100h") if kind == "window" else None
-        # The tasks of its sink: ids are counted on as components are added.
-        first = 1 + sum(node.parallelism for node in t.nodes.values()) + parallelism
-        code = classes[kind](f"b{number}", first, 2 if kind == "row" else 0)
-        t.bolt(f"b{number}", code, inputs=grouped, parallelism=parallelism, window=window)
-        t.bolt(f"direct{number}", parts.Write(str(folder)), inputs=[(f"b{number}.chosen", "direct")], parallelism=2)
-        t.bolt(f"out{number}", parts.Write(str(folder)), inputs=[(f"b{number}", fields("key"))], parallelism=2)
-    return t
-
-
-def rows_of(graph: Graph, register: Register, folder: Path, batch: int, tasks: int, **how: Any) -> dict[str, Any]:
-    """What came to each sink's task, in any order."""
-    folder.mkdir(parents=True)
-    running = topology_of(graph, folder, batch, tasks).run(register=register, **how)
-    try:
-        running.wait(60)
-        assert running.state == "done", running.where()
-        adds_up(running)
-        assert running.metrics().count("pending", "numbers") == 0
-        assert not running.errors
-        counts = {
-            (row["component"], row["source"], row["stream"], name): 0
-            for row in running.metrics().rows()
-            for name in ("emitted", "executed", "acked", "failed")
-        }
-        for row in running.metrics().rows():
-            for name in ("emitted", "executed", "acked", "failed"):
-                counts[row["component"], row["source"], row["stream"], name] += row[name]
-    finally:
-        running.stop()
-    found: dict[str, Any] = {"counts": counts}
-    for name in [f"{name}{number}" for number in range(len(graph)) for name in ("out", "direct")]:
-        found[name] = {index: Counter(rows) for index, rows in parts.written(folder, name).items()}
-    return found
-
-
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(graph=graphs(), workers=st.integers(1, 3), batch=st.sampled_from((0, 0, 9)), tasks=st.integers(1, 2))
-def test_the_rows_of_random_graphs_are_those_of_inline(
-    tmp_path_factory: pytest.TempPathFactory, graph: Graph, workers: int, batch: int, tasks: int
-) -> None:
-    note(f"{graph}, {workers} workers, batches of {batch}, {tasks} tasks")
-    folder = tmp_path_factory.mktemp("graph")
-    register = Register(folder / "runs.sqlite")
-    inline = rows_of(graph, register, folder / "inline", batch, tasks)
-    assert rows_of(graph, register, folder / "apart", batch, tasks, runner="processes", workers=workers) == inline
-    register.close()
-
-
-def test_windows_are_those_of_inline_also_when_they_hold_more_than_may_be_on_its_way(
-    register: Register, tmp_path: Path
-) -> None:
-    found = []
-    for runner in ("inline", "processes"):
-        folder = tmp_path / runner
-        folder.mkdir()
-        t = Topology("windows", seed=1, max_spout_pending=20).spout("numbers", parts.Numbers(500))
-        t.bolt("twice", parts.twice, inputs="numbers")
-        for name, window in (
-            ("tumbling", tumbling("200ms", time="number")),
-            ("sliding", sliding(100, every=50)),
-            ("session", session("3ms", by="key", time="number", lag="1s")),
-        ):
-            t.bolt(name, parts.WriteWindow(str(folder)), inputs="twice", window=window)
-        running = t.run(runner, register=register).wait(60)
-        assert running.state == "done", running.where()
-        adds_up(running)
-        found.append({name: parts.written(folder, name) for name in ("tumbling", "sliding", "session")})
-    assert found[0] == found[1]
-    assert len(found[0]["tumbling"][0]) == 4
-
-
-def test_arrow_tables_cross_as_tables(started: Start, tmp_path: Path) -> None:
-    folder = tmp_path / "tables"
-    folder.mkdir()
-    t = Topology("tables").spout("tables", parts.Tables(5))
-    t.bolt("sums", parts.column_sums, inputs=[("tables", "shuffle")])
-    t.bolt("out", parts.Write(str(folder)), inputs="sums")
-    running = started(t, runner="processes").wait(60)
-    assert running.state == "done"
-    assert not running.errors
-    assert sorted(parts.written(folder, "out")[0]) == [(True, 3, 10 * number + 3) for number in range(5)]
-    assert running.metrics().count("acked", "tables") == 15
 
 
 # ---- killed at any time ---------------------------------------------------------------------------------------------
@@ -233,6 +95,62 @@ def test_nothing_is_lost_when_workers_are_killed_20_times(tmp_path: Path) -> Non
 @pytest.mark.parametrize("batch", [0, 50])
 def test_nothing_is_lost_when_workers_are_killed_200_times(tmp_path: Path, batch: int) -> None:
     check_killed(tmp_path, 200, 200_000, batch)
+
+
+def test_rows_that_a_killed_worker_held_in_windows_come_again(
+    started: Start, register: Register, tmp_path: Path
+) -> None:
+    """The window bolt's worker is killed while nothing but windows has any of the rows."""
+    gate = tmp_path / "gate"
+    gate.write_text("300")
+    t = Topology("windows", max_spout_pending=50).spout("numbers", parts.Numbers(400, gate=str(gate)))
+    t.bolt("windows", parts.WriteWindow(str(tmp_path)), inputs="numbers", window=tumbling("1000ms", time="number"))
+    running = started(t, runner="processes")
+    wait_until(
+        lambda: sum(one["rows"] for one in running.metrics().now.windows.values()) == 299
+    )  # 0 was a window's end
+    assert running.metrics().count("pending", "numbers") == 299  # held by a window alone, so more may be on their way
+    os.kill(worker_of(running, 2), signal.SIGKILL)
+    wait_until(lambda: running.metrics().count("failed", "numbers") >= 299)
+    adds_up(running)
+    gate.write_text("400")
+    running.wait(60)
+    (window,) = {tuple(row) for row in parts.written(tmp_path, "windows")[0] if row[1] == 1000.0}
+    assert {number for _, number in window[3:]} == set(range(1, 400))
+    assert not running.dead_letters
+    adds_up(running)
+
+
+def worker_of(running: Running, task: int) -> int:
+    """The process that has that task; `Ends` and others say theirs by writing, this one is found by its number."""
+    engine: Any = running._engine
+    number = engine._starting["tasks"][task]
+    found = engine._asked("workers")
+    return int(found[number])
+
+
+def wait_until(done: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("repeats", [True, False])
+def test_a_spout_that_is_killed_goes_on_or_begins_anew(started: Start, tmp_path: Path, repeats: bool) -> None:
+    gate = tmp_path / "gate"
+    gate.write_text("50")
+    code = parts.Numbers(100, gate=str(gate)) if repeats else parts.NumbersAnew(100, gate=str(gate))
+    t = Topology("spouts").spout("numbers", code).bolt("out", parts.Write(str(tmp_path)), inputs="numbers")
+    running = started(t, runner="processes")
+    wait_until(lambda: running.metrics().count("acked", "numbers") == 50)
+    os.kill(worker_of(running, 1), signal.SIGKILL)
+    gate.write_text("100")
+    running.wait(60)
+    adds_up(running)
+    came = Counter(number for _, number in parts.written(tmp_path, "out")[0])
+    assert set(came) == set(range(100))
+    assert sum(came.values()) == 100 if repeats else sum(came.values()) >= 150
 
 
 # ---- bolts that are bad to their process ----------------------------------------------------------------------------
@@ -327,7 +245,7 @@ def test_what_others_cannot_import_is_refused_by_name(register: Register) -> Non
         .spout("numbers", parts.Numbers(3))
         .bolt("out", lambda row: kept.append(row), inputs="numbers")
     )
-    with pytest.raises(DocumentError, match=r"component `out`.*inside of a function.*%%bolts name"):
+    with pytest.raises(DocumentError, match=r"component `out`.*as a lambda.*%%bolts name"):
         t.run("processes", register=register)
     t = Topology("open").spout("numbers", parts.Numbers(3)).bolt("out", parts.Write(Path("x")), inputs="numbers")  # type: ignore[arg-type]
     with pytest.raises(DocumentError, match="an argument is no plain value"):
@@ -402,6 +320,7 @@ import sys
 sys.path.insert(0, {root!r})
 from pathlib import Path
 from tests.streams import process_parts as parts
+from tests.streams.process_help import adds_up, children, gone, pids
 from workbench.runs import Register
 from workbench.streams import Topology
 t = Topology("orphan").spout("s", parts.forever).bolt("slow", parts.Slow(0.001), inputs="s")
@@ -441,6 +360,37 @@ def test_workers_end_with_the_runs_own_process(started: Start, eventually: Any) 
         running.wait(60)
     assert running.state == "failed"
     eventually(lambda: all(map(gone, workers)), within=60)
+
+
+def test_it_goes_on_while_the_notebook_holds_its_interpreter(started: Start) -> None:
+    t = Topology("stalled").spout("s", parts.forever).bolt("slow", parts.Slow(0.001), inputs="s")
+    running = started(t, runner="processes")
+    before = running.metrics()
+    libc = ctypes.PyDLL(None)  # which does not let go of it while its function works
+    libc.usleep(1_500_000)
+    after = running.metrics()
+    assert after.now.uptime - before.now.uptime > 1.4
+    assert after.count("acked", "s") - before.count("acked", "s") > 50
+
+
+def test_who_does_not_know_a_workers_name_is_not_heard(started: Start, register: Register, tmp_path: Path) -> None:
+    zmq = pytest.importorskip("zmq")
+    gate = tmp_path / "gate"
+    gate.write_text("10")
+    t = Topology("guarded").spout("numbers", parts.Numbers(20, gate=str(gate)))
+    running = started(t.bolt("out", parts.Write(str(tmp_path)), inputs="numbers"), runner="processes")
+    folder = Path(running._engine._folder)  # type: ignore[attr-defined]
+    assert folder.stat().st_mode & 0o077 == 0
+    with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
+        socket.linger = 0
+        socket.connect(f"ipc://{folder}/run")
+        for parts_ in ([b"D", b"0", b"1", b"cbuiltins\neval\n(S'1/0'\ntR."], [b"failed", b"{}"], [b"S", b"x"], [b""]):
+            socket.send_multipart(parts_)
+        gate.write_text("20")
+        assert running.wait(60).state == "done"
+        assert not socket.poll(0)
+    assert len(parts.written(tmp_path, "out")[0]) == 20
+    assert not folder.exists()
 
 
 # ---- limits ---------------------------------------------------------------------------------------------------------

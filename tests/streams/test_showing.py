@@ -114,7 +114,7 @@ def test_views_of_a_run_are_one_topic_and_begin_with_what_was_there(
     assert found["value/1"]["all"] == 120
     assert [row[3] for row in found["rows/2"]] == [f"/{second % 3}" for second in range(146, 151)]
     assert (found["about/2"]["rows"], found["about/2"]["skipped"]) == (5, 145)
-    assert found["static/0"] == {"stream": "minutes.default", "window": "tumbling(60 s) of at"}
+    assert found["static/0"] == {"stream": "minutes.default", "window": "tumbling(60 s) of at", "early": False}
     mailbox = topic.subscribe(lambda: None)
     source.rows += [(200_000, "/9"), (10_000, "/late")]
     eventually(lambda: len(state(topic)["points/0"]) == 3, within=30)

@@ -123,6 +123,19 @@ def test_a_folder_is_played_as_fast_as_it_is_taken(started: Start, folder: Path)
     assert [row.at for row in Keep.kept["rows"]] == list(range(0, 2000, 100))
 
 
+def test_rows_whose_time_jumps_back_come_behind_those_before(started: Start, tmp_path: Path, eventually: Any) -> None:
+    clock = SettableClock()
+    pq.write_table(pa.table({"at": [0, 500, 100, 900, 200, 1_000]}), tmp_path / "part.parquet")
+    t = Topology("back").spout("views", ParquetReplay(tmp_path, time="at")).bolt("keep", Keep("rows"), inputs="views")
+    running = started(t, clock=clock)
+    for moved, seen in ((0.0, [0]), (0.5, [0, 500, 100]), (0.4, [0, 500, 100, 900, 200])):
+        clock.advance(moved)
+        eventually(lambda seen=seen: [row.at for row in Keep.kept.get("rows", [])] == seen, within=60)
+    clock.advance(0.1)
+    running.wait(60)
+    assert [row.at for row in Keep.kept["rows"]] == [0, 500, 100, 900, 200, 1_000]
+
+
 def test_a_folder_is_played_at_a_speed(started: Start, folder: Path, eventually: Any) -> None:
     clock = SettableClock()
     t = Topology("slow").spout("views", ParquetReplay(folder, time="at", speed=10))

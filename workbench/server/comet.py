@@ -49,7 +49,7 @@ class Topics(Looks, Handler):
         try:
             await asyncio.wait_for(written, STUCK_SECONDS)
         except TimeoutError:
-            self.viewers.dropped += 1
+            self.viewers.dropped[self.way] += 1
             connection: Any = self.request.connection
             connection.close()
             raise web.Finish from None
@@ -70,11 +70,13 @@ class Topics(Looks, Handler):
 class Events(Topics):
     """A stream of Server-Sent Events: one for every frame, its `id` the cursors of all topics."""
 
+    way = "events"
+
     @web.authenticated
     @authorized
     async def get(self) -> None:
         last = self.request.headers.get("Last-Event-ID", "")[:LONGEST]
-        with self.viewers.place(self.viewer, "events"):
+        with self.viewers.place(self.viewer, self.way):
             await self._stream(last)
 
     async def _stream(self, last: str) -> None:
@@ -105,11 +107,13 @@ class Events(Topics):
 class Poll(Topics):
     """Frames that are there, or the first that come within `wait` seconds, and the cursors to ask with again."""
 
+    way = "poll"
+
     @web.authenticated
     @authorized
     async def get(self) -> None:
         wait = self.number("wait", 25, LONGEST_WAIT)
-        with self.viewers.place(self.viewer, "poll"):
+        with self.viewers.place(self.viewer, self.way):
             async with self.watch(self.text("cursors", LONGEST) or "") as watch:
                 frames = await self.next_frames(watch, wait) or []
                 said = ",".join(frame.text for frame in frames)

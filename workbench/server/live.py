@@ -28,7 +28,7 @@ LONGEST = 4_096
 
 
 class LiveHandler(Looks, WebSocketMixin, WebSocketHandler, JupyterHandler):
-    auth_resource = "workbench:live"
+    auth_resource, way = "workbench:live", "websocket"
     _entered = False
 
     @property
@@ -48,7 +48,7 @@ class LiveHandler(Looks, WebSocketMixin, WebSocketHandler, JupyterHandler):
     def open(self, *args: Any, **kwargs: Any) -> None:
         super().open(*args, **kwargs)
         self._sending: dict[str, asyncio.Task[None]] = {}
-        self.viewers.enter(self.viewer, "websocket")
+        self.viewers.enter(self.viewer, self.way)
         self._entered = True
 
     async def on_message(self, message: str | bytes) -> None:
@@ -70,7 +70,7 @@ class LiveHandler(Looks, WebSocketMixin, WebSocketHandler, JupyterHandler):
         super().on_close()
         if self._entered:
             self._entered = False
-            self.viewers.leave(self.viewer, "websocket")
+            self.viewers.leave(self.viewer, self.way)
         for task in getattr(self, "_sending", {}).values():
             task.cancel()
 

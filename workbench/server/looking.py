@@ -12,10 +12,11 @@ from tornado import web
 
 from workbench.server.hub import Hub
 
-__all__ = ["STUCK_SECONDS", "Looks", "Viewers"]
+__all__ = ["STUCK_SECONDS", "WAYS", "Looks", "Viewers"]
 
 STUCK_SECONDS = 30.0
 """So long a viewer has to take what it is sent; then it is dropped, for it reads no more."""
+WAYS = ("websocket", "events", "poll", "socketio")
 MOST_EACH, MOST = 64, 1_000
 """Connections at once of one viewer, and of all of them."""
 
@@ -26,9 +27,9 @@ class Viewers:
     def __init__(self) -> None:
         self._each: Counter[str] = Counter()
         self.ways: Counter[str] = Counter()
-        """Connections by way: `websocket`, `events`, `poll`, `socketio`."""
-        self.dropped = 0
-        """Connections that were ended because nobody read what they were sent."""
+        """Connections by way, those of `WAYS`."""
+        self.dropped: Counter[str] = Counter()
+        """Connections, by way, that were ended because nobody read what they were sent."""
 
     def check(self, viewer: str) -> None:
         """Raises HTTPError where there is no place for one more; a viewer without a name is not counted alone."""
@@ -79,6 +80,8 @@ class Looks:
         """Who looks. Of Jupyter's server nobody by name: each request with a token is a user of its own there."""
         return ""
 
+    way = ""
+    """Of the four, which this is."""
     ws_connection: Any = None
     _dropped = False
 
@@ -86,7 +89,7 @@ class Looks:
         """Of a WebSocket: it is not read. At once, for a farewell would lie behind all that is not read."""
         if not self._dropped and self.ws_connection is not None:
             self._dropped = True
-            self.viewers.dropped += 1
+            self.viewers.dropped[self.way] += 1
             self.ws_connection.stream.close()
 
     async def permitted(self, topic: str, ticket: str) -> bool:

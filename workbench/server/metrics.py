@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 
 from jupyter_server.auth.decorator import authorized
 from tornado import web
@@ -11,6 +12,7 @@ from workbench.contract.errors import WorkbenchError
 from workbench.runs import RunInfo, subscriber
 from workbench.runs.register import Engine
 from workbench.server.handlers import Handler
+from workbench.server.looking import WAYS, Looks
 from workbench.streams.prometheus import CONTENT_TYPE, PREFIX, label, merged
 from workbench.streams.watched import TITLE
 
@@ -26,7 +28,7 @@ AT_ONCE = 8
 TYPE = f"# TYPE {PREFIX}_up gauge\n"
 
 
-class Metrics(Handler):
+class Metrics(Looks, Handler):
     auth_resource = "workbench:runs"
 
     @web.authenticated
@@ -50,8 +52,18 @@ class Metrics(Handler):
             f"{PREFIX}_up{{{label('topology', _name(info))},{label('run', info.id)}}} {int(text is not None)}\n"
             for (info, _), text in zip(found, texts, strict=True)
         ]
-        whole = await asyncio.to_thread(merged, [TYPE + "".join(up), *(text for text in texts if text is not None)])
+        ours = [TYPE, *up, *self._looking()]
+        whole = await asyncio.to_thread(merged, ["".join(ours), *(text for text in texts if text is not None)])
         self.finish(whole, set_content_type=CONTENT_TYPE)
+
+    def _looking(self) -> Iterator[str]:
+        """Who looks at topics of this server, by way."""
+        yield f"# TYPE {PREFIX}_viewers gauge\n"
+        for way in WAYS:
+            yield f"{PREFIX}_viewers{{{label('way', way)}}} {self.viewers.ways[way]}\n"
+        yield f"# TYPE {PREFIX}_viewers_dropped_total counter\n"
+        for way in WAYS:
+            yield f"{PREFIX}_viewers_dropped_total{{{label('way', way)}}} {self.viewers.dropped[way]}\n"
 
     def _running(self) -> list[tuple[RunInfo, Engine | None]]:
         register = self.services.register

@@ -205,7 +205,7 @@ def _handler(socketio: ModuleType, adapter: SocketIO, looks: type[Looks], resour
     class Handler(looks, base, JupyterHandler):  # type: ignore[misc, valid-type]
         """The library's own, behind the locks of every handler of ours."""
 
-        auth_resource = resource
+        auth_resource, way = resource, "socketio"
         SUPPORTED_METHODS = ("GET",)
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -242,7 +242,7 @@ def _handler(socketio: ModuleType, adapter: SocketIO, looks: type[Looks], resour
             await given
 
         async def open(self, *args: Any, **kwargs: Any) -> None:
-            self.viewers.enter(self.viewer, "socketio")
+            self.viewers.enter(self.viewer, self.way)
             self._entered = True
             adapter.begun(adapter.server.handle_request, self)
 
@@ -271,7 +271,7 @@ def _handler(socketio: ModuleType, adapter: SocketIO, looks: type[Looks], resour
         def on_close(self) -> None:
             if self._entered:
                 self._entered = False
-                self.viewers.leave(self.viewer, "socketio")
+                self.viewers.leave(self.viewer, self.way)
             if self.receive_queue.full():
                 self.receive_queue.get_nowait()  # there must be room for the word that it is over
             super().on_close()

@@ -205,7 +205,7 @@ class _Totals(Fold):
         super().__init__(number, view, names)
         self._key = self._place(view.by if isinstance(view, TopN) else view.step)
         self._at, self._y = self._timed(view.x, lambda now: now), self._number(view.y)
-        self._over = 1000 * float(view.over)
+        self._over, self._last = 1000 * float(view.over), view.how == "last"
         self._sums: dict[str, float] = {}
         self._parts: dict[float, dict[str, float]] = {}
         """What has to be taken away again, by time."""
@@ -222,7 +222,9 @@ class _Totals(Fold):
             if at <= self._newest - self._over:
                 return
             parts = self._parts.setdefault(at, {})
-            parts[key] = parts.get(key, 0.0) + value
+            before = parts.get(key, 0.0)
+            parts[key] = value if self._last else before + value
+            value = parts[key] - before
         self._add(key, value)
 
     def _add(self, key: str, value: float) -> None:

@@ -12,8 +12,10 @@ import itertools
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -142,7 +144,8 @@ class Elsewhere:
         self.topology, self._log = topology, Log()
         self.error: BaseException | None = None
         self.id, self._state, self._text = "", "running", ""
-        self._starting = start
+        self._folder = tempfile.mkdtemp(prefix="workbench-streams-")  # mode 0700: nobody else gets at the socket in it
+        self._starting = {**start, "folder": self._folder}
         self._lock, self._telling = threading.Lock(), threading.Lock()
         self._numbers = itertools.count(1)
         self._waiting: dict[int, tuple[threading.Event, list[Any]]] = {}
@@ -295,6 +298,7 @@ class Elsewhere:
                 said = json.loads(read_all(self._from))
                 over = self._hear(said["number"], said["state"], said["body"])
         self._process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)  # where it was killed
         if not over:
             self._state = "failed"
             why = f"its process (pid {self._process.pid}) ended unasked, with {self._process.returncode}"

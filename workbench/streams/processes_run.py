@@ -13,7 +13,6 @@ import os
 import selectors
 import shutil
 import signal
-import tempfile
 import threading
 import time
 from collections import deque
@@ -57,7 +56,7 @@ def main() -> None:
     os.dup2(null, 0)
     os.dup2(null, 1)
     start = json.loads(read_all(source))
-    folder = tempfile.mkdtemp(prefix="workbench-streams-")  # with mode 0700: nobody else gets at the socket in it
+    folder = start["folder"]
     try:
         run = Run(start, Path(folder), source, sink)
         run.serve()
@@ -272,6 +271,8 @@ class Run(Crew):
             self._tell(number, self._told(asked["log"], asked["faults"], asked["letters"]))
         elif what == "where":
             self._tell(number, self.where())
+        elif what == "workers":
+            self._tell(number, [slot.process.pid if slot.process is not None else 0 for slot in self._slots])
         elif what == "publish":
             if self._telling is not None:
                 self._telling.open()

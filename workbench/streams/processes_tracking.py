@@ -43,6 +43,8 @@ class PartTracking(Tracking):
         self._root = incarnation << SHIFT
         self.messages: dict[int, list[int]] = {}
         self.failures: list[tuple[int, Why]] = []
+        self.failed = 0
+        """How many there ever were."""
         self.resets: list[int] = []
         self._crossed: dict[int, int] = {}
         """Own roots of which other workers have had some, and which."""
@@ -127,6 +129,7 @@ class PartTracking(Tracking):
                 super().fail((root,), why)
             else:
                 self.failures.append((root, why))
+                self.failed += 1
 
     def reset_timeout(self, held: Any) -> None:
         for root in held.edges:

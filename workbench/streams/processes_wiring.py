@@ -170,7 +170,7 @@ class PartWiring(Wiring):
         self, deliver: Deliver, make: type[Tuple], fields: tuple[str, ...], item: Any, foreign: Foreign | None
     ) -> None:
         tracking = self.tracking
-        failures = len(tracking.failures)
+        failed = tracking.failed
         tracking.anchors = () if foreign is None else (foreign,)
         try:
             if item.__class__ is tuple:
@@ -181,7 +181,7 @@ class PartWiring(Wiring):
                 tracking.flush()
         finally:
             tracking.anchors = ()
-        if foreign is not None and len(tracking.failures) == failures:
+        if foreign is not None and tracking.failed == failed:
             tracking.ack(foreign)
 
     def _taker(self, key: Key) -> tuple[Deliver, type[Tuple], tuple[str, ...]]:

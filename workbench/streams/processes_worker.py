@@ -379,11 +379,7 @@ class Worker:
 
     def _flush_told(self) -> None:
         tracking = self._wiring.tracking
-        if tracking.messages:
-            for owner, messages in _by_owner(tracking.messages).items():
-                self._sent += 1
-                self._send(b"A", b"%d" % owner, acks_of(messages))
-            tracking.messages.clear()
+        # Failures first: rows of a window that has failed are let go, too, and that alone would be an ack.
         if tracking.failures:
             failed: dict[int, list[Any]] = {}
             for root, (component, error) in tracking.failures:
@@ -392,6 +388,11 @@ class Worker:
             for owner, roots in failed.items():
                 self._sent += 1
                 self._send(b"F", b"%d" % owner, json_bytes(roots))
+        if tracking.messages:
+            for owner, messages in _by_owner(tracking.messages).items():
+                self._sent += 1
+                self._send(b"A", b"%d" % owner, acks_of(messages))
+            tracking.messages.clear()
         if tracking.resets:
             resets: dict[int, list[int]] = {}
             for root in tracking.resets:

@@ -141,7 +141,9 @@ class Views:
             one = fold(number, view, tap.fields)
             component = tap.name.partition(".")[0]
             window = self._topology.nodes[component].window
-            state |= {**one.start(), f"static/{number}": {"stream": tap.name, "window": str(window) if window else ""}}
+            static: dict[str, Any] = {"stream": tap.name, "window": str(window) if window else ""}
+            static["early"] = window is not None and bool(window.early)
+            state |= {**one.start(), f"static/{number}": static}
             keep |= one.keep
             folds.append((tap, one))
         _fits(views, folds)

@@ -123,8 +123,8 @@ class ParquetReplay(IteratorSpout):
 
     With `time`, a column of milliseconds or timestamps in which the rows are in order, they come when their time has
     come: `speed=1` as fast as they were, `speed=60` an hour a minute, counted from the first row of the first file.
-    Without, as fast as they are taken. A row without a time ends the run, for it would never come. A run of it can be
-    started again: `run.replay(speed=600)`.
+    Without, as fast as they are taken. A row whose time jumps back comes right behind the one before it. One without a
+    time ends the run, for it would never come. A run of it can be started again: `run.replay(speed=600)`.
     """
 
     replayable = True
@@ -225,7 +225,7 @@ class ParquetReplay(IteratorSpout):
                 f"is `{self.time}`, and in {path} some rows have none (NULL, NaN, infinite), so they would never come. "
                 "Write the file again without them, or play it without `time`.",
             )
-        return times
+        return np.maximum.accumulate(times)  # a row whose time jumps back comes right behind the one before it
 
     def _timed(self, batch: Any, path: Path) -> Iterator[Any]:
         """The part of the batch whose time has come, and then the next one."""

@@ -84,12 +84,14 @@ class Series(StreamView):
 @dataclass(frozen=True)
 class TopN(StreamView):
     """The `n` values of field `by` with the largest sum of `y` (without it, with the most rows): since the view is
-    there, or of the last `over` ("1h") before the newest time in field `x`."""
+    there, or of the last `over` ("1h") before the newest time in field `x`. With `how="last"` a row stands in place of
+    the one before it of the same time and value, as early windows give them."""
 
     by: str = ""
     y: str = ""
     x: str = ""
     over: Any = ""
+    how: str = "sum"
     n: int = 10
     unit: str = ""
     title: str = ""
@@ -151,13 +153,14 @@ class LiveTable(StreamView):
 class FunnelNow(StreamView):
     """How many came how far. Each row says in field `step` the furthest of `steps`, which are named from the first to
     the last, and in `y` how many did (without it, one). `reached=False`: rows say a step each, and not the furthest.
-    Since the view is there, or of the last `over` before the newest time in field `x`."""
+    Since the view is there, or of the last `over` before the newest time in field `x`. `how` is as in TopN."""
 
     step: str = ""
     steps: Sequence[str] = ()
     y: str = ""
     x: str = ""
     over: Any = ""
+    how: str = "sum"
     reached: bool = True
     title: str = ""
     kind: ClassVar[str] = "funnel"
@@ -202,6 +205,9 @@ def _named(name: str, value: str, example: str) -> None:
 
 def _over(view: Any) -> None:
     """`over` as seconds, 0 for none."""
+    _one_of("how", view.how, ("sum", "last"))
+    if view.how == "last" and view.over in ("", None, 0):
+        raise InvalidParameter("how", 'is "last", and `over` does not say for how long times are kept: over="1h".')
     length = 0.0 if view.over in ("", None, 0) else seconds(view.over, "over")
     if not math.isfinite(length):
         raise InvalidParameter("over", f'is {view.over!r}; it is a time such as "1h".')

@@ -23,6 +23,7 @@ export class Cell {
     const notes = [
       said.late ? `${value(said.late)} came too late` : '',
       skipped ? `${value(skipped)} earlier rows are not in it` : '',
+      said.early && !said.over && said.spec.kind !== 'series' ? 'the newest window: so far' : '',
       ...this.inside.notes(said)
     ].filter(Boolean);
     const text = notes.join(' · ');

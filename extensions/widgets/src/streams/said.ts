@@ -60,6 +60,11 @@ export class Said {
     return (this.of('static') as { window: string }).window;
   }
 
+  /** Whether windows are told before they are whole. */
+  get early(): boolean {
+    return (this.of('static') as { early?: boolean }).early === true;
+  }
+
   get stream(): string {
     return (this.of('static') as { stream: string }).stream.replace(/\.default$/, '');
   }

@@ -42,7 +42,7 @@ class Series implements Shown {
   }
 
   notes(said: Said): string[] {
-    const still = !said.over && (!said.spec.x || !said.window);
+    const still = !said.over && (!said.spec.x || !said.window || said.early);
     return [this.gaps ? `${this.gaps} gap${this.gaps > 1 ? 's' : ''}` : '', still ? 'the newest point: so far' : ''];
   }
 
