@@ -18,6 +18,7 @@ from workbench.streams import Bolt, ParquetReplay, Sink, StatefulBolt, Topology,
 
 SAID = 50
 """Rows for each letter."""
+FAILED: list[int] = []
 
 
 class Parse(Bolt):
@@ -25,15 +26,12 @@ class Parse(Bolt):
 
     outputs = ("at", "page", "n")
 
-    def prepare(self, config: Any, context: Any, collector: Any) -> None:
-        self.failed = 0
-
     def execute(self, tuple: Any) -> None:  # noqa: A002
         if tuple.n % SAID == 0:
             os.write(1, b"x")  # what is printed goes to the run's log
             time.sleep(0.01)
-        if tuple.n % 997 == 5 and self.failed < 3:
-            self.failed += 1
+        if tuple.n % 997 == 5 and len(FAILED) < 3:
+            FAILED.append(tuple.n)
             raise ValueError("it does not like this one")
         self.collector.emit((tuple.at, tuple.page, tuple.n))
 

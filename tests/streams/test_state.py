@@ -31,6 +31,7 @@ from workbench.streams import (
 )
 from workbench.streams.encoding import NotPlain, canonical, from_text, to_text
 from workbench.streams.running import Running
+from workbench.streams.snapshots import Collected, SnapshotFile
 from workbench.streams.state import State, Units
 
 Start = Callable[..., Running]
@@ -180,6 +181,22 @@ def test_files_that_are_none_and_such_of_other_versions_are_refused(started: Sta
     base.close()
     with pytest.raises(StateRefused, match="it has the form '99'"):
         started(counting(1000)[0], state=path)
+
+
+def test_a_full_disk_is_said_and_nothing_of_the_snapshot_is_there(tmp_path: Path) -> None:
+    t, _ = counting(10)
+    file = SnapshotFile(t, tmp_path / "x.sqlite")
+    file.open()
+    file.save(1, Collected({("words", 0, "spout"): "1"}))
+    assert file._base is not None
+    file._base.execute("pragma max_page_count = 8")
+    with pytest.raises(StateRefused, match="full"):
+        file.save(2, Collected({("words", 0, "spout"): "x" * 1_000_000}))
+    file.close()
+    again = SnapshotFile(t, tmp_path / "x.sqlite")
+    saved = again.open()
+    assert (saved.epoch, saved.parts) == (1, {("words", 0, "spout"): "1"})
+    again.close()
 
 
 class KeepsAnObject(StatefulBolt):

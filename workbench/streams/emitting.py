@@ -279,11 +279,7 @@ class SpoutCollector(_Collector):
     ) -> None:
         outlet = self._outlet(stream)
         batch = self._batch(outlet, rows)
-        self._tracking.origin = batch.origin
-        try:
-            self._root(outlet, outlet.batch, batch, len(batch), message_id)
-        finally:
-            self._tracking.origin = None
+        self._root(outlet, outlet.batch, batch, len(batch), message_id)
 
     def emit_direct(
         self,

@@ -7,13 +7,16 @@ snapshot's rows together with its number, or by key, or as a file of its name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import dis
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from workbench.contract.change import Guarantee
 from workbench.contract.errors import WorkbenchError
-from workbench.streams.component import FunctionBolt, FunctionSpout
+from workbench.streams.component import Bolt, FunctionBolt, FunctionSpout
 from workbench.streams.sinks import ParquetSink, Sink
 from workbench.streams.state import State, StatefulBolt, gives_again
 from workbench.streams.tapping import LiveSink
@@ -27,6 +30,8 @@ __all__ = ["EFFECTIVELY", "Guarantees", "Promise", "guarantees", "keeps"]
 
 EFFECTIVELY, AT_LEAST, AT_MOST = "effectively once", "at least once", "at most once"
 _HOLDERS = (dict, list, set, bytearray)
+_BEFORE = frozenset(("__init__", "prepare", "cleanup", "declared_outputs"))
+"""Methods that are not called with tuples."""
 _OWN = frozenset(("arguments", "collector", "context", "function", "state"))
 WRITES = {
     Guarantee.TRANSACTIONAL: "writes a snapshot's rows and its number in one transaction",
@@ -164,24 +169,51 @@ def _held_back(node: Node, made: Callable[[Node], Iterable[Any]]) -> list[str]:
 
 
 def keeps(component: Any) -> list[str]:
-    """The names of what an instance seems to keep from tuple to tuple, outside of a `state`: lists, dicts, sets that it
-    was not given. What it keeps elsewhere (a global, a file) is not seen."""
+    """The names of what an instance seems to keep from tuple to tuple, outside of a `state`: attributes that its
+    methods set, lists, dicts, sets and iterators that it was not given, and the same of a function's closure. What it
+    keeps elsewhere (a global's content, an object of its own, a file) is not seen, nor that it looks at the clock or
+    at chance."""
     if isinstance(component, FunctionBolt):
         function = component.function
         cells = getattr(function, "__closure__", None) or ()
-        names = getattr(getattr(function, "__code__", None), "co_freevars", ())
+        code = getattr(function, "__code__", None)
+        names = getattr(code, "co_freevars", ())
         pairs = [(name, _cell(cell)) for name, cell in zip(names, cells, strict=False)]
-        return [name for name, value in pairs if _holds(value)]
+        held = {name for name, value in pairs if _holds(value)}
+        return sorted(held | (set(_set_by(code)) if code is not None else set()))
     args, kwargs = component.arguments
     given = {id(value) for value in (*args, *kwargs.values())}
     values = getattr(component, "__dict__", {})
-    return [name for name, value in values.items() if name not in _OWN and id(value) not in given and _holds(value)]
+    held = {name for name, value in values.items() if name not in _OWN and id(value) not in given and _holds(value)}
+    for made in type(component).__mro__:
+        if made in (Bolt, StatefulBolt):
+            break
+        for name, method in vars(made).items():
+            if name not in _BEFORE and isinstance(method, FunctionType):
+                held |= {one for one in _set_by(method.__code__) if one not in _OWN}
+    return sorted(held)
+
+
+@lru_cache(maxsize=1024)
+def _set_by(code: CodeType) -> tuple[str, ...]:
+    """What a function sets that outlives its call: attributes, globals, names of the functions around it."""
+    found = {
+        str(step.argval)
+        for step in dis.get_instructions(code)
+        if step.opname in ("STORE_ATTR", "DELETE_ATTR", "STORE_GLOBAL")
+        or (step.opname == "STORE_DEREF" and step.argval in code.co_freevars)
+    }
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            own = set(code.co_cellvars)
+            found |= {name for name in _set_by(inner) if name not in own}
+    return tuple(sorted(found))
 
 
 def _holds(value: object) -> bool:
     from collections import deque
 
-    return isinstance(value, (*_HOLDERS, deque)) and not isinstance(value, State)
+    return isinstance(value, (*_HOLDERS, deque, Iterator)) and not isinstance(value, State)
 
 
 def _cell(cell: Any) -> Any:

@@ -2,13 +2,12 @@
 
 In a run with state rows are in the snapshot before they are written, and its number is committed with them: a run that
 goes on from a snapshot knows from the target whether it has them. Without state a tuple is acked when its rows are
-committed, and a batch whose origin is committed is skipped.
+committed, and a spout's batch that comes again is skipped where its origin is committed.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
+import secrets
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from workbench.streams.delivering import Deliver
 from workbench.streams.state import Unit, Units
 from workbench.streams.task import Task
 from workbench.streams.tracking import Tracking
-from workbench.streams.tuples import Batch, Row, Tuple
+from workbench.streams.tuples import Batch, Origin, Row, Tuple
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["SinkTask"]
 
 APPLIED = 1_000
-"""Origins that the target remembers, at least: of more batches than are on their way."""
+"""Origins that are remembered, at least: of more batches than are on their way."""
 
 
 class SinkTask:
@@ -52,11 +51,10 @@ class SinkTask:
         self._rows = 0
         self._since = 0.0
         # Without state:
-        self._sequence = 0
-        self._applied: dict[str, int] | None = None
-        """Of each origin, how many parts are committed."""
-        self._gathered: dict[str, int] = {}
-        self._unit, self._skip, self._seen = -1, 0, 0
+        self._sequence, self._run = 0, secrets.token_hex(8)
+        self._applied: dict[Origin, None] = {}
+        """Of the spout's batches that are committed, the newest."""
+        self._gathered: set[Origin] = set()
         # With state:
         self._sealed: pa.RecordBatch | None = None
         self._collected: pa.RecordBatch | None = None
@@ -83,8 +81,9 @@ class SinkTask:
         """Raises what the target raises where it cannot be written at all."""
         self.guarantee = self._target.open(self.name)
 
-    def deliver(self, link: Link, fields: tuple[str, ...]) -> Deliver:
-        """Of one stream."""
+    def deliver(self, link: Link, fields: tuple[str, ...], straight: bool) -> Deliver:
+        """Of one stream. `straight`: a spout's batches come here as they are, and nothing else does; so one whose
+        origin was here has been here whole."""
         if self._fields and self._fields != fields:
             raise InvalidParameter(
                 "inputs",
@@ -94,6 +93,7 @@ class SinkTask:
         self._link, self._fields = link, fields
         link.whole = True
         executed = 0
+        straight = straight and len(self.task.instance.context.tasks) == 1
 
         def row(given: Tuple) -> None:
             nonlocal executed
@@ -104,53 +104,31 @@ class SinkTask:
             nonlocal executed
             if len(rows):
                 executed += len(rows)
-                self._take(rows, len(rows))
+                self._take(rows, len(rows), rows.origin if straight else None)
 
         link.counts.append(lambda: executed)
         return Deliver(row, batch, self.task, link)
 
     # --- gathering
 
-    def _take(self, given: Row | Batch, rows: int) -> None:
+    def _take(self, given: Row | Batch, rows: int, origin: Origin | None = None) -> None:
         if self._line:
             self._parts.append((self._units.now, None, given))
             self._rows += rows
             return
+        if origin is not None:
+            if origin in self._applied:
+                return
+            if origin in self._gathered:  # the rows wait to be written, and this one with them
+                self._parts.append((self._units.now, self._tracking.held(), Batch.of_rows([], self._fields)))
+                return
+            self._gathered.add(origin)
         if not self._rows:
             self._since = self._clock()
-        origin = self._tracking.origin
-        known = origin is not None and self._known(origin)
-        hold = self._tracking.held() if not known or self._skip < 0 else None
-        if not known:
-            self._rows += rows
-            self._parts.append((self._units.now, hold, given))
-        elif hold is not None:
-            self._parts.append((self._units.now, hold, Batch.of_rows([], self._fields)))  # there already, not committed
+        self._parts.append((self._units.now, self._tracking.held(), given))
+        self._rows += rows
         if self._rows >= self._target.rows:
             self.flush()
-
-    def _known(self, origin: Any) -> bool:
-        """Whether this part of the origin's batch is committed, or waits to be."""
-        if self._applied is None:
-            self._applied = self._read_applied()
-        name = hashlib.sha256(repr(origin).encode(errors="surrogatepass")).hexdigest()[:16]
-        unit = self._units.root
-        if unit != self._unit:
-            self._unit, self._seen = unit, 0
-        self._seen += 1
-        self._skip = 0
-        if self._seen <= self._applied.get(name, 0):
-            return True
-        if self._seen <= self._gathered.get(name, 0):
-            self._skip = -1
-            return True
-        self._gathered[name] = self._seen
-        return False
-
-    def _read_applied(self) -> dict[str, int]:
-        position = self._target.position(self.name)
-        found = json.loads(position.value) if position is not None and position.source == self.name else {}
-        return {str(name): int(count) for name, count in found.items()}
 
     def _batch(self) -> tuple[pa.RecordBatch | None, list[Refused]]:
         """What was gathered, in order."""
@@ -186,21 +164,18 @@ class SinkTask:
         self._tracking.let_go(holds)
 
     def _forget(self) -> None:
-        self._parts, self._rows, self._gathered = [], 0, {}
+        self._parts, self._rows, self._gathered = [], 0, set()
 
     def _write_gathered(self) -> None:
         batch, refused = self._batch()
-        applied = {**(self._applied or {}), **self._gathered}
-        most = max(APPLIED, 2 * int(self.task.instance.context.config["max_spout_pending"]))
-        for name in list(applied)[: max(0, len(applied) - most)]:
-            del applied[name]
         self._sequence += 1
-        position = Position(self.name, json.dumps(applied)) if self._gathered else None
-        refused = [
-            *refused,
-            *self._target.write(batch, self._sequence, position, "" if position is None else self.name),
-        ]
-        self._applied = applied if self._gathered else self._applied
+        kept = self.guarantee is Guarantee.TRANSACTIONAL  # so that it can be seen whether a commit that broke was one
+        position = Position(self._run, str(self._sequence)) if kept else None
+        refused = [*refused, *self._target.write(batch, self._sequence, position, self.name if kept else "")]
+        self._applied.update(dict.fromkeys(self._gathered))
+        most = max(APPLIED, 2 * int(self.task.instance.context.config["max_spout_pending"]))
+        for origin in list(self._applied)[: max(0, len(self._applied) - most)]:
+            del self._applied[origin]
         self._give_up(refused)
 
     def _give_up(self, refused: Iterable[Refused]) -> None:

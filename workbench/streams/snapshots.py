@@ -124,7 +124,8 @@ class SnapshotFile:
                 self._write(base, epoch)
                 base.execute("commit")
             except BaseException:
-                base.execute("rollback")
+                if base.in_transaction:  # a full disk has ended it already
+                    base.execute("rollback")
                 raise
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from workbench.streams.acker import Acker, RotatingMap, Verdict
 from workbench.streams.counting import Out
-from workbench.streams.tuples import Held, Origin
+from workbench.streams.tuples import Held
 
 __all__ = ["Anchor", "Entry", "Hold", "Source", "Tracking", "Why"]
 
@@ -113,8 +113,6 @@ class Tracking:
         self.sources: list[Source] = []
         self.dirty = False
         self.flush: Callable[[], None] = lambda: None
-        self.origin: Origin | None = None
-        """Of the batch that a spout emits just now, where it has one."""
         self.raises = 0
         """What has raised while anchors held, so that whoever made them hold can tell."""
         self.undo: Callable[[Source, Any, Hold | None, bool], None] | None = None

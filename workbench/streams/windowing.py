@@ -380,7 +380,6 @@ class WindowTask:
         # What the bolt emits may bring rows here before it has returned. They may end other windows, but what is handed
         # out just now is let go when its bolt is done: until then it is an anchor.
         tracking, window = self._tracking, Window(fired, self._fields)
-        origin, tracking.origin = tracking.origin, None  # what comes of a window is of many batches
         self._within += 1
         try:
             if self.keeper is None:
@@ -389,7 +388,6 @@ class WindowTask:
                 self._execute_kept(self.keeper, tuple(holds), window)
         finally:
             self._within -= 1
-            tracking.origin = origin
 
     def _execute_kept(self, keeper: Keeper, holds: tuple[Any, ...], window: Window) -> None:
         """In a run with state: as one unit, which is taken back when it fails."""

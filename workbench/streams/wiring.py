@@ -202,7 +202,9 @@ class Wiring:
         if task.node.window is not None:
             return self.windows[task.id].deliver(link, self.topology.nodes[component].fields_of(stream))
         if task.id in self.sinks:
-            return self.sinks[task.id].deliver(link, self.topology.nodes[component].fields_of(stream))
+            source = self.topology.nodes[component]
+            straight = source.kind == "spout" and len(task.node.inputs) == 1
+            return self.sinks[task.id].deliver(link, source.fields_of(stream), straight)
         if not instance.auto_ack:
             return to_held(task, link, self.tracking)
         if not instance.takes_batches:

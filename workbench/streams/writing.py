@@ -224,32 +224,43 @@ class Target:
         self, batch: pa.RecordBatch | None, sequence: int, position: Position | None, stream: str
     ) -> list[Refused]:
         """All of it in one commit, with the position where there is one; gives the rows that are refused."""
-        if (batch is None or not batch.num_rows) and position is None:
+        if batch is None or not batch.num_rows:
             return []
-        if batch is None:
-            return []
-        return self._patiently(lambda: self._write(batch, sequence, position, stream))
+        refused: list[Refused] = []
+        tried = False
 
-    def _write(self, batch: pa.RecordBatch, sequence: int, position: Position | None, stream: str) -> list[Refused]:
-        again, why = self._attempt(batch, sequence, position, stream)
-        if not why:
-            return []
-        if again is None:
-            return [((sample,), sample) for sample in why]
-        batch, refused = self._sorted(batch)
-        if not batch.num_rows and len(refused) > 1 and len({reason for _, reason in refused}) == 1:
-            raise QueryFailed(f"all rows are refused: {refused[0][1]}", connection=self._connection)
-        if batch.num_rows or position is not None:
-            _, why = self._attempt(batch, sequence, position, stream)
-            if why:
+        def write() -> list[Refused]:
+            nonlocal tried
+            if tried and position is not None and self._position(batch.schema, stream) == position:
+                return refused  # the commit was one, although the connection broke
+            tried = True
+            self._write(batch, sequence, position, stream, refused)
+            return refused
+
+        return self._patiently(write)
+
+    def _write(
+        self, batch: pa.RecordBatch, sequence: int, position: Position | None, stream: str, refused: list[Refused]
+    ) -> None:
+        refused.clear()
+        stays, why = self._attempt(batch, sequence, position, stream)
+        if stays:
+            refused += [((sample,), sample) for sample in why]
+            return
+        good, found = self._sorted(batch)
+        if not good.num_rows and len(found) > 1 and len({reason for _, reason in found}) == 1:
+            raise QueryFailed(f"all rows are refused: {found[0][1]}", connection=self._connection)
+        refused += found
+        if good.num_rows:
+            stays, why = self._attempt(good, sequence, position, stream)
+            if not stays:
                 raise QueryFailed(f"rows are refused only together: {why[0]}", connection=self._connection)
-        return refused
 
     def _attempt(
         self, batch: pa.RecordBatch, sequence: int, position: Position | None, stream: str
-    ) -> tuple[Exception | str | None, Sequence[str]]:
-        """Why rows are refused, and then nothing of it is kept where the target has transactions: what is to be sorted
-        out is the first of the two; None where it stays."""
+    ) -> tuple[bool, Sequence[str]]:
+        """Whether it is committed, and why rows of it are refused. Where the target has transactions nothing is
+        committed then: the rows are to be sorted out."""
         assert self._ref is not None
         writer = self._writer(batch.schema, stream)
         try:
@@ -259,14 +270,12 @@ class Target:
             except QueryFailed as error:
                 if not self._of_rows(error):
                     raise
-                return error, [error.why]
+                return False, [error.why]
             if rejects.count and self._manifest().capabilities.transactional:
-                return "rejects", list(rejects.samples)
+                return False, list(rejects.samples)
             writer.commit(position)
-            if rejects.count:
-                rest = rejects.count - len(rejects.samples)
-                return None, [*rejects.samples, *([f"{rest:,} rows more were refused"] if rest else [])]
-            return None, []
+            rest = rejects.count - len(rejects.samples)
+            return True, [*rejects.samples, *([f"{rest:,} rows more were refused"] if rest else [])]
         finally:
             writer.close()
 
