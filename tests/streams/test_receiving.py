@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import http.client
 import re
 import socket
 import threading
@@ -13,10 +15,12 @@ from typing import Any
 
 import pytest
 
+from tests.streams.parts import Keep
 from tests.streams.sites import Site, site
 from workbench.contract.errors import AuthenticationFailed, InvalidParameter, QueryFailed, SecretMissing, UrlRefused
 from workbench.contract.secret import Secret
-from workbench.streams import Rate, ServerSentEvents, Topology, WebSocket, receiving
+from workbench.runs import subscriber
+from workbench.streams import Rate, ServerSentEvents, Topology, Webhook, WebSocket, receiving
 from workbench.streams.events import Event, Events
 from workbench.streams.receiving import Incoming
 from workbench.streams.running import Running
@@ -250,6 +254,31 @@ def test_one_task_receives(started: Start, server: Site) -> None:
     )
     with pytest.raises(InvalidParameter, match="each task would receive"):
         started(t)
+
+
+def test_they_receive_in_worker_processes_too(
+    started: Start, server: Site, eventually: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOOK_KEY", "geheim")
+    t = Topology("far").spout("in", WebSocket(server.address("/ws", "ws")))
+    t.spout("hook", Webhook(secret="env:HOOK_KEY", reply="acked")).spout("rate", Rate(1_000, total=50))
+    t.bolt("keep", Keep("far"), inputs=["in", "hook"]).bolt("kept", Keep("rate"), inputs="rate")
+    running = started(t, runner="processes", workers=1)
+    eventually(lambda: server.there, within=WAIT)
+    server.say("a", "b")
+    eventually(lambda: running.metrics().count("acked", "in") == 2, within=WAIT)
+    eventually(lambda: running.metrics().count("acked", "rate") == 50, within=WAIT)
+    told = {component: dict(found) for (component, _), found in running.metrics().now.sources.items()}
+    asking = http.client.HTTPConnection("127.0.0.1", int(told["hook"]["port"]), timeout=WAIT)
+    asking.request("POST", "/", b"1", {"Authorization": "Bearer geheim"})
+    assert asking.getresponse().status == 200
+    asking.close()
+    server.cut()
+    eventually(lambda: server.there, within=WAIT)
+    assert running.engine is not None
+    text = asyncio.run(subscriber.text(running.engine, running.id, "metrics", 1 << 22))
+    assert f'workbench_stream_acked_total{{topology="far",run="{running.id}",component="rate",task="' in text
+    assert "workbench_stream_source_reconnects_total" in text
 
 
 # --- Server-Sent Events
