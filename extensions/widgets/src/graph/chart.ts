@@ -89,7 +89,7 @@ export class Chart {
     return {
       width: this.width,
       height: this.height,
-      padding: spark ? [4, 2, 4, 2] : [10, 14, 0, 0],
+      padding: spark ? [4, 2, 4, 2] : [10, 20, 0, 0],
       legend: { show: !spark && !(this.lines.length === 1 && !this.lines[0].label), live: this.look.values === true },
       cursor: { show: !spark, drag: { x: false, y: false } },
       scales: { y: { range: (_, least, most) => [Math.min(0, least ?? 0), (most ?? 0) > 0 ? most * 1.1 : 1] } },
