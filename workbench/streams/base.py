@@ -112,7 +112,7 @@ class Collector(Protocol):
 class Context:
     """Where a component runs. `task` is its task's id, unique in the topology, `index` its place among the component's
     `tasks`; `config` is the topology's configuration. `clock` gives seconds that only move on, `random` is seeded by
-    `config["seed"]`, where that is given."""
+    `config["seed"]`, where that is given. `wake`, from any thread: a spout with `wakes` has something to give."""
 
     topology: str
     component: str
@@ -122,6 +122,7 @@ class Context:
     config: Mapping[str, Any]
     clock: Callable[[], float]
     random: Random = field(repr=False)
+    wake: Callable[[], None] = field(default=lambda: None, repr=False)
 
 
 class Component:
@@ -147,10 +148,14 @@ class Component:
 
 class Spout(Component):
     """Where tuples come from. Called by one thread. `finished` says that there will be no new ones, ever, `waiting`
-    that some that failed are to be emitted again later: the run ends when all is finished, acked and none waits."""
+    that some that failed are to be emitted again later: the run ends when all is finished, acked and none waits.
+
+    As long as it emits nothing, it is asked again some hundred times a second, after a while fewer. With `wakes`, it
+    calls `context.wake()` when something has come for it, and is hardly asked before."""
 
     finished: bool = False
     waiting: bool = False
+    wakes: bool = False
     replayable: ClassVar[bool] = False
     """Whether a new instance begins where this one began: what it gives lies there, and does not happen now."""
 

@@ -43,7 +43,10 @@ QUEUED = 10_000
 """Calls from other threads that may wait; whoever has one more, waits itself. They go before what spouts give, and the
 time that half of them and more take is counted as back-pressure."""
 TICK = 0.2
-SHORT_NAP, LONG_NAP = 0.001, 0.01
+NAPS = ((100, 0.001), (400, 0.01))
+"""So many naps of so many seconds while there is nothing to do, and then LONG_NAP. Whoever has something for the thread
+wakes it; only spouts that cannot (`Spout.wakes`) must be asked again and again."""
+LONG_NAP = 0.025
 ANSWER = 1.0
 """Seconds that a scrape waits for a component to return."""
 KEPT_LETTERS = 1_000
@@ -104,6 +107,7 @@ class Inline:
             buried=self._bury,
             lost=self._lose,
             taps=self.taps,
+            wake=self._wake,
         )
         self._tasks, self._spouts = self._wiring.all_tasks(), self._wiring.spouts()
         self._register, self._run, self.id = register, None, ""
@@ -146,6 +150,10 @@ class Inline:
     def _call(self) -> None:
         self._calls.append(None)
         self._attention.set()
+
+    def _wake(self) -> None:
+        if not self._attention.is_set():
+            self._attention.set()
 
     def metrics(self) -> Metrics:
         answered, found = threading.Event(), list[Scrape]()
@@ -245,7 +253,6 @@ class Inline:
     def _loop(self) -> str:
         while True:
             if self._calls:
-                self._attention.clear()
                 self._calls.clear()
                 self._attend()
             if self._state == "stopping":
@@ -402,7 +409,8 @@ class Inline:
         """Nothing to do: waits a little, and writes down why."""
         self._naps += 1
         began = self.clock()
-        self._attention.wait(SHORT_NAP if self._naps < 100 else LONG_NAP)
+        self._attention.wait(self._nap_for())
+        self._attention.clear()  # what it was set for is looked at after that
         slept = self.clock() - began
         for task in self._spouts:
             source = self._wiring.sources[task.id]
@@ -410,6 +418,16 @@ class Inline:
                 task.idle["inactive"] += slept
             elif source.full():
                 task.idle["max-spout"] += slept
+
+    def _nap_for(self) -> float:
+        """Seconds: until the next tick where nobody needs to be asked before."""
+        if self._state == "running":
+            for task in self._spouts:
+                spout = task.instance
+                asked = spout.waiting or not (spout.wakes or spout.finished)
+                if asked and not self._wiring.sources[task.id].full():
+                    return next((nap for naps, nap in NAPS if self._naps <= naps), LONG_NAP)
+        return TICK
 
     def _finished(self) -> bool:
         """No spout has anything to give, new or again; what is on its way then is held by windows and bolts."""

@@ -10,7 +10,7 @@ import os
 import re
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -59,6 +59,9 @@ class Incoming:
         self._closed = self._over = False
         self._error: BaseException | None = None
 
+        self.wake: Callable[[], None] = lambda: None
+        """Is called when there is something to take, or no more to come."""
+
     def _full(self, size: int) -> bool:
         return bool(self._rows) and (len(self._rows) >= self._most or self._bytes + size > self._most_bytes)
 
@@ -86,6 +89,7 @@ class Incoming:
             return False
         self._rows.append((row, size))
         self._bytes += size
+        self.wake()
         return True
 
     def take(self) -> Any:
@@ -103,6 +107,7 @@ class Incoming:
     def end(self, error: BaseException | None = None) -> None:
         """Nothing more comes."""
         self._error, self._over = error, True
+        self.wake()
 
     @property
     def over(self) -> bool:
@@ -129,6 +134,7 @@ class Receiving(IteratorSpout):
     """
 
     queue = 1_000
+    wakes = True
     _thread: threading.Thread | None = None
 
     def receive(self) -> None:
@@ -146,6 +152,7 @@ class Receiving(IteratorSpout):
             why = f"of `{context.component}` is {len(context.tasks)}, and each task would receive all there is. Say 1."
             raise InvalidParameter("parallelism", why)
         self._incoming = Incoming(self.queue)
+        self._incoming.wake = context.wake
         self._stopping = threading.Event()
         self._counted: dict[str, float] = {
             **dict.fromkeys(("received", "bytes", "reconnects", "stalls", "too_large", "unreadable"), 0),

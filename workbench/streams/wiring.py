@@ -44,6 +44,7 @@ class Wiring:
         buried: Callable[[Task, Row, int, Any], None],
         lost: Callable[[Task, Iterable[Row], str], None] = lambda task, rows, why: None,
         taps: Taps | None = None,
+        wake: Callable[[], None] = lambda: None,
     ) -> None:
         self.topology, self.config = topology, topology.config
         self.taps = taps or Taps()
@@ -51,6 +52,7 @@ class Wiring:
         self.keeper: Keeper | None = None
         """Of a run with state; set it before `open`."""
         self._clock, self._wall, self._post, self._log, self._buried = clock, wall, post, log, buried
+        self._wake = wake
         self._random = Random(self.config["seed"])
         self.tracking = Tracking(self._random, clock)
         self.tracking.flush = self._flush
@@ -131,7 +133,9 @@ class Wiring:
     def _open(self, node: Node, task: Task, outlets: dict[str, Outlet]) -> None:
         ids = tuple(other.id for other in self.tasks[node.id])
         random = Random(self._random.getrandbits(64))
-        context = Context(self.topology.name, node.id, task.id, task.index, ids, self.config, self._clock, random)
+        context = Context(
+            self.topology.name, node.id, task.id, task.index, ids, self.config, self._clock, random, self._wake
+        )
         instance = task.instance
         if node.kind == "spout":
             source = Source(len(self.tracking.sources), self.config["max_spout_pending"])
