@@ -11,7 +11,7 @@ import pytest
 
 from tests.streams.parts import Keep
 from workbench.streams import IteratorSpout, Topology
-from workbench.streams.inline import LONG_NAP, NAPS, TICK
+from workbench.streams.inline import NAPS, TICK
 from workbench.streams.receiving import Incoming
 from workbench.streams.running import Running
 
@@ -41,7 +41,7 @@ class Brought(Idle):
 
 
 @pytest.mark.parametrize(
-    ("spout", "naps", "nap"), [(Idle, 1, 0.001), (Idle, 101, 0.01), (Idle, 401, LONG_NAP), (Brought, 1, TICK)]
+    ("spout", "naps", "nap"), [(Idle, 1, 0.001), (Idle, 101, 0.01), (Idle, 401, 0.025), (Brought, 1, TICK)]
 )
 def test_who_cannot_wake_it_is_asked_again_the_less_the_longer_nothing_comes(
     started: Start, spout: type[IteratorSpout], naps: int, nap: float

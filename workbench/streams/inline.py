@@ -43,10 +43,9 @@ QUEUED = 10_000
 """Calls from other threads that may wait; whoever has one more, waits itself. They go before what spouts give, and the
 time that half of them and more take is counted as back-pressure."""
 TICK = 0.2
-NAPS = ((100, 0.001), (400, 0.01))
-"""So many naps of so many seconds while there is nothing to do, and then LONG_NAP. Whoever has something for the thread
-wakes it; only spouts that cannot (`Spout.wakes`) must be asked again and again."""
-LONG_NAP = 0.025
+SHORT_NAP = 0.001
+NAPS = ((100, SHORT_NAP), (400, 0.01), (sys.maxsize, 0.025))
+"""Until so many naps, so many seconds each, while there is nothing to do. Spouts that `wakes` need none."""
 ANSWER = 1.0
 """Seconds that a scrape waits for a component to return."""
 KEPT_LETTERS = 1_000
@@ -382,7 +381,6 @@ class Inline:
         assert keeper is not None
         for _ in range(naps):
             if self._calls:
-                self._attention.clear()
                 self._calls.clear()
                 self._attend()
             keeper.again()
@@ -391,6 +389,7 @@ class Inline:
             if not why:
                 return ""
             self._attention.wait(SHORT_NAP)
+            self._attention.clear()
         return why
 
     def _last_snapshot(self, naps: int) -> None:
@@ -426,7 +425,7 @@ class Inline:
                 spout = task.instance
                 asked = spout.waiting or not (spout.wakes or spout.finished)
                 if asked and not self._wiring.sources[task.id].full():
-                    return next((nap for naps, nap in NAPS if self._naps <= naps), LONG_NAP)
+                    return next(nap for naps, nap in NAPS if self._naps <= naps)
         return TICK
 
     def _finished(self) -> bool:
