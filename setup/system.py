@@ -1,4 +1,4 @@
-"""What the tests need from outside Python: MariaDB, MySQL 9 and Chromium. `python -m setup.system`, or `make test`.
+"""What the tests need from outside Python: MariaDB, MySQL 9, Redis, Chromium. `python -m setup.system`, or `make test`.
 
 As root on Debian it installs what is missing; elsewhere it says what to install, all of it at once.
 """
@@ -13,6 +13,7 @@ from tests.services.process import ServiceError, install
 
 NEEDED: tuple[Callable[[], object], ...] = (
     lambda: install("mariadb-server-core", "mariadbd"),
+    lambda: install("redis-tools", "redis-check-rdb"),
     lambda: install("chromium", "chromium"),
     fetch.root,
 )

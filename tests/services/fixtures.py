@@ -11,6 +11,7 @@ from tests.services.hive.server import Hive
 from tests.services.kafka.server import Kafka
 from tests.services.mongodb.server import FerretDB, MongoJava
 from tests.services.mysql.server import MariaDB, MySQL9, Server
+from tests.services.redis.server import Redis
 
 
 @pytest.fixture(scope="session")
@@ -59,4 +60,10 @@ def hive() -> Iterator[Hive]:
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[Kafka]:
     with Kafka() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[Redis]:
+    with Redis() as server:
         yield server

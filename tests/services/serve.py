@@ -30,6 +30,7 @@ SERVERS = {
     "mariadb": "tests.services.mysql.server:MariaDB",
     "mongodb": "tests.services.mongodb.server:MongoJava",
     "mysql": "tests.services.mysql.server:MySQL9",
+    "redis": "tests.services.redis.server:Redis",
 }
 
 

@@ -1,0 +1,1 @@
+"""Redis: streams as tables, as feeds and as sinks."""

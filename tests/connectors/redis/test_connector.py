@@ -1,0 +1,256 @@
+"""What only Redis has: ids and their times, trimming, log-ins, a server that dies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from tests.services.redis.server import USER, Redis
+from workbench.catalog import Catalog
+from workbench.contract import Changes, ConnectionConfig, Guarantee, Position, SchemaChange, TableRef, WriteSpec
+from workbench.contract.errors import (
+    AuthenticationFailed,
+    ConnectionLost,
+    InvalidParameter,
+    PositionLost,
+    SourceError,
+    UnknownTable,
+    Unreachable,
+    Unsupported,
+    UrlRefused,
+)
+from workbench.contract.secret import Secret
+from workbench.streams import Feed, Topology
+from workbench.testing.control import RecordingControl
+from workbench.testing.proxy import free_port
+from workbench.testing.scanning import scan
+from workbench_redis.connector import RedisConnector
+from workbench_redis.feeds import missing
+from workbench_redis.streams import About
+
+SCHEMA = pa.schema([("id", pa.int64()), ("v", pa.string())])
+NAME = TableRef("orders")
+
+
+@pytest.fixture
+def server(redis_server: Redis) -> Iterator[Redis]:
+    yield redis_server
+    with redis_server.client() as client:
+        client.flushall()
+
+
+def opened(server: Redis, tables: Any = None, writable: bool = False, **more: Any) -> RedisConnector:
+    usual = server.config(writable, **more)
+    return RedisConnector(ConnectionConfig(usual.name, usual.parameters, usual.secrets, writable, tables or {}))
+
+
+def add(server: Redis, *entries: tuple[str, dict[str, Any]]) -> None:
+    with server.client() as client:
+        for entry, fields in entries:
+            client.xadd(NAME.name, fields, entry)
+
+
+def followed(connector: RedisConnector, rows: int, after: Position | None = None) -> list[Changes]:
+    feed = connector.feeds.subscribe(NAME, "0", after, RecordingControl())
+    found: list[Changes] = []
+    for entry in feed:
+        if isinstance(entry, Changes):
+            found.append(entry)
+        if sum(one.rows.num_rows for one in found) >= rows:
+            break
+    feed.close()
+    return found
+
+
+def ids(found: list[Changes]) -> list[Any]:
+    return [value for one in found for value in one.rows.column("id").to_pylist()]
+
+
+def test_an_entry_has_its_id_and_time_and_fields_get_the_types_that_they_look_like(server: Redis) -> None:
+    add(server, ("1700000000123-4", {"id": 1, "zip": "01234", "price": "1.5", b"raw": b"\xff"}))
+    add(server, ("1700000000124-0", {"id": -7, "zip": "99999", "price": "2"}))
+    connector = opened(server)
+    got = scan(connector, NAME, connector.tables.schema(NAME).names)
+    assert [str(kind) for kind in got.schema.types[2:]] == ["int64", "string", "double", "string"]
+    first = got.to_pylist()[0]
+    assert first["entry_id"] == "1700000000123-4"
+    assert first["entry_time"].timestamp() == 1_700_000_000.123
+    assert (first["id"], first["zip"], first["price"], first["raw"]) == (1, "01234", 1.5, "\\xff")
+    assert got.column("price").to_pylist() == [1.5, 2.0]
+    with server.client() as client:
+        client.set("other", "x")
+    assert [str(one.table) for one in connector.tables.list()] == ["orders"]
+    with pytest.raises(UnknownTable):
+        connector.tables.schema(TableRef("other"))
+
+
+def test_new_fields_are_new_columns_and_a_value_that_does_not_fit_is_null(server: Redis) -> None:
+    add(server, ("1-0", {"id": 1}))
+    connector = opened(server, hide_meta=True)
+    feed = connector.feeds.subscribe(NAME, "0", None, RecordingControl())
+    assert next(feed).rows.to_pylist() == [{"id": 1}]  # type: ignore[union-attr]
+    add(server, ("2-0", {"id": "x", "more": "y"}))
+    entries = [entry for entry, _ in zip(feed, range(3), strict=False) if isinstance(entry, Changes | SchemaChange)]
+    feed.close()
+    assert entries[-1].rows.to_pylist() == [{"id": None, "more": "y"}]  # type: ignore[union-attr]
+
+
+def test_entries_that_were_trimmed_behind_a_position_are_said_and_others_are_not(server: Redis) -> None:
+    add(server, *((f"{number}-0", {"id": number}) for number in range(1, 7)))
+    connector = opened(server)
+    source = connector.feeds.source(NAME)
+    three = Position(source, "3-0 3")
+    with server.client() as client:
+        client.xtrim(NAME.name, minid="4-0", approximate=False)
+        assert ids(followed(connector, 3, three)) == [4, 5, 6], "none of those that come was trimmed"
+        client.xtrim(NAME.name, minid="6-0", approximate=False)
+        with pytest.raises(PositionLost, match=r"2 entries after it are gone\. Follow the stream from the beginning"):
+            followed(connector, 1, three)
+        assert ids(followed(connector, 1)) == [6]
+        client.xdel(NAME.name, "6-0")
+        with pytest.raises(PositionLost, match="deleted, up to 6-0"):
+            followed(connector, 1, Position(source, "5-0 5"))
+        client.delete(NAME.name)
+    add(server, ("1-0", {"id": 1}))
+    with pytest.raises(PositionLost, match="ends before, at 1-0"):
+        followed(connector, 1, three)
+    for value in ("", "x", "1-0", "1-0 y"):
+        with pytest.raises(PositionLost):
+            followed(connector, 1, Position(source, value))
+
+
+def test_a_reader_that_trimming_overtakes_is_told(server: Redis) -> None:
+    add(server, *((f"{number}-0", {"id": number}) for number in range(1, 4)))
+    connector = opened(server)
+    feed = connector.feeds.subscribe(NAME, "0", None, RecordingControl())
+    assert next(feed).rows.num_rows == 3  # type: ignore[union-attr]
+    with server.client() as client:
+        for number in range(4, 10):
+            client.xadd(NAME.name, {"id": number}, f"{number}-0", maxlen=2, approximate=False)
+    with pytest.raises(PositionLost, match="4 entries after it are gone"):
+        for _ in feed:
+            pass
+    feed.close()
+
+
+def test_what_is_missing_is_plain_arithmetic() -> None:
+    whole = About(3, "1-0", "3-0", 3, "0-0")
+    assert missing(whole, "0-0", 0) == ""
+    assert missing(About(0, "", "3-0", 3, "0-0"), "3-0", 3) == ""
+    assert "3 entries" in missing(About(0, "", "3-0", 3, "0-0"), "0-0", 0)
+
+
+def test_rows_and_their_position_are_one_transaction(server: Redis) -> None:
+    with server.client() as client:
+        client.xgroup_create(NAME.name, "g", mkstream=True)
+    connector = opened(server, writable=True)
+    spec = WriteSpec(SCHEMA, stream="pipeline")
+    writer = connector.sinks.open(NAME, spec)
+    assert writer.guarantee is Guarantee.TRANSACTIONAL
+    rows = pa.RecordBatch.from_pydict({"id": [1, 2], "v": ["a", None]}, schema=SCHEMA)
+    place = Position("s", "1")
+    writer.write(Changes(NAME, rows, None, place, place), 1)
+    writer.commit(place)
+    writer.write(Changes(NAME, rows, None, place, place), 2)
+    writer.close()
+    again = connector.sinks.open(NAME, spec)
+    assert again.position() == place
+    again.close()
+    assert scan(connector, NAME, ("id", "v")).to_pylist() == [{"id": 1, "v": "a"}, {"id": 2, "v": None}]
+
+
+def test_entries_with_ids_of_their_own_are_there_once(server: Redis) -> None:
+    connector = opened(server, writable=True)
+    schema = pa.schema([("entry_id", pa.string()), ("id", pa.int64())])
+    for _ in range(2):
+        writer = connector.sinks.open(NAME, WriteSpec(schema, key=("entry_id",), create=True))
+        assert writer.guarantee is Guarantee.KEYED
+        rows = pa.RecordBatch.from_pydict({"entry_id": ["5-1", "5-2"], "id": [1, 2]}, schema=schema)
+        place = Position("s", "1")
+        writer.write(Changes(NAME, rows, None, place, place), 1)
+        writer.commit(None)
+        writer.close()
+    assert scan(connector, NAME, ("entry_id", "id")).to_pylist() == rows.to_pylist()
+    with pytest.raises(Unsupported):
+        connector.sinks.open(NAME, WriteSpec(schema, mode="upsert", key=("entry_id",)))
+
+
+def test_a_group_shows_what_was_confirmed(server: Redis) -> None:
+    add(server, *((f"{number}-0", {"id": number}) for number in range(1, 4)))
+    connector = opened(server, group="dashboards")
+    feed = connector.feeds.subscribe(NAME, "0", None, RecordingControl())
+    last = next(entry for entry in feed if isinstance(entry, Changes)).last
+    for _ in range(2):
+        feed.confirm(last)
+    feed.close()
+    with server.client() as client:
+        (group,) = client.xinfo_groups(NAME.name)
+    assert (group["name"], group["last-delivered-id"], group["lag"]) == (b"dashboards", b"3-0", 0)
+
+
+def test_tls_log_in_and_what_else_is_refused(server: Redis) -> None:
+    secure = opened(server, port=server.tls_port, tls="verify", ca_file=str(server.certificate))
+    assert secure.test().version
+    secure.close()
+    with pytest.raises(Unreachable):
+        opened(server, port=server.tls_port, tls="verify").test()
+    wrong = ConnectionConfig("r", server.config().parameters, {"password": Secret("wr0ng-canary")})
+    with pytest.raises(AuthenticationFailed) as caught:
+        RedisConnector(wrong).test()
+    assert "wr0ng-canary" not in str(caught.value)
+    assert USER in str(caught.value)
+    with pytest.raises(Unreachable):
+        opened(server, port=free_port()).test()
+    with pytest.raises(SourceError):  # another protocol
+        opened(server, port=server.tls_port, connect_timeout=2).test()
+    with pytest.raises(UrlRefused):
+        opened(server, host="169.254.169.254").test()
+    with pytest.raises(InvalidParameter):
+        opened(server, ca_file="x").test()
+
+
+def test_a_server_that_dies_is_said_and_nothing_is_lost_when_it_is_back(server: Redis) -> None:
+    add(server, *((f"{number}-0", {"id": number}) for number in range(1, 4)))
+    connector = opened(server, connect_timeout=2)
+    feed = connector.feeds.subscribe(NAME, "0", None, RecordingControl())
+    found = [next(entry for entry in feed if isinstance(entry, Changes))]
+    server.kill()
+    try:
+        with pytest.raises((ConnectionLost, Unreachable)):
+            for _ in feed:
+                pass
+        feed.close()
+    finally:
+        server.start()
+    add(server, ("4-0", {"id": 4}))
+    found += followed(opened(server), 1, found[-1].last)
+    assert ids(found) == [1, 2, 3, 4]
+
+
+def test_a_topology_follows_a_stream_over_the_server_s_restart(
+    server: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eventually: Any
+) -> None:
+    monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path / "home"))
+    add(server, ("1-0", {"id": 1}))
+    catalog = Catalog()
+    catalog.connect("bus", server.url(connect_timeout="2"), secret=Secret(server.password))
+    catalog.close()
+    got: list[int] = []
+    t = (
+        Topology("orders")
+        .spout("orders", Feed("bus.orders"))
+        .bolt("out", lambda row: got.append(row.id), inputs="orders")
+    )
+    running = t.run()
+    try:
+        eventually(lambda: got == [1], within=60)
+        server.kill()
+        server.start()
+        add(server, ("2-0", {"id": 2}))
+        eventually(lambda: got == [1, 2], within=60)
+    finally:
+        running.stop(10)
