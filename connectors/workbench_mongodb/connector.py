@@ -27,6 +27,10 @@ _LACKING = (59, 40324)
 """The codes of a server that has no such command or stage."""
 
 
+_PREFERENCES = ("primary", "primaryPreferred", "secondary", "secondaryPreferred", "nearest")
+"""By the driver's numbers."""
+
+
 class MongoDBConnector:
     """See `workbench.contract.connector.Connector`."""
 
@@ -130,7 +134,7 @@ class MongoDBConnector:
         with self.faults.named(name, seconds):
             client = self.client()
             answer: dict[str, Any] = client[database].command(
-                {**command, **limit}, codec_options=dated(), read_preference=_anywhere(), session=session
+                {**command, **limit}, codec_options=dated(), read_preference=self._preference(), session=session
             )
             return answer
 
@@ -144,9 +148,15 @@ class MongoDBConnector:
         options = CodecOptions(document_class=RawBSONDocument)
         with self.faults.named(next(iter(command)), seconds):
             reply = self.client()[database].command(
-                dict(command), codec_options=options, read_preference=_anywhere(), session=session
+                dict(command), codec_options=options, read_preference=self._preference(), session=session
             )
             return bytes(reply.raw)
+
+    def _preference(self) -> Any:
+        from pymongo.read_preferences import make_read_preference
+
+        name = str(self.config.parameters.get("read_preference", "primaryPreferred"))
+        return make_read_preference(_PREFERENCES.index(name), None)
 
     def _opened(self) -> MongoClient[dict[str, Any]]:
         import pymongo
@@ -178,12 +188,6 @@ class MongoDBConnector:
                 retryWrites=False,
                 **options,
             )
-
-
-def _anywhere() -> Any:
-    from pymongo import ReadPreference
-
-    return ReadPreference.PRIMARY_PREFERRED
 
 
 def _working(client: MongoClient[dict[str, Any]], mark: str) -> list[dict[str, Any]]:

@@ -29,6 +29,13 @@ _PARAMETERS = {
             "description": "The database that knows the user",
         },
         "auth_mechanism": {"type": "string", "enum": ["SCRAM-SHA-256", "SCRAM-SHA-1"]},
+        "read_preference": {
+            "type": "string",
+            "enum": ["primary", "primaryPreferred", "secondary", "secondaryPreferred", "nearest"],
+            "default": "primaryPreferred",
+            "description": "Which members of a shard a router (`mongos`) asks. A member that is named itself is asked "
+            "whatever it is",
+        },
         "tls": {
             "title": "TLS",
             "type": "string",

@@ -180,7 +180,7 @@ def _check_certificates(scheme: str, certificates: Mapping[str, str] | None) -> 
 def _worker(cluster: str, address: str, said: Any, mine: Mapping[str, Any]) -> Worker:
     if isinstance(said, BaseException):
         text = f"{type(said).__name__}: {said}"
-        if isinstance(said, ImportError):
+        if isinstance(said, ImportError) or "No module named 'workbench" in text:  # an older worker wraps it
             version = mine["versions"]["analytics-workbench"]
             text = f"it lacks our package. Install it there: pip install analytics-workbench=={version}"
         raise ClusterFailed(cluster, f"worker {address} cannot work for us: {text}")

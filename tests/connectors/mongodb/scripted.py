@@ -16,13 +16,24 @@ from typing import Any
 import bson
 
 from workbench.contract import ConnectionConfig
+from workbench_mongodb.decode import dated
 
-__all__ = ["HELLO", "Scripted", "framed", "refusal"]
+__all__ = ["HELLO", "PROOF", "Scripted", "framed", "refusal"]
 
 _OP_REPLY, _OP_QUERY, _OP_MSG = 1, 2004, 2013
 HELLO = {"ok": 1.0, "isWritablePrimary": True, "ismaster": True, "helloOk": True, "maxBsonObjectSize": 16 << 20,
          "maxMessageSizeBytes": 48 << 20, "maxWriteBatchSize": 100_000, "minWireVersion": 0,
          "maxWireVersion": 21, "logicalSessionTimeoutMinutes": 30}  # fmt: skip
+
+PROOF: list[dict[str, Any]] = [
+    {"k0": 1, "m0": 2, "m1": 2, "m2": bson.Int64(2**53 + 2), "m3": 1, "m4": bson.Int64(2**53 + 1),
+     "m5": bson.DatetimeMS(7), "m6": bson.DatetimeMS(-5)},
+    {"k0": "a", "m0": 2, "m1": 0, "m2": 0, "m3": None, "m4": None, "m5": None, "m6": None},
+    {"k0": True, "m0": 1, "m1": 0, "m2": 0, "m3": None, "m4": None},
+    {"k0": False, "m0": 1, "m1": 1, "m2": 0, "m3": 0, "m4": 0},
+    {"k0": None, "m0": 2, "m1": 2, "m2": 2, "m3": -3, "m4": 5, "m5": bson.DatetimeMS(0), "m6": bson.DatetimeMS(0)},
+]  # fmt: skip
+"""What a server answers that adds up as it should (see `workbench_mongodb.reducing.proof`)."""
 
 Answer = Callable[[str, dict[str, Any]], "dict[str, Any] | bytes | None"]
 """Of a command's name and its document: a document, bytes as they are, or None for the usual."""
@@ -43,8 +54,8 @@ class Scripted:
 
     host = "127.0.0.1"
 
-    def __init__(self, answer: Answer) -> None:
-        self._answer = answer
+    def __init__(self, answer: Answer, **hello: object) -> None:
+        self._answer, self._hello = answer, {**HELLO, **hello}
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self._listener = socket.create_server((self.host, 0))
         self.port: int = self._listener.getsockname()[1]
@@ -87,9 +98,9 @@ class Scripted:
                 size, request, _, kind = struct.unpack("<iiii", head)
                 body = stream.read(size - 16)
                 if kind == _OP_QUERY:  # the driver's first word
-                    peer.sendall(_reply(request))
+                    peer.sendall(_reply(request, self._hello))
                     continue
-                command = bson.decode(body[5 : 5 + struct.unpack_from("<i", body, 5)[0]])
+                command = bson.decode(body[5 : 5 + struct.unpack_from("<i", body, 5)[0]], dated())
                 said = self._said(command)
                 if isinstance(said, bytes):  # as it is, but for what it answers
                     said = said[:8] + struct.pack("<i", request)[: max(0, len(said) - 8)] + said[12:]
@@ -101,7 +112,7 @@ class Scripted:
     def _said(self, command: dict[str, Any]) -> dict[str, Any] | bytes:
         name = next(iter(command))
         if name in ("hello", "isMaster", "ismaster"):
-            return HELLO
+            return self._hello
         self.asked.append((name, command))
         session = (command.get("lsid") or {}).get("id")
         if name == "getMore" and self._cursors.get(command["getMore"], session) != session:
@@ -115,8 +126,8 @@ class Scripted:
         return _USUAL.get(name, {"ok": 1.0})
 
 
-def _reply(to: int) -> bytes:
-    body = struct.pack("<iqii", 8, 0, 0, 1) + bson.encode(HELLO)
+def _reply(to: int, hello: dict[str, Any]) -> bytes:
+    body = struct.pack("<iqii", 8, 0, 0, 1) + bson.encode(hello)
     return struct.pack("<iiii", 16 + len(body), 1, to, _OP_REPLY) + body
 
 

@@ -11,6 +11,7 @@ import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
+from tests.connectors.mongodb.scripted import PROOF
 from tests.services.mongodb.server import FerretDB, MongoJava
 from workbench.catalog import Catalog
 from workbench.contract import Secret
@@ -151,28 +152,18 @@ def test_a_server_that_cannot_is_asked_for_rows(ferretdb: FerretDB, tmp_path: An
         register.close()
 
 
-RIGHT: list[dict[str, Any]] = [
-    {"k0": 1, "m0": 2, "m1": 2, "m2": bson.Int64(2**53 + 2), "m3": 1, "m4": bson.Int64(2**53 + 1),
-     "m5": bson.DatetimeMS(7), "m6": bson.DatetimeMS(-5)},
-    {"k0": "a", "m0": 2, "m1": 0, "m2": 0, "m3": None, "m4": None, "m5": None, "m6": None},
-    {"k0": True, "m0": 1, "m1": 0, "m2": 0, "m3": None, "m4": None},
-    {"k0": False, "m0": 1, "m1": 1, "m2": 0, "m3": 0, "m4": 0},
-    {"k0": None, "m0": 2, "m1": 2, "m2": 2, "m3": -3, "m4": 5, "m5": bson.DatetimeMS(0), "m6": bson.DatetimeMS(0)},
-]  # fmt: skip
-
-
 def test_a_server_that_adds_up_in_its_own_way_is_found_out() -> None:
-    apart = [*RIGHT[:4], {"k0": None, "m0": 1, "m1": 1, "m2": -3, "m3": -3, "m4": -3},
-             {**RIGHT[4], "m0": 1, "m1": 1, "m2": 5, "m3": 5}]  # fmt: skip
-    assert reducing.proven(RIGHT)
+    apart = [*PROOF[:4], {"k0": None, "m0": 1, "m1": 1, "m2": -3, "m3": -3, "m4": -3},
+             {**PROOF[4], "m0": 1, "m1": 1, "m2": 5, "m3": 5}]  # fmt: skip
+    assert reducing.proven(PROOF)
     assert reducing.proven(apart)
-    assert not reducing.proven(RIGHT[1:])
+    assert not reducing.proven(PROOF[1:])
     assert not reducing.proven([])
-    for number, one in enumerate(RIGHT):
+    for number, one in enumerate(PROOF):
         for name, value in one.items():
             others: list[Any] = [float(value)] if isinstance(value, int) and not isinstance(value, bool) else []
             for other in (*others, "text", 99):
-                wrong = [*RIGHT[:number], {**one, name: other}, *RIGHT[number + 1 :]]
+                wrong = [*PROOF[:number], {**one, name: other}, *PROOF[number + 1 :]]
                 assert not reducing.proven(wrong) or (name == "k0" and other == value), (number, name, other)
 
 

@@ -10,17 +10,19 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import bson
 import pytest
 
-from tests.connectors.mongodb.scripted import Scripted, framed, refusal
-from workbench.contract import ScanRequest, TableRef
+from tests.connectors.mongodb.scripted import PROOF, Scripted, framed, refusal
+from workbench.contract import Aggregate, Measure, ScanRequest, TableRef
 from workbench.contract.errors import (
     AuthenticationFailed,
     Cancelled,
     ConnectionLost,
+    NotExact,
     ProtocolError,
     QueryFailed,
     SnapshotChanged,
@@ -31,6 +33,7 @@ from workbench.contract.errors import (
     WorkbenchError,
 )
 from workbench.testing.control import RecordingControl
+from workbench.testing.scanning import read as drained
 from workbench_mongodb.connector import MongoDBConnector
 
 ORDERS, MARK = TableRef("orders"), "wb-wire-1"
@@ -293,21 +296,64 @@ def test_a_collection_that_is_gone_when_it_is_asked_is_an_error_and_not_empty() 
         read(connector)
 
 
-def test_a_view_is_neither_sorted_nor_cut() -> None:
-    about = {"name": "orders", "type": "view", "options": {"viewOn": "all", "pipeline": []}, "info": {"readOnly": True}}
+@pytest.mark.parametrize("kind", ["view", "timeseries"])
+def test_a_view_or_a_time_series_is_neither_sampled_nor_cut(kind: str) -> None:
+    options = {"viewOn": "all", "pipeline": []} if kind == "view" else {"timeseries": {"timeField": "t"}}
+    about = {"name": "orders", "type": kind, "options": options, "info": {"readOnly": kind == "view"}}
 
     def answer(name: str, command: dict[str, Any]) -> dict[str, Any] | None:
         if name == "listCollections":
             return {"ok": 1.0, "cursor": {"id": bson.Int64(0), "ns": "shop.$cmd.x", "firstBatch": [about]}}
         if name == "collStats":
             return refusal(166, "Namespace shop.orders is a view, not a collection")
+        if name == "aggregate":
+            return cursor(bson.Int64(0), *(PROOF if "$limit" in command["pipeline"][0] else [{"k0": 1, "m0": 2}]))
         return None
 
     with Scripted(answer) as server, connected(server) as connector:
-        assert [(str(one.table), one.kind) for one in connector.tables.list()] == [("orders", "view")]
+        shown = "view" if kind == "view" else "table"
+        assert [(str(one.table), one.kind) for one in connector.tables.list()] == [("orders", shown)]
         assert read(connector) == ROWS
         plan = connector.tables.plan(ScanRequest(ORDERS, ("n",), splits=16))
         assert (len(plan.splits), plan.estimate) == (1, None)
         assert server.commands("find")
         assert not any("sort" in one for one in server.commands("find"))
         assert not server.commands("aggregate")
+        groups = Aggregate(("n",), (Measure("count"),))
+        plan = connector.tables.plan(ScanRequest(ORDERS, ("n",), splits=16, aggregate=groups))
+        assert (plan.aggregated, len(plan.splits)) == (True, 2)  # groups, and the odd ones
+        assert drained(connector, replace(plan, splits=plan.splits[:1])).to_pylist() == [{"key 0": 1, "measure 0": 2}]
+        (_, asked) = server.commands("aggregate")
+        assert [next(iter(stage)) for stage in asked["pipeline"]] == ["$match", "$group", "$project"]
+        assert asked["allowDiskUse"]
+        assert {"maxTimeMS", "comment"} <= asked.keys()
+
+
+def test_a_router_is_told_which_members_to_ask() -> None:
+    for given, sent in (({}, "primaryPreferred"), ({"read_preference": "secondary"}, "secondary")):
+        with Scripted(lambda name, command: None, msg="isdbgrid") as server, connected(server, **given) as connector:
+            assert read(connector) == ROWS
+            asked = [*server.commands("listCollections"), *server.commands("find"), *server.commands("collStats")]
+            assert asked
+            assert {one["$readPreference"]["mode"] for one in asked} == {sent}
+
+
+def test_groups_that_the_server_gives_up_are_not_handed_on() -> None:
+    def answer(name: str, command: dict[str, Any]) -> dict[str, Any] | None:
+        if name != "aggregate":
+            return None
+        if "$limit" in command["pipeline"][0]:
+            return cursor(bson.Int64(0), *PROOF)
+        return answers.pop()
+
+    groups = Aggregate(("n",), (Measure("sum", "n"),))
+    told = refusal(292, "Exceeded memory limit for $group")
+    wrong = {"k0": 1, "m0": 1, "m1": 5.0, "m2": 5, "m3": 5}
+    large = {"k0": 1, "m0": 3, "m1": bson.Int64(2**62), "m2": 1, "m3": bson.Int64(2**61)}
+    answers: list[dict[str, Any]] = [told, cursor(bson.Int64(0), wrong), cursor(bson.Int64(0), large)]
+    with Scripted(answer) as server, connected(server) as connector:
+        for _ in range(3):
+            plan = connector.tables.plan(ScanRequest(ORDERS, ("n",), aggregate=groups))
+            assert plan.aggregated
+            with pytest.raises(NotExact):
+                drained(connector, plan)
