@@ -1,5 +1,5 @@
-"""streams_processes_ours.py HEAVY LIGHT: topologies inline and in processes; what is told is the seconds from the moment
-when all is ready, so the workers' start is not in it."""
+"""streams_processes_ours.py HEAVY LIGHT: topologies inline and in processes; what is told is the seconds from the
+moment when all is ready, so the workers' start is not in it."""
 
 import sys
 import tempfile

@@ -279,3 +279,29 @@ class EndingSpout(Spout):
 
     def next_tuple(self) -> None:
         os._exit(4)
+
+
+class Late(Bolt):
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def prepare(self, config: Any, context: Any, collector: Any) -> None:
+        time.sleep(self.seconds)
+
+    def execute(self, tuple: Any) -> None:  # noqa: A002
+        pass
+
+
+class Large(IteratorSpout):
+    outputs = ("text",)
+
+    def __init__(self, count: int, length: int) -> None:
+        self.count, self.length = count, length
+
+    def rows(self) -> Iterator[Any]:
+        yield from ["\u20ac" + "x" * (self.length - 1)] * self.count
+
+
+class Refuses(Bolt):
+    def execute(self, tuple: Any) -> None:  # noqa: A002
+        raise ValueError("not that\ud83d one " + "\u20ac" * 1_900)

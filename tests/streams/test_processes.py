@@ -24,7 +24,7 @@ from tests.streams.process_help import adds_up, children, gone, pids
 from workbench.contract.errors import DocumentError, InvalidParameter, TopologyError
 from workbench.runs import Register
 from workbench.runs.subscriber import frames
-from workbench.streams import Topology, fields, find, tumbling
+from workbench.streams import Tail, Topology, fields, find, tumbling
 from workbench.streams.running import Running
 
 Start = Callable[..., Running]
@@ -151,6 +151,46 @@ def test_a_spout_that_is_killed_goes_on_or_begins_anew(started: Start, tmp_path:
     came = Counter(number for _, number in parts.written(tmp_path, "out")[0])
     assert set(came) == set(range(100))
     assert sum(came.values()) == 100 if repeats else sum(came.values()) >= 150
+
+
+def test_lines_that_are_written_while_the_spout_of_a_file_is_killed_come(started: Start, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.touch()
+    t = Topology("tail").spout("lines", Tail(str(log)))
+    t.bolt("slow", parts.Slow(0.001), inputs="lines").bolt("out", parts.Write(str(tmp_path)), inputs="lines")
+    running = started(t, runner="processes")
+    assert "begins anew" not in str(running.guarantees())
+    wait_until(lambda: running.metrics().now.uptime > 0.5)
+    count = 0
+    for _ in range(4):
+        with log.open("a") as file:
+            for _ in range(100):
+                file.write(f"{count}\n")
+                count += 1
+        acked = running.metrics().count("acked", "lines")
+        os.kill(worker_of(running, 1), signal.SIGKILL)
+        wait_until(lambda before=acked: running.metrics().count("acked", "lines") > before)
+    wait_until(lambda: len({row for (row,) in parts.written(tmp_path, "out")[0]}) == 400)
+    adds_up(running)
+
+
+def test_the_badge_says_of_spouts_that_begin_anew(started: Start, tmp_path: Path) -> None:
+    t = Topology("badge").spout("s", parts.forever).bolt("out", parts.Write(str(tmp_path)), inputs="s")
+    assert "`s` begins anew when its worker is killed" in str(started(t, runner="processes").guarantees())
+
+
+def test_a_component_that_takes_long_to_begin_is_waited_for(started: Start, tmp_path: Path) -> None:
+    t = Topology("late").spout("numbers", parts.Numbers(10)).bolt("late", parts.Late(2.0), inputs="numbers")
+    assert started(t, runner="processes", workers=3, hang=0.5).wait(60).state == "done"
+
+
+def test_a_thousand_large_dead_letters_are_told(started: Start, tmp_path: Path) -> None:
+    t = Topology("letters", max_retries=0).spout("numbers", parts.Large(1_100, 15_000))
+    running = started(t.bolt("no", parts.Refuses, inputs="numbers"), runner="processes").wait(120)
+    assert running.state == "done"
+    assert len(running.dead_letters) == 1_000
+    assert len(running.dead_letters[-1].row[0]) == 15_000
+    assert len(running.errors) > 40
 
 
 # ---- bolts that are bad to their process ----------------------------------------------------------------------------

@@ -72,6 +72,10 @@ class IteratorSpout(Spout):
     batch: int = 0
     repeats: bool = False
     _resumed: tuple[int, frozenset[int]] | None = None
+    _resume_at: Any = None
+    """Where it goes on, as its own `position` says it."""
+    _awaited: tuple[Any, set[int]] | None = None
+    """A position, and what was not done when it was behind all that had been emitted."""
 
     def rows(self) -> Iterable[Any]:
         raise NotImplementedError
@@ -95,6 +99,8 @@ class IteratorSpout(Spout):
             self.ack_each = self._replay.acked_each  # type: ignore[method-assign, assignment]  # some calls less for each tuple
         if own and emit_rows is not None and not self.repeats:  # whose position is how many were acked
             self.next_tuples = self._in_bursts(emit_rows)
+        if self._resume_at is not None:
+            self.seek(self._resume_at)
 
     def _behind(self, rows: Iterator[Any], done: int, others: frozenset[int]) -> Iterator[Any]:
         """Without what was done before."""
@@ -111,15 +117,39 @@ class IteratorSpout(Spout):
                 yield values
         yield from rows
 
+    @property
+    def _counts_values(self) -> bool:
+        """Whether its position is how many values it has given."""
+        return type(self).position is IteratorSpout.position
+
     def acked_position(self) -> Any:
-        if not (self.repeats and self._tracked):
+        if not self._tracked or not (self.repeats or self.replays):
+            return None
+        if not self._counts_values:
+            return self._acked_place()
+        if not self.repeats:
             return None
         if self._resumed is not None and self._replay.last < max(self._resumed[1], default=self._resumed[0]):
             return self._resumed[0], sorted(self._resumed[1])  # it is not there again yet
         return self._replay.position()
 
+    def _acked_place(self) -> Any:
+        """The last position that all was acked or given up behind which it was."""
+        left = self._replay.left()
+        if self._awaited is None or not self._awaited[1] & left:
+            if self._awaited is not None:
+                self._resume_at = self._awaited[0]
+            place = self.position()
+            if place is not None and not left:
+                self._resume_at = place
+            self._awaited = None if place is None else (place, left)
+        return self._resume_at
+
     def resume(self, position: Any) -> None:
-        self._resumed = position[0], frozenset(position[1])
+        if self._counts_values:
+            self._resumed = position[0], frozenset(position[1])
+        else:
+            self._resume_at = position
 
     @property
     def finished(self) -> bool:  # type: ignore[override]

@@ -145,11 +145,11 @@ class Feed(IteratorSpout):
         self._settled(message_id)
 
     def fail(self, message_id: Any) -> None:
-        last, name = self._replay.last, self._of.get(message_id)
+        last, name = self._replay.last_half, self._of.get(message_id)
         super().fail(message_id)
         if name is None:
             return
-        if halves := range(last + 1, self._replay.last + 1):
+        if halves := range(self._replay.last_half, last):
             del self._of[message_id]
             self._of.update(dict.fromkeys(halves, name))
             self._polls[name].split(message_id, halves)

@@ -128,9 +128,9 @@ class TablePoll(Receiving):
         self._keep(self._polls.done(message_id))
 
     def fail(self, message_id: Any) -> None:
-        last = self._replay.last
+        last = self._replay.last_half
         super().fail(message_id)
-        if halves := range(last + 1, self._replay.last + 1):
+        if halves := range(self._replay.last_half, last):
             self._polls.split(message_id, halves)
         elif message_id not in self._replay.kept:
             self._keep(self._polls.done(message_id))

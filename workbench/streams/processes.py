@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.contract.errors import InvalidParameter, TopologyError
 from workbench.streams import travelling
+from workbench.streams.component import IteratorSpout, Spout
 from workbench.streams.printing import Log
 from workbench.streams.processes_frames import read_all, written
 from workbench.streams.processes_wire import json_bytes, read_scrape
@@ -107,8 +108,25 @@ def _start(topology: Topology, workers: int) -> dict[str, Any]:
         "kinds": {node.id: node.kind for node in topology.nodes.values()},
         "shape": shape,
         "windows": [name for name in topology.order() if _gathers(topology.nodes[name])],
-        "guarantees": topology.guarantees(state=False).document(),
+        "guarantees": _guarantees(topology).document(),
     }
+
+
+def _guarantees(topology: Topology) -> Guarantees:
+    """What a sink may claim here, where a spout's worker may end and the others go on."""
+    from workbench.streams.guarantees import guarantees
+
+    anew = [node.id for node in topology.nodes.values() if node.kind == "spout" and not _goes_on(node.component)]
+    why = (
+        f"`{name}` begins anew when its worker is killed: of what happens only once, what was not acked then is lost"
+        for name in anew
+    )
+    return guarantees(topology, False, since=tuple(why))
+
+
+def _goes_on(spout: Any) -> bool:
+    own = type(spout).acked_position not in (Spout.acked_position, IteratorSpout.acked_position)
+    return bool(own or spout.repeats or spout.replays)
 
 
 def _gathers(node: Node) -> bool:
@@ -191,9 +209,9 @@ class Elsewhere:
         """Ends it, and all of its processes."""
         self._asked("stop", patience=patience)
         self.thread.join(patience + ANSWER)
-        if self.thread.is_alive():
+        if self._process.poll() is None:
             self._process.kill()  # its workers end with it
-            self.thread.join(ANSWER)
+        self.thread.join(ANSWER)
 
     def abandon(self, why: str) -> None:
         self.halt(0.0)
@@ -218,7 +236,7 @@ class Elsewhere:
         return list(self._letters)
 
     def guarantees(self) -> Guarantees:
-        return self.topology.guarantees(state=False)
+        return _guarantees(self.topology)
 
     @property
     def snapshot(self) -> None:
@@ -293,10 +311,15 @@ class Elsewhere:
 
     def _main(self) -> None:
         over = False
-        with contextlib.suppress(EOFError, OSError):
+        try:
             while not over:
                 said = json.loads(read_all(self._from))
                 over = self._hear(said["number"], said["state"], said["body"])
+        except (EOFError, OSError):  # it has ended
+            pass
+        except Exception as error:  # noqa: BLE001  # what it says cannot be read, so it is of no use
+            self.error = error
+            self._process.kill()
         self._process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)  # where it was killed
         if not over:

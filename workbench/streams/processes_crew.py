@@ -198,7 +198,7 @@ class Crew:
             if slot.process.poll() is not None:
                 self._dead(slot)
                 continue
-            if slot.ready and now - slot.heard > self._start["hang"]:
+            if slot.going and now - slot.heard > self._start["hang"]:
                 slot.kill(f"did not return for {self._start['hang']:g} s ({slot.where or 'nobody knows where'})")
         if now - self._memory_at >= 0.5:
             self._memory_at = now

@@ -18,6 +18,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
+from queue import SimpleQueue
 from types import SimpleNamespace
 from typing import Any
 
@@ -91,7 +92,10 @@ class Run(Crew):
         self._scrapes: list[tuple[int, int, float, set[int]]] = []
         self._scrape_number = 0
         self._finishing: list[str] | None = None
-        self._looked_at = 0.0
+        self._looked_at, self._ticked = 0.0, self.clock()
+        self._answers_due: SimpleQueue[bytes | None] = SimpleQueue()
+        self._writer = threading.Thread(target=self._write, name="workbench-answers", daemon=True)
+        self._writer.start()
         self._register = Register(Path(start["register"]))
         self._run: Any = None
         self._telling: Telling | None = None
@@ -183,6 +187,7 @@ class Run(Crew):
         self._go(slot)
 
     def _go(self, slot: Slot) -> None:
+        slot.going, slot.heard = True, self.clock()
         state = "paused" if self._state == "paused" else "running"
         self._router.send_multipart((slot.token, b"C", json_bytes({"state": "running", "full": self._full})))
         if state == "paused":
@@ -292,8 +297,13 @@ class Run(Crew):
         }
 
     def _tell(self, number: int, body: Any) -> None:
-        with contextlib.suppress(BrokenPipeError):
-            written(self._sink, json_bytes({"number": number, "state": self._state, "body": body}))
+        self._answers_due.put(json_bytes({"number": number, "state": self._state, "body": body}))
+
+    def _write(self) -> None:
+        """In a thread of its own, for whoever asked may not read for a while."""
+        with contextlib.suppress(OSError):
+            while (body := self._answers_due.get()) is not None:
+                written(self._sink, body)
 
     def _obey(self) -> None:
         while self._asked:
@@ -332,6 +342,10 @@ class Run(Crew):
 
     def _tick(self) -> None:
         now = self.clock()
+        if now - self._ticked > 1.0:  # nobody was heard while this process itself did not get on
+            for slot in self._slots:
+                slot.heard += now - self._ticked
+        self._ticked = now
         if os.getppid() != self._parent and self._state != "stopping":
             self._gone()
         if not self._ending:
@@ -429,6 +443,9 @@ class Run(Crew):
             self._run.finish(self._state, self._text)
         last = {"metrics": self._measured(0.0), "told": self._told(0, 0, 0), "failure": self._failure}
         self._tell(0, {"over": last, "text": self._text})
+        self._answers_due.put(None)
+        while self._writer.is_alive() and os.getppid() == self._parent:
+            self._writer.join(0.2)
         os.close(self._sink)
         if self._telling is not None:
             self._telling.leave(5.0)

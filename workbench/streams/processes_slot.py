@@ -44,6 +44,8 @@ class Slot:
         self.status: dict[str, Any] | None = None
         self.failed: dict[str, Any] | None = None
         self.heard, self.where, self.killed = now, "", ""
+        self.going = False
+        """Whether it was told to begin; before, it says nothing."""
 
     def begin(self, incarnation: int, token: bytes, now: float) -> None:
         self._fresh(now)

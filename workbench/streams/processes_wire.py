@@ -220,7 +220,7 @@ def _dense(sparse: list[list[int]], length: int) -> tuple[int, ...]:
 
 
 def json_bytes(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode(errors="surrogatepass")
 
 
 def refusal(component: str, item: Any, error: Exception) -> EmitRefused:

@@ -45,8 +45,8 @@ QUEUED = 10_000
 TICK, STATUS = 0.2, 0.1
 SHORT_NAP, LONG_NAP = 1, 10
 """Milliseconds."""
-LETTER = 1 << 16
-"""Bytes of a dead letter's row; a longer one is told as text."""
+LETTER = 1 << 14
+"""Bytes of a dead letter's row; a longer one is told as text. A thousand of them are a third of a frame."""
 MESSAGES = 16
 """So many messages are worked on before spouts have their turn."""
 _PACKAGE = str(Path(__file__).parent)
@@ -257,8 +257,11 @@ class Worker:
             for task in self._spouts:
                 task.instance.deactivate()
         if state is not None:
+            if self._state == "waiting":
+                self._status_at = -1.0  # its spouts' first positions are told at once
             self._state = state
         if "scrape" in what:
+            self._tell_all()  # so that a spout's position is that of its counts
             self._status(force=True, asked=what["scrape"])
 
     def _handed_in(self) -> bool:

@@ -41,7 +41,7 @@ class Replay:
         """The newest message id; `add` may be written out where it is called for every tuple."""
         self._tries: dict[int, int] = {}
         self._waiting: list[tuple[float, int]] = []
-        self._halves = 0
+        self.last_half = 0
         self.parents: dict[int, int] = {}
         """Of a half of a batch: the message id of the whole. Its own is negative, so that others count values."""
 
@@ -92,7 +92,7 @@ class Replay:
         self._forget(number)
         if isinstance(values, Batch) and len(values) > 1:
             for half in values.halves():
-                self._halves = again = self._halves - 1
+                self.last_half = again = self.last_half - 1
                 self.kept[again], self.parents[again] = half, parent
                 self._tries[again] = self._retries  # one more failure, and it is cut, too
                 heapq.heappush(self._waiting, (now, again))
@@ -104,9 +104,13 @@ class Replay:
         if number in self.kept:
             heapq.heappush(self._waiting, (now, number))
 
+    def left(self) -> set[int]:
+        """The values that are not done."""
+        return {self.parents.get(number, number) for number in self.kept}
+
     def position(self) -> tuple[int, list[int]]:
         """Of values that come in the same order again: so many of them are done, and those behind that are, too."""
-        left = {self.parents.get(number, number) for number in self.kept}
+        left = self.left()
         done = min(left, default=self.last + 1) - 1
         return done, [number for number in range(done + 1, self.last + 1) if number not in left]
 
