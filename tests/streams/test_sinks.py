@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ from workbench.catalog import Catalog
 from workbench.contract.errors import ConnectionLost, InvalidParameter, StatementRefused, UnknownTable, WorkbenchError
 from workbench.contract.secret import Secret
 from workbench.runs.topics import Topic, apply
-from workbench.streams import Batch, Bolt, Origin, ParquetReplay, Sink, Topology, bolt, spout
+from workbench.streams import Batch, Bolt, Origin, ParquetReplay, Sink, Topology, bolt, spout, tumbling
 from workbench.streams.guarantees import keeps
 from workbench.streams.running import Running
 from workbench.streams.writing import Target
@@ -305,6 +306,58 @@ def test_a_folder_has_a_file_for_each_snapshot(started: Start, shop: Path, tmp_p
     assert running.guarantees()["save"].claim == "effectively once"
     (file,) = (tmp_path / "lake" / "views").glob("*.parquet")
     assert pq.read_table(file).to_pylist() == [{"page": "/a", "n": 1}, {"page": "/b", "n": 2}]
+
+
+class AcksLater(Bolt):
+    """Each tuple, when so many others have come, or a while later where none come."""
+
+    outputs = ("n",)
+    auto_ack = False
+
+    def prepare(self, config: Any, context: Any, collector: Any) -> None:
+        self.held: list[Any] = []
+        self.most = 0
+
+    def execute(self, tuple: Any) -> None:  # noqa: A002
+        self.held.append(tuple)
+        self.collector.emit((tuple.n,), anchors=[tuple])
+        self.most = max(self.most, len(self.held))
+        if len(self.held) == 1:
+            threading.Timer(0.5, self.let_go).start()
+
+    def let_go(self) -> None:
+        held, self.held = self.held, []
+        for one in held:
+            self.collector.ack(one)
+
+
+def test_a_sink_that_can_take_no_more_holds_the_spouts_back(started: Start, shop: Path, eventually: Any) -> None:
+    """Something is always on its way, and yet snapshots are made, and the rows are written."""
+
+    def some() -> Iterator[Any]:
+        number = 0
+        while True:
+            number += 1
+            yield (number,)
+
+    t = Topology("t", snapshot_every="1d").spout("rows", spout("n", repeats=True)(some))
+    t.bolt("later", AcksLater, inputs="rows")
+    t.bolt("save", Sink("shop.numbers", create=True, rows=50), inputs="later")
+    running = started(t, state=True)
+    eventually(lambda: running.snapshot and running.snapshot.number >= 2, within=60)
+    running.stop(60)
+    ((count, distinct, least, most),) = rows(shop, "select count(*), count(distinct n), min(n), max(n) from numbers")
+    assert count == distinct == most - least + 1
+
+
+def test_early_windows_are_no_rows_to_be_added(shop: Path) -> None:
+    def topology(**options: Any) -> Topology:
+        t = Topology("t").spout("rows", giving(("/a", 1), repeats=True))
+        t.bolt("w", bolt("page", "n")(lambda window: ("/a", 1)), inputs="rows", window=tumbling("1m", early="1s"))
+        return t.bolt("save", Sink("shop.views", **options), inputs="w")
+
+    assert "`w` hands out windows early" in str(topology().guarantees()["save"])
+    assert topology(key="page").guarantees()["save"].claim == "effectively once"
 
 
 class Numbers(Bolt):

@@ -103,7 +103,7 @@ def _promise(
     writers: Mapping[str, Guarantee],
     since: tuple[str, ...],
 ) -> Promise:
-    how, own = _end(node, state, writers)
+    how, own = _end(topology, node, writers)
     if not topology.config["acking"]:
         return Promise(AT_MOST, ("acking is off, so what fails is gone",), how)
     why = list(own)
@@ -116,7 +116,7 @@ def _promise(
     return Promise(AT_LEAST if why else EFFECTIVELY, tuple(why), how)
 
 
-def _end(node: Node, state: bool, writers: Mapping[str, Guarantee]) -> tuple[str, list[str]]:
+def _end(topology: Topology, node: Node, writers: Mapping[str, Guarantee]) -> tuple[str, list[str]]:
     """How it writes, and what keeps it from more."""
     component = node.component
     if isinstance(component, Sink):
@@ -125,6 +125,12 @@ def _end(node: Node, state: bool, writers: Mapping[str, Guarantee]) -> tuple[str
         except WorkbenchError as error:
             return "", [f"`{node.id}`: {error}"]
         refused = [f"`{node.id}` {WRITES[writer]}"] if writer is Guarantee.APPEND else []
+        if component.mode == "insert":
+            refused += [
+                f'`{name}` hands out windows early, and `{node.id}` adds a row for each; mode="upsert" replaces it'
+                for name in sorted(_above(topology, node.id))
+                if (window := topology.nodes[name].window) is not None and window.early
+            ]
         return WRITES[writer], refused
     if isinstance(component, ParquetSink):
         why = (

@@ -49,8 +49,8 @@ NAPS = ((100, SHORT_NAP), (400, 0.01), (sys.maxsize, 0.025))
 ANSWER = 1.0
 """Seconds that a scrape waits for a component to return."""
 KEPT_LETTERS = 1_000
-QUIET_NAPS, LAST_NAPS = 2_000, 500
-"""How often it is looked whether the moment is quiet, for a snapshot and for the last one of a run that is stopped."""
+LAST_NAPS = 500
+"""How often it is looked whether the moment is quiet, for the last snapshot of a run."""
 _PACKAGE = str(Path(__file__).parent)
 
 _watches: weakref.WeakKeyDictionary[Register, Watch] = weakref.WeakKeyDictionary()
@@ -122,6 +122,8 @@ class Inline:
         self._scrapes: deque[tuple[threading.Event, list[Scrape]]] = deque()
         self._ticked = self._rotated = self._began
         self._naps = 0
+        self._rests = False
+        """Whether spouts rest, for a snapshot is due."""
         self._abandoned = False
         self.thread = threading.Thread(target=self._main, name=f"workbench-stream-{topology.name}", daemon=True)
 
@@ -255,10 +257,12 @@ class Inline:
                 self._calls.clear()
                 self._attend()
             if self._state == "stopping":
-                self._last_snapshot(LAST_NAPS)
+                self._last_snapshot()
                 return "stopped"
             moved = False
-            if self._state == "running":
+            if self._state == "running" and self.recovery is not None and (self._rests or self.recovery.due):
+                moved = self._snapshot()
+            elif self._state == "running":
                 for task in self._spouts:
                     moved = self._burst(task, self._wiring.sources[task.id]) or moved
             if self._tick() or self._tell_all() or moved:  # verdicts may come with a call that emits nothing
@@ -269,7 +273,7 @@ class Inline:
                         self._flush()
                         continue
                     if not any(source.waiting for source in self._wiring.sources.values()):
-                        self._last_snapshot(QUIET_NAPS)
+                        self._last_snapshot()
                         return "done"
                 self._nap()
 
@@ -367,42 +371,49 @@ class Inline:
             windows.tick()
         for sink in self._wiring.sinks.values():
             sink.tick()
-        if self.recovery is not None and self.recovery.due and self._state == "running":
-            self.recovery.take(lambda: self._quiet(QUIET_NAPS))
         if self._history.due(now):
             self._history.note(self._scrape())
         counts = [out for task in self._spouts for out in task.outs.values()]
         self._run.progress(sum(out.acked + out.untracked for out in counts), 0)
         return self._tell_all()
 
-    def _quiet(self, naps: int) -> str:
-        """Lets what is on its way come to its end; why it does not, where it does not in time."""
+    def _unquiet(self) -> str:
+        """Why it is no moment for a snapshot; has what failed sent again, and nothing new."""
         keeper = self._wiring.keeper
         assert keeper is not None
-        for _ in range(naps):
-            if self._calls:
-                self._calls.clear()
-                self._attend()
-            keeper.again()
-            self._flush()
-            why = keeper.unquiet() or ("" if self._inbox.empty() else "calls from other threads wait")
-            if not why:
-                return ""
-            self._attention.wait(SHORT_NAP)
-            self._attention.clear()
-        return why
+        keeper.again()
+        self._flush()
+        return keeper.unquiet() or ("" if self._inbox.empty() else "calls from other threads wait")
 
-    def _last_snapshot(self, naps: int) -> None:
+    def _snapshot(self) -> bool:
+        """One is due: spouts rest until what is on its way is done. Whether it was made."""
+        assert self.recovery is not None
+        why = self._unquiet()
+        if not why:
+            self.recovery.take()
+        self._rests = bool(why) and not self.recovery.vain(why)
+        return not why
+
+    def _last_snapshot(self) -> None:
         """Of what has come so far, so that the next run goes on from here."""
         if self.recovery is None:
             self._wiring.finish_sinks()
             self._flush()
             return
-        keeper = self.recovery.keeper
-        while self.recovery.take(lambda: self._quiet(naps)):
+        keeper, why = self.recovery.keeper, ""
+        for _ in range(LAST_NAPS):
+            if self._calls:
+                self._calls.clear()
+                self._attend()
+            why = self._unquiet()
+            if why:
+                self._attention.wait(SHORT_NAP)
+                self._attention.clear()
+                continue
+            self.recovery.take()
             if keeper is None or not keeper.gathers:  # what one sink refuses may go to another
                 return
-        self.log.add(f"no last snapshot was made: {self.recovery.why_not}.")
+        self.log.add(f"no last snapshot was made: {why}.")
 
     def _nap(self) -> None:
         """Nothing to do: waits a little, and writes down why."""
@@ -415,6 +426,8 @@ class Inline:
             source = self._wiring.sources[task.id]
             if self._state == "paused":
                 task.idle["inactive"] += slept
+            elif self._rests:
+                task.idle["backpressure"] += slept
             elif source.full():
                 task.idle["max-spout"] += slept
 

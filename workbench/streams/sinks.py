@@ -57,7 +57,7 @@ class Sink(Bolt):
             raise InvalidParameter("key", "is needed for an upsert: the fields that say which row is replaced.")
         if not isinstance(rows, int) or isinstance(rows, bool) or rows < 1:
             raise InvalidParameter("rows", f"is {rows!r}; it is a whole number, 1 or more.")
-        self.table = table
+        self.table, self.mode = table, mode
         self._made = (table, mode, keys, create, dict(types or {}), rows, seconds(every, "every"))
         self._patience = seconds(patience, "patience")
         self._count = 0
