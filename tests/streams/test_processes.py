@@ -413,6 +413,47 @@ def test_it_goes_on_while_the_notebook_holds_its_interpreter(started: Start) -> 
     assert after.count("acked", "s") - before.count("acked", "s") > 50
 
 
+STALLED = """
+import os, signal, sys
+sys.path.insert(0, {root!r})
+from pathlib import Path
+from tests.streams import process_parts as parts
+from workbench.runs import Register
+from workbench.streams import Topology
+from workbench.streams.processes_frames import written
+from workbench.streams.processes_wire import json_bytes
+t = Topology("asks", max_retries=0).spout("large", parts.Large(300, 15_000)).bolt("no", parts.Refuses, inputs="large")
+t.spout("s", parts.forever).bolt("slow", parts.Slow(0.001), inputs="s")
+t.bolt("out", parts.Write({folder!r}), inputs="s")
+running = t.run("processes", register=Register(Path({folder!r}) / "runs.sqlite"))
+while running.metrics().dead_letters < 300:
+    pass
+print(running._engine.pid, flush=True)
+for number in range(3):
+    written(running._engine._to, json_bytes({{"number": -1, "ask": "told", "log": 0, "faults": 0, "letters": 0}}))
+os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+
+def test_who_asks_and_does_not_listen_holds_nothing_up(tmp_path: Path, eventually: Any) -> None:
+    text = STALLED.format(root=str(Path(__file__).parents[2]), folder=str(tmp_path))
+    notebook = subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE)
+    with notebook:
+        assert notebook.stdout is not None
+        own = int(notebook.stdout.readline())
+        stat = Path(f"/proc/{notebook.pid}/stat")
+        eventually(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", within=60)
+        file = tmp_path / "out-0.txt"
+        time.sleep(0.5)  # so that what can be answered at once has been
+        for _ in range(3):
+            size = file.stat().st_size
+            eventually(lambda before=size: file.stat().st_size > before, within=60)
+            time.sleep(0.2)
+        notebook.kill()
+        notebook.wait(60)
+        eventually(lambda: gone(own), within=60)
+
+
 def test_who_does_not_know_a_workers_name_is_not_heard(started: Start, register: Register, tmp_path: Path) -> None:
     zmq = pytest.importorskip("zmq")
     gate = tmp_path / "gate"
