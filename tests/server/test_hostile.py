@@ -296,7 +296,7 @@ def test_e12_every_answer_says_how_it_may_be_used(place: str, fence: Fence) -> N
     policy = headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "frame-ancestors" in policy
-    assert headers["Content-Type"].startswith("application/json")
+    assert headers["Content-Type"].startswith("text/plain; version=" if place == "/metrics" else "application/json")
     fence.survives()
 
 
