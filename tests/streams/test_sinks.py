@@ -120,6 +120,14 @@ def test_rows_that_are_refused_are_dead_letters_with_the_reason(
     assert running.metrics().count("failed", "rows") == 0
 
 
+@pytest.mark.parametrize("state", [False, True])
+def test_rows_that_are_all_refused_end_no_run(started: Start, shop: Path, state: bool) -> None:
+    t = Topology("t").spout("rows", giving(*[(f"/{n}", 500) for n in range(5)], repeats=True))
+    running = started(t.bolt("save", Sink("shop.views"), inputs="rows"), state=state).wait(60)
+    assert running.state == "done"
+    assert len(running.dead_letters) == 5
+
+
 def test_rows_that_are_there_are_replaced_or_refused(started: Start, shop: Path) -> None:
     def run(sink: Sink, *values: Any) -> Running:
         running = started(Topology("t").spout("rows", giving(*values)).bolt("save", sink, inputs="rows"))

@@ -37,6 +37,8 @@ NAP = 0.1
 MOST_REFUSED = 5_000
 """Of one commit: each is found by trying, so many more would be at it for hours."""
 _ROW_ERRORS = ("ConstraintException", "ConversionException", "OutOfRangeException", "InvalidInputException")
+_PASSES = (1205, 1213, "TransactionException")
+"""Refusals that another one who writes has caused: a lock, a deadlock, a conflict."""
 _catalogs: dict[str, Catalog] = {}
 
 
@@ -248,8 +250,6 @@ class Target:
             refused += [((sample,), sample) for sample in why]
             return
         good, found = self._sorted(batch)
-        if not good.num_rows and len(found) > 1 and len({reason for _, reason in found}) == 1:
-            raise QueryFailed(f"all rows are refused: {found[0][1]}", connection=self._connection)
         refused += found
         if good.num_rows:
             stays, why = self._attempt(good, sequence, position, stream)
@@ -354,13 +354,14 @@ class Target:
         return sinks.open(self._ref, WriteSpec(schema, self.mode, self.key, self.create, stream))
 
     def _patiently(self, call: Callable[[], Answer]) -> Answer:
-        """While the source is out of reach, again and again; the run can be stopped meanwhile."""
+        """While the source is out of reach or others are in the way, again and again; a run can be stopped meanwhile."""
         left, delay = self._patience, NAP
         while True:
             try:
                 return call()
-            except (Unreachable, ConnectionLost, SourceTimeout) as error:
-                if left <= 0:
+            except (Unreachable, ConnectionLost, SourceTimeout, QueryFailed) as error:
+                passes = not isinstance(error, QueryFailed) or error.code in _PASSES
+                if left <= 0 or not passes:
                     raise
                 if isinstance(error, SourceError):
                     error.connection = error.connection or self._connection
