@@ -354,7 +354,7 @@ class Target:
         return sinks.open(self._ref, WriteSpec(schema, self.mode, self.key, self.create, stream))
 
     def _patiently(self, call: Callable[[], Answer]) -> Answer:
-        """While the source is out of reach or others are in the way, again and again; a run can be stopped meanwhile."""
+        """While the source is out of reach, or others are in the way, again and again; a run can be stopped then."""
         left, delay = self._patience, NAP
         while True:
             try:
