@@ -13,9 +13,9 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from tests.query.support import World
+from tests.query.support import World, eventually
 from workbench.contract import ScanRequest
-from workbench.contract.errors import NotExact
+from workbench.contract.errors import Cancelled, ConnectionLost, NotExact
 from workbench.testing.memory import MemoryTables
 from workbench.testing.memory_reader import MemoryReader
 
@@ -286,3 +286,32 @@ def test_a_path_is_asked_as_before(world: World, tmp_path: Path) -> None:
     pq.write_table(rows(), tmp_path / "t.parquet")
     result = world.session.sql(f"select k, count(*) from '{tmp_path}/t.parquet' group by k")
     assert len(result.arrow()) == 6
+
+
+def test_stop_reaches_sums_that_are_being_made(world: World) -> None:
+    world.catalog.add("held", world.source, t={"splits": 2, "hold_after": 0})
+    for sql in ("select k, count(*) from held.t group by k", "select id from held.t order by n limit 3"):
+        result = world.session.sql(sql).start()
+        eventually(lambda: len(world.source.running()) == 2, 60)
+        result.cancel()
+        with pytest.raises(Cancelled):
+            result.arrow()
+        eventually(world.quiet, 60)
+
+
+def test_a_source_that_fails_while_it_adds_up_is_told_as_ever(world: World) -> None:
+    world.catalog.add("broken", world.source, t={"splits": 2, "fail_after": 0})
+    for sql in ("select k, count(*) from broken.t group by k", "select id from broken.t order by n limit 3"):
+        with pytest.raises(ConnectionLost, match="broken: the connection ended"):
+            world.session.sql(sql).arrow()
+    eventually(world.quiet, 60)
+
+
+def test_a_reader_and_a_second_look_at_sums(world: World) -> None:
+    result = world.session.sql("select k, count(*) n from shop.t group by k order by k")
+    first = result.arrow()
+    assert result.polars().rows() == [tuple(row.values()) for row in first.to_pylist()]
+    assert result.rerun().arrow().equals(first)
+    assert world.session.sql("select k, count(*) n from shop.t group by k order by k").reader().read_all().equals(first)
+    world.variables["earlier"] = result
+    assert world.rows("select sum(n) from earlier")[0][0] == 300
