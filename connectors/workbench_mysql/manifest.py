@@ -78,6 +78,7 @@ MANIFEST = Manifest(
         transactional=True,
         lossless=False,
         listing=True,
+        top=True,
     ),
     implementation="workbench_mysql.connector:MySQLConnector",
     parameters=_PARAMETERS,

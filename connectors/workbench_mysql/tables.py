@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from workbench.contract.errors import QueryFailed, UnknownColumn, UsageError
 from workbench.contract.predicate import Applied, Column, Compare, Predicate, columns_of
+from workbench.contract.reduction import Top
 from workbench.contract.scan import Control, ScanPlan, ScanRequest, Split, TableInfo, TableRef
 from workbench.kit.levels import Fragment
 from workbench_mysql import splits, statement, wire
@@ -98,9 +99,11 @@ class MySQLTables:
         schema, base = selected.schema, selected.text
         where = [found.text for found in fragments.values() if found.text]
         exact = all(found.applied is Applied.EXACT for found in fragments.values())
-        limit = request.limit if exact else None
-        estimate, cuts = self._cuts(link, request, known, _text(base, where, None), fragments)
-        texts = [_text(base, [*where, cut], limit) for cut in cuts] or [_text(base, where, limit)]
+        top = request.top if exact and request.top is not None and _ordered(request.top, known) else None
+        order, limit = (_order(top, known), top.rows) if top is not None else ("", request.limit if exact else None)
+        few = request.limit is not None or top is not None
+        estimate, cuts = self._cuts(link, request, known, _text(base, where, None), fragments, few)
+        texts = [_text(base, [*where, cut], limit) for cut in cuts] or [_text(base, where, limit, order)]
         ranges = (f"{len(texts)} ranges of `{known.key}`, each as of its own start: not one instant",)
         each = None if estimate is None else estimate // len(texts)
         return ScanPlan(
@@ -110,12 +113,13 @@ class MySQLTables:
                 for number, text in enumerate(texts)
             ),
             schema=schema,
-            native_text=_text(base, where, limit),
+            native_text=_text(base, where, limit, order),
             applied={predicate: found.applied for predicate, found in fragments.items()},
             reasons={predicate: found.reason for predicate, found in fragments.items() if found.reason},
             extra=extra,
             estimate=estimate,
-            limit_applied=limit is not None,
+            limit_applied=limit is not None and top is None,
+            top_applied=top is not None,
             clustered_by=(known.key,) if known.key and known.key in schema.names and len(texts) > 1 else (),
             notes=(ranges if len(texts) > 1 else ()) + selected.notes,
         )
@@ -127,10 +131,11 @@ class MySQLTables:
         known: Known,
         text: str,
         fragments: dict[Predicate, Fragment],
+        few: bool,
     ) -> tuple[int | None, Sequence[str]]:
-        """The estimate of rows, and the conditions of the splits: none for a single one."""
+        """The estimate of rows, and the conditions of the splits: none for a single one, as where `few` rows do."""
         estimate = known.rows
-        if known.key is None or request.splits < 2 or request.limit is not None or (estimate or 0) < splits.SMALL:
+        if known.key is None or request.splits < 2 or few or (estimate or 0) < splits.SMALL:
             return estimate, ()
         if any(_pins(predicate, known.key) for predicate in request.predicates):
             return None, ()
@@ -189,8 +194,28 @@ def _cheapest(known: Known) -> str:
     return str(min(known.schema.names, key=width))
 
 
-def _text(base: str, where: Sequence[str], limit: int | None) -> str:
-    text: str = base + (" where " + " and ".join(where) if where else "")
+def _ordered(top: Top, known: Known) -> bool:
+    """Whether the server's order is DuckDB's: of whole numbers and decimals. Text has collations, dates have zeros, and
+    of doubles not all come back as they were."""
+    import pyarrow.types as types
+
+    kinds = [known.schema.field(one.column).type for one in top.order]
+    return all(types.is_integer(kind) or types.is_decimal128(kind) for kind in kinds)
+
+
+def _order(top: Top, known: Known) -> str:
+    """Qualified, for a name alone would be that of what is selected. NULLs are the least there."""
+    parts = []
+    for one in top.order:
+        column, way = f"{known.target}.{quoted(one.column)}", " desc" if one.descending else ""
+        if one.column in known.nullable and one.descending == one.nulls_first:
+            parts.append(f"{column} is null{' desc' if one.nulls_first else ''}")
+        parts.append(f"{column}{way}")
+    return f" order by {', '.join(parts)}"
+
+
+def _text(base: str, where: Sequence[str], limit: int | None, order: str = "") -> str:
+    text: str = base + (" where " + " and ".join(where) if where else "") + order
     return text if limit is None else f"{text} limit {limit}"
 
 

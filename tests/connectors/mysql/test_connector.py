@@ -14,7 +14,7 @@ import pytest
 
 from tests.connectors.mysql.store import config, quoted
 from tests.services.mysql.server import MariaDB, Server
-from workbench.contract import Column, Compare, Literal, ScanRequest, TableRef
+from workbench.contract import Column, Compare, Literal, Order, ScanRequest, TableRef, Top
 from workbench.contract.errors import (
     Cancelled,
     ConnectionLost,
@@ -362,3 +362,25 @@ def test_closing_the_connector_first_leaves_nothing_running(
     eventually(lambda: not any("wb-closedfirst-1" in text for _, _, text in mysql_server.running()))
     assert control.open == []
     assert isinstance(outcome[0], Cancelled)
+
+
+def test_the_first_rows_are_the_server_s_where_its_order_is_the_same(
+    shop: MySQLConnector, mysql_server: Server
+) -> None:
+    def asked(*order: Order) -> str | None:
+        plan = shop.tables.plan(ScanRequest(TableRef("shop_top"), ("id", "v", "t"), splits=8, top=Top(order, 3)))
+        return plan.native_text.partition(" order by ")[2] if plan.top_applied else None
+
+    mysql_server.execute(
+        "drop table if exists shop_top",
+        "create table shop_top (id bigint primary key, v decimal(9,2), t varchar(9))",
+        "insert into shop_top values (1, null, 'a'), (2, 1.5, 'B'), (3, -2, null)",
+    )
+    table = f"{quoted(shop.database)}.`shop_top`"
+    assert asked(Order("id")) == f"{table}.`id` limit 3"
+    assert asked(Order("v", True)) == f"{table}.`v` desc limit 3"
+    assert asked(Order("v"), Order("id", True)) == f"{table}.`v` is null, {table}.`v`, {table}.`id` desc limit 3"
+    assert asked(Order("v", True, True)) == f"{table}.`v` is null desc, {table}.`v` desc limit 3"
+    assert asked(Order("v", False, True)) == f"{table}.`v` limit 3"
+    assert asked(Order("t")) is None
+    assert asked(Order("id"), Order("t")) is None
