@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.streams.process_help import children, gone
+from tests.streams.process_parts import Write, written
 from workbench.catalog import Catalog
 from workbench.contract.errors import DocumentError, InvalidParameter, PositionLost, UnknownTable, Unsupported
-from workbench.streams import Bolt, Feed, Topology
+from workbench.runs import Register
+from workbench.streams import Bolt, Feed, StatefulBolt, Topology
 from workbench.streams.running import Running
 
 Start = Callable[..., Running]
@@ -209,3 +215,69 @@ def test_a_position_file_of_another_table_or_a_damaged_one_is_refused(
     kept.write_text("{")
     with pytest.raises(DocumentError, match="is damaged"):
         started(topology(Feed(table(logs), position_file=kept)))
+
+
+class Sums(StatefulBolt):
+    """How often each row came, in its state."""
+
+    outputs = ("id", "times")
+
+    def execute(self, tuple: Any) -> None:  # noqa: A002
+        times = self.state[tuple.id] = self.state.get(tuple.id, 0) + 1
+        self.collector.emit((tuple.id, times))
+
+
+def test_with_state_each_row_counts_once_over_runs_that_were_killed(
+    started: Start, logs: Path, eventually: Any, tmp_path: Path
+) -> None:
+    """The snapshot's file is copied while it runs, as if the process had ended at that moment."""
+    state, copy = tmp_path / "sums.sqlite", tmp_path / "copy.sqlite"
+    got: list[Any] = []
+
+    def summing() -> Topology:
+        t = Topology("sums", snapshot_every="100ms").spout("rows", Feed(table(logs)))
+        return t.bolt("sums", Sums, inputs="rows").bolt("out", got.append, inputs="sums")
+
+    running = started(summing(), state=state)
+    eventually(lambda: len(got) == 1, within=60)
+    number = running.snapshot.number if running.snapshot else 0
+    eventually(lambda: running.snapshot and running.snapshot.number > number + 1, within=60)
+    running.pause()
+    shutil.copyfile(state, copy)
+    running.resume()
+    (logs / "a.jsonl").rename(logs / "a.jsonl.1")
+    write(logs, "a", 2, 3)
+    eventually(lambda: len(got) == 3, within=60)
+    running.stop(20)
+    got.clear()
+    started(summing(), state=copy)
+    eventually(lambda: [tuple(row) for row in got] == [(2, 1), (3, 1)], within=60)
+
+
+@pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.deep)])
+def test_a_worker_that_is_killed_leaves_nothing_out(
+    logs: Path, register: Register, eventually: Any, tmp_path: Path, kills: int
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    write(logs, "b", 1)
+    t = Topology("feed", message_timeout="3s").spout("rows", Feed(table(logs)), parallelism=2)
+    t.bolt("write", Write(str(out)), inputs="rows", parallelism=2)
+    running = t.run("processes", workers=2, register=register)
+    try:
+        expected = {1}
+
+        def done() -> bool:
+            assert running.state == "running", running.failure
+            return {row[0] for rows in written(out, "write").values() for row in rows} >= expected
+
+        eventually(done, within=120)
+        for turn in range(kills):
+            more = [turn * 100 + number for number in range(2, 40)]
+            expected.update(more)
+            write(logs, "ab"[turn % 2], *more)
+            workers = [pid for pid in children(running._engine.pid) if not gone(pid)]  # type: ignore[attr-defined]
+            os.kill(workers[turn % len(workers)], signal.SIGKILL)
+            eventually(done, within=120)
+    finally:
+        running.stop(20)

@@ -47,7 +47,7 @@ class Feed(IteratorSpout):
     """What is written to a table that its connection can follow, as Arrow batches: `Feed("kafka.orders")`.
 
     Its fields are the table's columns. `begin="beginning"` gives all that the source still has, `"now"` what comes from
-    now on; `after` the positions to go on from, `{partition: (source, value)}`, as `committed_positions` gives them.
+    now on; `after` the positions to go on from, `{partition: (source, value)}`, as `acked_position` gives them.
     With `position_file` they are kept there when all rows up to them are done or given up, and the next run goes on
     from them. A source that does not have a position any more fails the run and says what to do; with `lost="begin"`
     its partition begins anew, which the log says and `lost` counts.
@@ -66,6 +66,7 @@ class Feed(IteratorSpout):
     """
 
     replays = True
+    wakes = True
 
     def __init__(
         self,
@@ -104,7 +105,8 @@ class Feed(IteratorSpout):
         self._partitions: dict[str, Following] = {}
         self._polls: dict[str, Polls] = {}
         self._of: dict[int, str] = {}
-        self._emitted = {**self._kept(), **self._given}
+        self._emitted = {**self._kept(), **self._given, **self._resuming}
+        self._parts: set[str] = set()
         self._acked = dict(self._emitted)
         self._listed, self._written, self._unwritten = 0.0, 0.0, False
         self._counted = dict.fromkeys(("received", "bytes", "reconnects", "lost"), 0)
@@ -122,20 +124,20 @@ class Feed(IteratorSpout):
                     continue
                 some = True
                 rows, first, last, complete = taken
-                polls = self._polls[name]
-                if rows is not None:
-                    origin = Origin(last.source, name, first.value, last.value) if complete else None
-                    batch = Batch(rows, origin=origin)
-                    if self._tracking:
-                        number = self._replay.last + 1  # the number that this batch is given next
-                        self._of[number] = name
-                        polls.add(number)
-                    self._count("received", rows.num_rows)
-                    self._count("bytes", rows.nbytes)
-                    yield batch
+                self._acked.setdefault(name, first)  # so that a new instance begins here, too, where this one began now
+                (self._parts.discard if complete else self._parts.add)(name)
+                if rows is not None and self._tracking:
+                    number = self._replay.last + 1  # the number that this batch is given next
+                    self._of[number] = name
+                    self._polls[name].add(number)
+                upto = self._polls[name].end(last) if complete else None
                 if complete:
                     self._emitted[name] = last
-                    self._done(name, polls.end(last))
+                if rows is not None:
+                    self._count("received", rows.num_rows)
+                    self._count("bytes", rows.nbytes)
+                    yield Batch(rows, origin=Origin(last.source, name, first.value, last.value) if complete else None)
+                self._done(name, upto)
             self._write(soon=False)
             if not some:
                 yield None
@@ -156,6 +158,11 @@ class Feed(IteratorSpout):
         elif message_id not in self._replay.kept:
             self._settled(message_id)
 
+    @property
+    def midway(self) -> bool:  # type: ignore[override]
+        """Whether a batch is emitted in part: a transaction, or what the source gave in one piece."""
+        return bool(self._parts)
+
     def position(self) -> Any:
         return {name: (one.source, one.value) for name, one in self._emitted.items()}
 
@@ -171,11 +178,14 @@ class Feed(IteratorSpout):
         self._unwritten = True
         self._write(soon=True)
 
+    def resume(self, position: Any) -> None:
+        self._resuming = _positions(position or {}, "position")
+
+    _resuming: Mapping[str, Position] = {}
+
     def acked_position(self) -> Any:
         """As `position`, of what is done: whoever goes on from there leaves out nothing that is not."""
         return {name: (one.source, one.value) for name, one in self._acked.items()}
-
-    committed_positions = acked_position
 
     def counts(self) -> Mapping[str, float]:
         """`lag_batches` wait to be taken; `partitions` are read by this task."""

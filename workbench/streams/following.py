@@ -64,6 +64,7 @@ class Following:
         self._found, self._partition, self._after, self._now = found, partition, after, now
         self._begin_anew, self._shaped, self._log = begin_anew, shaped, log
         self.incoming = Incoming(QUEUED, QUEUED_BYTES)
+        self.incoming.wake = context.wake
         self.connected = self.reconnects = self.lost = 0
         self._chance, self._again = Random(context.random.random()), 0
         self._stopping = threading.Event()
