@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from workbench.contract.connector import ConnectionConfig, ServerInfo
 from workbench.contract.errors import Unsupported
+from workbench.kit.drivers import needed
 from workbench_kafka.clients import Clients
 from workbench_kafka.faults import Faults
 from workbench_kafka.feeds import KafkaFeeds
@@ -17,6 +18,7 @@ class KafkaConnector:
     """See `workbench.contract.connector.Connector`. Holds no connection: each piece of work has a client of its own."""
 
     def __init__(self, config: ConnectionConfig) -> None:
+        needed("confluent_kafka", WHO, "kafka")
         given, password = config.parameters, config.secrets.get("password")
         self.config = config
         where = f"{given['host']}:{given.get('port', 9092)}"

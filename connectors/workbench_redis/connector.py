@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.contract.connector import ConnectionConfig, ServerInfo
 from workbench.contract.errors import ConnectionLost, InvalidParameter, ProtocolError, Unsupported, UrlRefused
+from workbench.kit.drivers import needed
 from workbench.kit.hosts import metadata
 from workbench_redis.faults import Faults
 from workbench_redis.feeds import RedisFeeds
@@ -24,6 +25,7 @@ class RedisConnector:
     """See `workbench.contract.connector.Connector`."""
 
     def __init__(self, config: ConnectionConfig) -> None:
+        needed("redis", WHO, "redis")
         given, password = config.parameters, config.secrets.get("password")
         self.config = config
         self.seconds = float(given.get("connect_timeout", 10))
