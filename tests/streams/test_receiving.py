@@ -268,8 +268,12 @@ def test_they_receive_in_worker_processes_too(
     server.say("a", "b")
     eventually(lambda: running.metrics().count("acked", "in") == 2, within=WAIT)
     eventually(lambda: running.metrics().count("acked", "rate") == 50, within=WAIT)
-    told = {component: dict(found) for (component, _), found in running.metrics().now.sources.items()}
-    asking = http.client.HTTPConnection("127.0.0.1", int(told["hook"]["port"]), timeout=WAIT)
+
+    def port() -> int:
+        sources = running.metrics().now.sources
+        return next((int(found["port"]) for (name, _), found in sources.items() if name == "hook"), 0)
+
+    asking = http.client.HTTPConnection("127.0.0.1", eventually(port, within=WAIT), timeout=WAIT)
     asking.request("POST", "/", b"1", {"Authorization": "Bearer geheim"})
     assert asking.getresponse().status == 200
     asking.close()

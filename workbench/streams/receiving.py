@@ -6,6 +6,7 @@ While the queue is full nothing is received, so a topology that is behind holds 
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import threading
@@ -37,6 +38,7 @@ QUEUE_BYTES = 32 << 20
 BACKOFF, BACKOFF_MOST = 0.5, 30.0
 """Seconds before the second connection, and at most; each wait is twice the one before, less up to half of it."""
 JOIN = 1.0
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 ENVIRONMENT = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]{0,127})")
 
 
@@ -245,7 +247,9 @@ class Parsing:
         if not self.json:
             return [text]
         try:
-            value = json.loads(text)
+            value = json.loads(text, parse_constant=_no_number, parse_float=_finite)
+            if _SURROGATE.search(text):
+                json.dumps(value, ensure_ascii=False).encode()  # half a pair is no character, and fails far from here
         except (ValueError, RecursionError) as error:
             why = f"{error.msg} at character {error.pos}" if isinstance(error, json.JSONDecodeError) else str(error)
             raise Unreadable(f"a message of {len(text):,} characters is no JSON: {why[:200]}") from None
@@ -261,6 +265,17 @@ class Parsing:
             return tuple(value)
         kind = f"a list of {len(value)}" if isinstance(value, list) else f"a {type(value).__name__}"
         raise Unreadable(f"a message is {kind}, and not an object with {', '.join(self.fields)}")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {text[:20]} is too large")
+    return value
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"JSON has no number {name}")
 
 
 def checked_url(url: object, schemes: Sequence[str]) -> SplitResult:

@@ -134,6 +134,10 @@ class ParquetReplay(IteratorSpout):
             raise InvalidParameter("speed", f"is {speed!r}; 1 is as fast as it was, 60 an hour a minute.")
         self.folder, self.time, self.speed, self.most = str(folder), time, speed, rows
 
+    def open(self, config: Mapping[str, Any], context: Context, collector: Collector) -> None:
+        self._opened = context.clock()  # of all tasks before the first row of any
+        super().open(config, context, collector)
+
     def at_speed(self, speed: float) -> ParquetReplay:
         return ParquetReplay(self.folder, self.time, speed, self.most)
 
@@ -196,6 +200,7 @@ class ParquetReplay(IteratorSpout):
     _row = 0
     _place = ("", "")
     _origin: float
+    _opened: float
     replays = True
 
     def _begin(self, files: list[Path]) -> None:
@@ -205,7 +210,7 @@ class ParquetReplay(IteratorSpout):
         for path in files:
             with pq.ParquetFile(path) as file:
                 for batch in file.iter_batches(batch_size=1, columns=[self.time]):
-                    self._origin = self.context.clock() - float(self._times(batch, path)[0]) / 1000 / self.speed
+                    self._origin = self._opened - float(self._times(batch, path)[0]) / 1000 / self.speed
                     return
 
     def _times(self, batch: Any, path: Path) -> Any:

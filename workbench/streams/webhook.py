@@ -22,12 +22,14 @@ from workbench.streams.websocket import LARGEST
 if TYPE_CHECKING:
     from tornado.web import Application
 
-__all__ = ["Webhook"]
+__all__ = ["SIGNATURE", "UNKNOWN_SECONDS", "Webhook", "answer"]
 
 HOST = "127.0.0.1"
 AT_ONCE = 64
 """Requests whose bodies are read, or that wait for an answer; as many times `largest` is what they take."""
-BODY_SECONDS = 30.0
+UNKNOWN = 16
+"""Of these, those whose signature is not looked at yet, for their body is still to come: strangers take no more."""
+BODY_SECONDS, UNKNOWN_SECONDS = 30.0, 5.0
 SIGNATURE = "X-Hub-Signature-256"
 _PATH = re.compile(r"/[A-Za-z0-9/_.-]{0,200}")
 
@@ -107,7 +109,7 @@ class Webhook(Receiving):
 
     def open(self, config: Mapping[str, Any], context: Context, collector: Collector) -> None:
         self._key = revealed(self._secret).encode()
-        self._busy = 0
+        self._busy = self._unknown = 0
         super().open(config, context, collector)
         self._counted |= {"refused": 0, "full": 0, "port": 0}
         self._acking = bool(config["acking"])
@@ -198,8 +200,8 @@ class Webhook(Receiving):
             status = 405, "it takes POST"
         elif SIGNATURE not in headers and (self._signed or not self._bearer(headers)):
             status = 401, f"say Authorization: Bearer …, or {SIGNATURE}" if not self._signed else f"say {SIGNATURE}"
-        elif self._busy >= AT_ONCE:
-            return 503, f"{AT_ONCE} requests wait by now"
+        elif self._busy >= AT_ONCE or (SIGNATURE in headers and self._unknown >= UNKNOWN):
+            return 503, f"{AT_ONCE} requests wait by now, or {UNKNOWN} whose signature is still to be looked at"
         if status is not None:
             self.count("refused")
         return status
@@ -213,12 +215,17 @@ class Webhook(Receiving):
         if SIGNATURE not in headers:
             return True
         made = "sha256=" + hmac.new(self._key, body, hashlib.sha256).hexdigest()
-        fits = hmac.compare_digest(headers[SIGNATURE].strip().lower().encode(), made.encode())
-        self.count("refused", not fits)
-        return fits
+        return hmac.compare_digest(headers[SIGNATURE].strip().lower().encode(), made.encode())
 
-    def began(self) -> None:
+    def began(self, known: bool) -> None:
         self._busy += 1
+        self._unknown += not known
+
+    def identified(self, known: bool) -> None:
+        """Its signature was looked at, or it has gone before that."""
+        self._unknown -= 1
+        if not known:
+            self.count("refused")
 
     def ended(self) -> None:
         self._busy -= 1

@@ -7,7 +7,7 @@ from typing import Any
 
 from tornado import web
 
-from workbench.streams.webhook import Webhook, answer
+from workbench.streams.webhook import SIGNATURE, UNKNOWN_SECONDS, Webhook, answer
 
 __all__ = ["Post"]
 
@@ -16,6 +16,7 @@ __all__ = ["Post"]
 class Post(web.RequestHandler):
     def initialize(self, hook: Webhook) -> None:
         self._hook, self._body, self._began = hook, bytearray(), False
+        self._known = True
 
     def set_default_headers(self) -> None:
         self.clear_header("Server")
@@ -29,8 +30,12 @@ class Post(web.RequestHandler):
                 self.set_header("Connection", "close")  # what follows is not read
             self._say(*refused)
             return
-        self._hook.began()
+        self._known = SIGNATURE not in headers
+        self._hook.began(self._known)
         self._began = True
+        if not self._known:
+            connection: Any = request.connection
+            connection.set_body_timeout(UNKNOWN_SECONDS)
 
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:
         self._body += chunk  # the connection ends one that is too large
@@ -38,7 +43,9 @@ class Post(web.RequestHandler):
 
     async def post(self) -> None:
         body = bytes(self._body)
-        if not self._hook.fits(self.request.headers, body):
+        fits = self._hook.fits(self.request.headers, body)
+        self._identified(fits)
+        if not fits:
             self._say(401, "the signature is not that of the body")
             return
         self._say(*await self._hook.take(body))
@@ -56,7 +63,13 @@ class Post(web.RequestHandler):
         super().on_connection_close()
         self._end()
 
+    def _identified(self, fits: bool) -> None:
+        if not self._known:
+            self._known = True
+            self._hook.identified(fits)
+
     def _end(self) -> None:
+        self._identified(False)
         if self._began:
             self._began = False
             self._hook.ended()
