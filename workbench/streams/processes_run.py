@@ -79,7 +79,10 @@ class Run(Crew):
         self.topology: Any = _shape(start)
         self.log = Log()
         self.error: BaseException | None = None
-        self.thread = threading.main_thread()
+        self._over = threading.Event()
+        self.thread = threading.Thread(target=self._over.wait, name="workbench-run", daemon=True)
+        """Lasts as long as the run does, for whoever waits for its end."""
+        self.thread.start()
         self.id, self._state, self._text = "", "starting", ""
         self._began = self.clock()
         self._asked = deque[tuple[str, float]]()
@@ -441,6 +444,7 @@ class Run(Crew):
             self._watch.remove(self._run)
             self._progress()
             self._run.finish(self._state, self._text)
+        self._over.set()
         last = {"metrics": self._measured(0.0), "told": self._told(0, 0, 0), "failure": self._failure}
         self._tell(0, {"over": last, "text": self._text})
         self._answers_due.put(None)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any
 
-from workbench.streams.tracking import Hold, Tracking, Why
+from workbench.streams.tracking import Anchor, Hold, Tracking, Why
 
 __all__ = ["LOST", "SHIFT", "Foreign", "PartTracking"]
 
@@ -59,8 +59,14 @@ class PartTracking(Tracking):
         if not self.anchors:
             return None
         made = super().edges(True)
+        bit = 1 << worker
+        if self.anchors[0].__class__ is Anchor:  # its spout emits it just now, so it is nowhere pending yet
+            (root,) = made
+            self._crossed[root] = self._crossed.get(root, 0) | bit
+            self._elsewhere[root] = self._elsewhere.get(root, 0) + 1
+            return made
         for root in made:
-            self._more(root, 1, 1 << worker)
+            self._more(root, 1, bit)
         return made or None
 
     def edges(self, in_window: bool = False) -> dict[int, int]:
