@@ -6,7 +6,6 @@ import sys
 import threading
 import time
 import traceback
-import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -14,13 +13,13 @@ from queue import Empty, Full, Queue
 from typing import TYPE_CHECKING, Any
 
 from workbench.contract.errors import EmitRefused
-from workbench.execution.stop import Watch
 from workbench.runs import Register
 from workbench.runs.publisher import Publisher
 from workbench.streams.collecting import patient_collector
 from workbench.streams.metrics import History, Scrape, scraped
 from workbench.streams.printing import Log, printing_to
 from workbench.streams.recovering import Recovery
+from workbench.streams.registers import own_register, watch
 from workbench.streams.report import Metrics
 from workbench.streams.running import DeadLetter, Interrupted, Running, Snapshot
 from workbench.streams.tapping import Taps
@@ -53,9 +52,6 @@ LAST_NAPS = 500
 """How often it is looked whether the moment is quiet, for the last snapshot of a run."""
 _PACKAGE = str(Path(__file__).parent)
 
-_watches: weakref.WeakKeyDictionary[Register, Watch] = weakref.WeakKeyDictionary()
-_registers: dict[str, Register] = {}
-
 
 def run(topology: Topology, *, register: Register | None = None, **options: Any) -> Running:
     """Starts it. Raises what a component's `open` or `prepare` raises."""
@@ -68,14 +64,6 @@ def run(topology: Topology, *, register: Register | None = None, **options: Any)
     telling.introduce(register)
     telling.start()
     return running
-
-
-def own_register() -> Register:
-    """The user's, one for this process."""
-    from workbench.catalog import places
-
-    path = places.register()
-    return _registers.setdefault(str(path), Register(path))
 
 
 class Inline:
@@ -240,7 +228,7 @@ class Inline:
                     self.recovery.close()
                 self._ready.set()
                 return
-            _watch(self._register).add(self._run, lambda: self.ask("stop"))
+            watch(self._register).add(self._run, lambda: self.ask("stop"))
             self._ready.set()
             state, text = "failed", ""
             try:
@@ -500,14 +488,7 @@ class Inline:
         if self._state in ("done", "stopped", "failed"):
             return
         self._state = state
-        _watch(self._register).remove(self._run)
+        watch(self._register).remove(self._run)
         counts = [out for task in self._spouts for out in task.outs.values()]
         self._run.progress(sum(out.acked + out.untracked for out in counts), 0)
         self._run.finish(state, text)
-
-
-def _watch(register: Register) -> Watch:
-    watch = _watches.get(register)
-    if watch is None:
-        watch = _watches[register] = Watch(register)
-    return watch

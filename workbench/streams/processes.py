@@ -60,7 +60,7 @@ def run(
     `hang` seconds, is ended and started anew (if nothing is said: three quarters of the machine's memory in all, and
     twice the `message_timeout`). Raises DocumentError for a component that cannot travel, and what a component's `open`
     or `prepare` raises."""
-    from workbench.streams.inline import own_register
+    from workbench.streams.registers import own_register
 
     if not isinstance(workers, int) or isinstance(workers, bool) or not 1 <= workers <= MOST_WORKERS:
         raise InvalidParameter("workers", f"is {workers!r}; it is a whole number from 1 to {MOST_WORKERS}.")

@@ -72,7 +72,7 @@ def find(name: str, *, register: Register | None = None) -> Watched:
     """The topology of that name that was started last and still runs, in whichever process. So a notebook that is
     published shows one topology to all who look. Raises UnknownName."""
     if register is None:
-        from workbench.streams.inline import own_register
+        from workbench.streams.registers import own_register
 
         register = own_register()
     found = [info for info in register.runs(active=True, limit=1_000) if info.kind == "topology"]
