@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -175,3 +176,13 @@ def test_arrow_tables_cross_as_tables(started: Start, tmp_path: Path) -> None:
     assert not running.errors
     assert sorted(parts.written(folder, "out")[0]) == [(True, 3, 10 * number + 3) for number in range(5)]
     assert running.metrics().count("acked", "tables") == 15
+
+
+def test_a_long_path_of_temporary_files_is_no_hindrance(
+    started: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("long" * 25)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    t = Topology("long").spout("numbers", parts.Numbers(3)).bolt("out", parts.Write(str(tmp_path)), inputs="numbers")
+    assert started(t, runner="processes").wait(60).state == "done"

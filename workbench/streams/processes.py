@@ -45,6 +45,7 @@ MOST_WORKERS = 60
 ANSWER = 5.0
 """Seconds that the run's process, which runs nobody's code, has to answer."""
 LEAST_MEMORY = 64 << 20
+LONGEST_FOLDER = 90
 KEPT = 1_000
 
 
@@ -148,6 +149,15 @@ def _newest(topology: Topology, document: Mapping[str, Any]) -> None:
                 )
 
 
+def _folder() -> str:
+    """For the socket, with mode 0700: nobody else gets at it. The path of a socket has some 100 bytes at most."""
+    folder = tempfile.mkdtemp(prefix="wb-streams-")
+    if len(os.fsencode(folder)) > LONGEST_FOLDER:
+        os.rmdir(folder)
+        folder = tempfile.mkdtemp(prefix="wb-streams-", dir="/tmp")
+    return folder
+
+
 def _memory() -> int:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -162,7 +172,7 @@ class Elsewhere:
         self.topology, self._log = topology, Log()
         self.error: BaseException | None = None
         self.id, self._state, self._text = "", "running", ""
-        self._folder = tempfile.mkdtemp(prefix="workbench-streams-")  # mode 0700: nobody else gets at the socket in it
+        self._folder = _folder()
         self._starting = {**start, "folder": self._folder}
         self._lock, self._telling = threading.Lock(), threading.Lock()
         self._numbers = itertools.count(1)
