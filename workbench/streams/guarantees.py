@@ -25,8 +25,9 @@ from workbench.streams.windows import LATE
 
 if TYPE_CHECKING:
     from workbench.streams.topology import Node, Topology
+    from workbench.streams.wiring import Wiring
 
-__all__ = ["EFFECTIVELY", "Guarantees", "Promise", "guarantees", "keeps"]
+__all__ = ["EFFECTIVELY", "Guarantees", "Promise", "guarantees", "keeps", "of_run"]
 
 EFFECTIVELY, AT_LEAST, AT_MOST = "effectively once", "at least once", "at most once"
 _HOLDERS = (dict, list, set, bytearray)
@@ -88,6 +89,18 @@ def guarantees(
         if node.kind == "bolt" and _is_end(topology, node):
             found[node.id] = _promise(topology, node, state, made, writers or {}, tuple(since))
     return found
+
+
+def of_run(wiring: Wiring) -> Guarantees:
+    """Of what runs in this process."""
+    keeper = wiring.keeper
+    return guarantees(
+        wiring.topology,
+        keeper is not None,
+        lambda node: [task.instance for task in wiring.tasks[node.id]],
+        {one.task.component: one.guarantee for one in list(wiring.sinks.values())},
+        [] if keeper is None else list(keeper.reasons),
+    )
 
 
 def _is_end(topology: Topology, node: Node) -> bool:

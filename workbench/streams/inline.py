@@ -18,7 +18,7 @@ from workbench.runs.publisher import Publisher
 from workbench.streams.collecting import patient_collector
 from workbench.streams.metrics import History, Scrape, scraped
 from workbench.streams.printing import Log, printing_to
-from workbench.streams.recovering import Recovery
+from workbench.streams.recovering import LAST_NAPS, Recovery
 from workbench.streams.registers import own_register, watch
 from workbench.streams.report import Metrics
 from workbench.streams.running import DeadLetter, Interrupted, Running, Snapshot
@@ -48,8 +48,6 @@ NAPS = ((100, SHORT_NAP), (400, 0.01), (sys.maxsize, 0.025))
 ANSWER = 1.0
 """Seconds that a scrape waits for a component to return."""
 KEPT_LETTERS = 1_000
-LAST_NAPS = 500
-"""How often it is looked whether the moment is quiet, for the last snapshot of a run."""
 _PACKAGE = str(Path(__file__).parent)
 
 
@@ -110,8 +108,7 @@ class Inline:
         self._scrapes: deque[tuple[threading.Event, list[Scrape]]] = deque()
         self._ticked = self._rotated = self._began
         self._naps = 0
-        self._rests = False
-        """Whether spouts rest, for a snapshot is due."""
+        self._rests = False  # whether spouts rest, for a snapshot is due
         self._abandoned = False
         self.thread = threading.Thread(target=self._main, name=f"workbench-stream-{topology.name}", daemon=True)
 
@@ -165,21 +162,13 @@ class Inline:
         return list(self._letters)
 
     def guarantees(self) -> Guarantees:
-        from workbench.streams.guarantees import guarantees
+        from workbench.streams.guarantees import of_run
 
-        keeper = self._wiring.keeper
-        return guarantees(
-            self.topology,
-            self.recovery is not None,
-            lambda node: [task.instance for task in self._wiring.tasks[node.id]],
-            {one.task.component: one.guarantee for one in list(self._wiring.sinks.values())},
-            [] if keeper is None else list(keeper.reasons),
-        )
+        return of_run(self._wiring)
 
     @property
     def snapshot(self) -> Snapshot | None:
-        kept = self.recovery
-        return None if kept is None else Snapshot(kept.epoch, kept.at, str(kept.path), kept.why_not)
+        return None if self.recovery is None else self.recovery.last
 
     def where(self) -> str:
         frame = sys._current_frames().get(self.thread.ident or 0)
@@ -249,7 +238,7 @@ class Inline:
                 return "stopped"
             moved = False
             if self._state == "running" and self.recovery is not None and (self._rests or self.recovery.due):
-                moved = self._snapshot()
+                moved = self._snapshot(self.recovery)
             elif self._state == "running":
                 for task in self._spouts:
                     moved = self._burst(task, self._wiring.sources[task.id]) or moved
@@ -373,13 +362,11 @@ class Inline:
         self._flush()
         return keeper.unquiet() or ("" if self._inbox.empty() else "calls from other threads wait")
 
-    def _snapshot(self) -> bool:
+    def _snapshot(self, recovery: Recovery) -> bool:
         """One is due: spouts rest until what is on its way is done. Whether it was made."""
-        assert self.recovery is not None
-        why = self._unquiet()
-        if not why:
-            self.recovery.take()
-        self._rests = bool(why) and not self.recovery.vain(why)
+        if not (why := self._unquiet()):
+            recovery.take()
+        self._rests = bool(why) and not recovery.vain(why)
         return not why
 
     def _last_snapshot(self) -> None:
@@ -393,8 +380,7 @@ class Inline:
             if self._calls:
                 self._calls.clear()
                 self._attend()
-            why = self._unquiet()
-            if why:
+            if why := self._unquiet():
                 self._attention.wait(SHORT_NAP)
                 self._attention.clear()
                 continue

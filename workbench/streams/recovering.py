@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from workbench.streams.keeping import Keeper
+from workbench.streams.running import Snapshot
 from workbench.streams.snapshots import SnapshotFile, file_of
 from workbench.streams.task import Task
 from workbench.streams.tuples import Row
@@ -15,13 +16,15 @@ from workbench.streams.tuples import Row
 if TYPE_CHECKING:
     from workbench.streams.topology import Topology
 
-__all__ = ["Recovery"]
+__all__ = ["LAST_NAPS", "Recovery"]
 
 SHARE = 10
 """A snapshot that takes so long, or that long was waited for in vain, is followed by the next one after ten times that
 at least: then spouts rest for a tenth of the time at most."""
 PATIENCE, MOST_PATIENCE = 2.0, 60.0
 """Seconds that spouts rest until a moment is quiet. Where it was in vain, they rest twice as long the next time."""
+LAST_NAPS = 500
+"""How often it is looked whether the moment is quiet, for the last snapshot of a run."""
 TOLD = 60.0
 """Seconds between two lines in the log that say why there is no snapshot."""
 
@@ -103,6 +106,11 @@ class Recovery:
         keeper.commit()
         now = self._clock()
         self._next, self._began, self._patience = now + max(self._every, SHARE * (now - began)), None, PATIENCE
+
+    @property
+    def last(self) -> Snapshot:
+        """For the run's handle."""
+        return Snapshot(self.epoch, self.at, str(self.path), self.why_not)
 
     def close(self) -> None:
         self._file.close()
