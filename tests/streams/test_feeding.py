@@ -15,9 +15,16 @@ import pytest
 from tests.streams.process_help import children, gone
 from tests.streams.process_parts import Write, written
 from workbench.catalog import Catalog
-from workbench.contract.errors import DocumentError, InvalidParameter, PositionLost, UnknownTable, Unsupported
+from workbench.contract.errors import (
+    DocumentError,
+    InvalidParameter,
+    LimitExceeded,
+    PositionLost,
+    UnknownTable,
+    Unsupported,
+)
 from workbench.runs import Register
-from workbench.streams import Bolt, Feed, StatefulBolt, Topology
+from workbench.streams import Bolt, Feed, StatefulBolt, Topology, feeding
 from workbench.streams.running import Running
 
 Start = Callable[..., Running]
@@ -215,6 +222,16 @@ def test_a_position_file_of_another_table_or_a_damaged_one_is_refused(
     kept.write_text("{")
     with pytest.raises(DocumentError, match="is damaged"):
         started(topology(Feed(table(logs), position_file=kept)))
+
+
+def test_more_partitions_than_a_task_may_have_are_refused(
+    started: Start, logs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeding, "PARTITIONS", 2)
+    for name in "bc":
+        write(logs, name, 1)
+    with pytest.raises(LimitExceeded, match="Say a higher parallelism"):
+        started(topology(Feed(table(logs)))).wait(60)
 
 
 class Sums(StatefulBolt):

@@ -15,6 +15,7 @@ from workbench.contract.change import Position
 from workbench.contract.errors import (
     DocumentError,
     InvalidParameter,
+    LimitExceeded,
     PathUnreachable,
     SourceError,
     UnknownTable,
@@ -36,6 +37,7 @@ __all__ = ["Feed"]
 
 NEW_PARTITIONS = 10.0
 """Seconds between two looks at the partitions that there are."""
+PARTITIONS = 256
 KEEP = 1.0
 """Seconds between two writes of the position file."""
 BEGINNINGS = ("beginning", "now")
@@ -261,6 +263,9 @@ class Feed(IteratorSpout):
             self._names_listed = ()
 
     def _follow(self, name: str, now: bool) -> None:
+        if len(self._partitions) >= PARTITIONS:
+            hint = "Say a higher parallelism, or a table with fewer (a narrower pattern of files)."
+            raise LimitExceeded("partitions", f"{PARTITIONS} for one task, each of which has a thread,", hint)
         self._polls[name] = Polls()
         self._partitions[name] = one = Following(
             self._place,
