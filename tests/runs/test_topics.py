@@ -122,6 +122,22 @@ def test_the_slow_get_all_that_they_missed_as_one_change_and_of_a_list_the_newes
     assert slow.state == quick.state == {"rows": 10, "last": [8, 9, 10]}
 
 
+def test_those_who_are_late_alike_get_one_frame_whose_text_is_made_once() -> None:
+    topic = Topic("t", {"n": 0}, {"list": 5})
+    late, later, quick = (topic.subscribe(lambda: None) for _ in range(3))
+    for one in (late, later, quick):
+        one.take()
+    topic.change(n=1)
+    quick.take()
+    for number in range(2, 5):
+        topic.tell({"n": number}, {"list": [number]})
+    [first], [second], [third] = late.take(), later.take(), quick.take()
+    assert first is second
+    assert first == {"topic": "t", "number": 4, "after": 0, "change": {"n": 4}, "append": {"list": [2, 3, 4]}}
+    assert third == {"topic": "t", "number": 4, "after": 1, "change": {"n": 4}, "append": {"list": [2, 3, 4]}}
+    assert late.take() == []
+
+
 def test_who_comes_back_gets_what_was_since_and_a_snapshot_where_that_is_not_known_any_more() -> None:
     topic = Topic("t", {"rows": 0})
     viewer = Viewer(topic)

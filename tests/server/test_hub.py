@@ -71,6 +71,31 @@ def _run(act: Callable[[Hub], Any], register: Register) -> None:
     asyncio.run(main())
 
 
+def test_many_who_come_at_once_ask_the_register_once(register: Register) -> None:
+    run, asked = register.begin("query", "q"), list[int]()
+
+    async def main() -> None:
+        async def blocking(work: Callable[[], Any]) -> Any:
+            asked.append(1)
+            return await asyncio.get_running_loop().run_in_executor(None, work)
+
+        hub = Hub(register, blocking)
+        name = f"runs/{run.id}/progress"
+        viewers = await asyncio.gather(*(Viewer().watch(hub, name) for _ in range(200)))
+        begun = len(asked)
+        for viewer in viewers:
+            await viewer.until(lambda state: state.get("run") == run.id)
+        with pytest.raises(UnknownRun):
+            await hub.subscribe("runs/aaaaaaaaaaaa/progress", lambda: None)
+        gone = asyncio.ensure_future(hub.subscribe("runs/bbbbbbbbbbbb/progress", lambda: None))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await hub.close()
+        assert begun < 20  # it was begun, and is followed
+
+    asyncio.run(main())
+
+
 def test_many_viewers_have_one_subscriber(register: Register) -> None:
     run, publisher = register.begin("query", "q"), Publisher(register)
     name = f"runs/{run.id}/progress"

@@ -94,12 +94,19 @@ class Mailbox:
         with self._topic._lock:
             self._topic._mailboxes.discard(self)
 
-    def _put(self, frame: Frame) -> None:
+    def _put(self, frame: Frame, merged: dict[int, Frame]) -> None:
+        """`merged` has what this frame became with others: those who are late alike get the same one, whose text is
+        made once."""
         if "end" in frame:
             self._end = frame
         elif self._begun:  # before the first snapshot nothing is missed: it will have it all
             waiting = self._waiting
-            self._waiting = frame if waiting is None else _merged((waiting, frame), self._topic.keep)
+            if waiting is None:
+                self._waiting = frame
+            elif id(waiting) in merged:
+                self._waiting = merged[id(waiting)]
+            else:
+                self._waiting = merged[id(waiting)] = _merged((waiting, frame), self._topic.keep)
 
 
 class Topic:
@@ -215,8 +222,9 @@ class Topic:
         return frame
 
     def _send(self, frame: Frame) -> list[Mailbox]:
+        merged: dict[int, Frame] = {}
         for mailbox in self._mailboxes:
-            mailbox._put(frame)
+            mailbox._put(frame, merged)
         return list(self._mailboxes)
 
 

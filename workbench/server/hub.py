@@ -57,6 +57,7 @@ class Hub:
         self._register, self._blocking = register, blocking
         self._topics: dict[str, Topic] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._beginning: dict[str, asyncio.Future[Topic]] = {}
 
     async def subscribe(self, name: str, wake: Callable[[], object], cursor: str = "") -> Mailbox:
         """A viewer's mailbox for the topic; what was since, for one who comes back with a `cursor`. Raises
@@ -66,12 +67,23 @@ class Hub:
             raise UnknownRun(name, ())
         topic = self._topics.get(name)
         if topic is None:
-            state = await self._begin(name, run_id) if run_id else await self._all()
-            topic = self._topics.get(name)  # another viewer may have been quicker
-            if topic is None:
-                topic = self._topics[name] = Topic(name, state)
-                self._tasks[name] = asyncio.ensure_future(self._follow(topic, run_id))
+            beginning = self._beginning.get(name)
+            if beginning is None:  # however many come at once, the register is asked once
+                beginning = self._beginning[name] = asyncio.ensure_future(self._made(name, run_id))
+                beginning.add_done_callback(lambda done: self._begun(name, done))
+            topic = await asyncio.shield(beginning)
         return topic.subscribe(wake, cursor)
+
+    def _begun(self, name: str, done: asyncio.Future[Topic]) -> None:
+        self._beginning.pop(name, None)
+        if not done.cancelled():
+            done.exception()  # whoever waits is told; where all have gone, nobody is
+
+    async def _made(self, name: str, run_id: str) -> Topic:
+        state = await self._begin(name, run_id) if run_id else await self._all()
+        topic = self._topics[name] = Topic(name, state)
+        self._tasks[name] = asyncio.ensure_future(self._follow(topic, run_id))
+        return topic
 
     @property
     def topics(self) -> list[str]:
@@ -80,6 +92,8 @@ class Hub:
 
     async def close(self) -> None:
         """Lets go of every engine."""
+        for beginning in list(self._beginning.values()):
+            beginning.cancel()
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()

@@ -60,11 +60,14 @@ class LiveHandler(Looks, WebSocketMixin, WebSocketHandler, JupyterHandler):
         if what == "unsubscribe":
             if (task := self._sending.pop(topic, None)) is not None:
                 task.cancel()
-        elif topic not in self._sending:
-            if len(self._sending) >= MOST_TOPICS:
-                await self._say(Frame(refused(topic, f"{MOST_TOPICS} topics are the most at once.")))
-                return
-            self._sending[topic] = asyncio.ensure_future(self._send(topic, ticket))
+            return
+        # One that was just refused, or has ended, may not have been tidied up yet: it is asked for anew.
+        if (before := self._sending.pop(topic, None)) is not None:
+            before.cancel()
+        elif len(self._sending) >= MOST_TOPICS:
+            await self._say(Frame(refused(topic, f"{MOST_TOPICS} topics are the most at once.")))
+            return
+        self._sending[topic] = asyncio.ensure_future(self._send(topic, ticket))
 
     def on_close(self) -> None:
         super().on_close()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from workbench.contract.errors import WorkbenchError
 from workbench.runs import Register, tickets
+from workbench.runs.register import Engine
 from workbench.server.comet import Events, Poll
 from workbench.server.hub import Hub, run_of
 from workbench.server.live import LiveHandler
@@ -19,6 +22,20 @@ class ViewerHub:
     def __init__(self, register: Register) -> None:
         self.register, self.pool = register, Pool()
         self.hub = Hub(register, self.pool.run)
+        self._asking: dict[str, asyncio.Future[Engine | None]] = {}
+
+    async def engine(self, run: str) -> Engine | None:
+        """Where that run is told; however many ask at once, the register is asked once. Raises UnknownRun, Busy."""
+        asking = self._asking.get(run)
+        if asking is None:
+            asking = self._asking[run] = asyncio.ensure_future(self.pool.run(lambda: self.register.engine(run)))
+            asking.add_done_callback(lambda done: self._asked(run, done))
+        return await asyncio.shield(asking)
+
+    def _asked(self, run: str, done: asyncio.Future[Engine | None]) -> None:
+        self._asking.pop(run, None)
+        if not done.cancelled():
+            done.exception()  # whoever waits is told; where all have gone, nobody is
 
     def prepare(self) -> None:
         """Nothing is loaded ahead."""
@@ -41,11 +58,11 @@ class ViewerLooks(Looks):
         return str(self.current_user.username)
 
     async def permitted(self, topic: str, ticket: str) -> bool:
-        run, register = run_of(topic), self.services.register
+        run = run_of(topic)
         if run is None or not ticket:
             return False
         try:
-            engine = await self.services.pool.run(lambda: register.engine(run))
+            engine = await self.services.engine(run)
         except (WorkbenchError, Busy):
             return False
         return engine is not None and tickets.fits(ticket, engine, topic)
