@@ -279,10 +279,15 @@ def test_they_receive_in_worker_processes_too(
     asking.close()
     server.cut()
     eventually(lambda: server.there, within=WAIT)
-    assert running.engine is not None
-    text = asyncio.run(subscriber.text(running.engine, running.id, "metrics", 1 << 22))
-    assert f'workbench_stream_acked_total{{topology="far",run="{running.id}",component="rate",task="' in text
-    assert "workbench_stream_source_reconnects_total" in text
+    engine = running.engine
+    assert engine is not None
+
+    def told() -> bool:
+        text = asyncio.run(subscriber.text(engine, running.id, "metrics", 1 << 22))
+        acked = f'workbench_stream_acked_total{{topology="far",run="{running.id}",component="rate",task="'
+        return acked in text and "workbench_stream_source_reconnects_total" in text
+
+    eventually(told, within=WAIT)  # workers tell a few times a second
 
 
 # --- Server-Sent Events
