@@ -38,6 +38,9 @@ NAME = TableRef("orders")
 
 @pytest.fixture
 def server(redis_server: Redis) -> Iterator[Redis]:
+    """Empty, whatever other tests of the session have left."""
+    with redis_server.client() as client:
+        client.flushall()
     yield redis_server
     with redis_server.client() as client:
         client.flushall()
