@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
 
@@ -31,7 +32,7 @@ from workbench_files.unify import Conflict
 if TYPE_CHECKING:
     from workbench_files.connector import FilesTables
 
-__all__ = ["FilesFeed", "FilesFeeds"]
+__all__ = ["FilesFeed", "FilesFeeds", "rotated"]
 
 HEARTBEAT = 1.0
 SHORT_NAP, LONG_NAP = 0.01, 0.1
@@ -113,7 +114,8 @@ class FilesFeeds:
         if (encoding := found.settings.get("encoding", "utf-8")) not in ("utf-8", "utf8"):
             raise Unsupported(_WHO, f"follow text in {encoding} (`{table}`)", "It follows UTF-8.")
         paths = {file.shown: file.path for file in found.files}
-        live = {**before, **{name: path for name, path in paths.items() if not _rotated(name, {**before, **paths})}}
+        gone = rotated({**before, **paths})
+        live = {**before, **{name: path for name, path in paths.items() if name not in gone}}
         with self._lock:
             self._known[table.name] = live
         return found, live
@@ -214,9 +216,23 @@ class FilesFeed:
             yield Changes(self._table, part, None, first, last if whole else first, whole)
 
 
-def _rotated(name: str, all_names: Mapping[str, Any]) -> bool:
-    folder, base = os.path.split(name)
-    return any(is_rotated(base, other) for at, other in map(os.path.split, all_names) if at == folder)
+def rotated(names: Iterable[str]) -> set[str]:
+    """Those that rotation made of another one of them. A name is only compared with those that it may be of, for there
+    may be thousands."""
+    whole, stems = set[str](), dict[str, list[str]]()
+    for name in names:
+        whole.add(name)
+        stems.setdefault(name.rpartition(".")[0], []).append(name)
+    found = set[str]()
+    for name in whole:
+        start = len(os.path.split(name)[0])
+        for cut in re.finditer(r"[.\-_]", name):
+            live = name[: cut.start()] if cut.start() > start else ""
+            others = [*stems.get(live, ()), *({live} & whole)] if live else ()
+            if any(is_rotated(os.path.basename(name), os.path.basename(other)) for other in others):
+                found.add(name)
+                break
+    return found
 
 
 def _named(connection: str, work: Callable[[], T]) -> T:

@@ -31,7 +31,8 @@ REMEDY = (
 
 class RedisFeeds:
     """See `workbench.contract.connector.Feeds`. A stream is one partition, `0`. A position's value is the id of the
-    last entry, and how many entries the stream had had up to it: so it is known whether any was trimmed behind it."""
+    last entry, and how many entries the stream had had up to it: so it is known whether any was trimmed behind it.
+    Then, where entries farther on were deleted before it was followed, the greatest id of these: they are no loss."""
 
     def __init__(self, connector: RedisConnector) -> None:
         self._connector = connector
@@ -43,19 +44,20 @@ class RedisFeeds:
     def subscribe(self, table: TableRef, partition: str, after: Position | None, control: Control) -> RedisFeed:
         about = self._about(table, partition)
         if after is None:
-            return RedisFeed(self._connector, table, "0-0", about.added - about.length, control)
+            return RedisFeed(self._connector, table, "0-0", about.added - about.length, about.deleted, control)
         name = self._connector.config.name
         if after.source != self.source(table):
             raise PositionLost(f"of {after.source} in {self.source(table)}", f"It is another stream's. {REMEDY}", name)
         try:
-            entry, _, count = after.value.partition(" ")
-            ordered(entry)
+            entry, count, *deleted = after.value.split(" ")
+            known = deleted[0] if deleted else "0-0"
+            ordered(entry), ordered(known)
             number = int(count)
         except ValueError:
             raise PositionLost(after.value[:60], f"It is no place in a stream. {REMEDY}", name) from None
-        if why := missing(about, entry, number):
+        if why := missing(about, entry, number, known):
             raise PositionLost(f"{entry} of {table}", f"{why} {REMEDY}", name)
-        return RedisFeed(self._connector, table, entry, number, control)
+        return RedisFeed(self._connector, table, entry, number, known, control)
 
     def now(self, table: TableRef, partition: str) -> Position:
         about = self._about(table, partition)
@@ -75,11 +77,12 @@ class RedisFeeds:
         return about
 
 
-def missing(about: About, entry: str, number: int) -> str:
-    """Why entries after the `number`-th one, with the id `entry`, are not all there; empty where they are."""
+def missing(about: About, entry: str, number: int, known: str = "0-0") -> str:
+    """Why entries after the `number`-th one, with the id `entry`, are not all there; empty where they are. Those up to
+    `known` that were deleted were so before anybody followed."""
     if ordered(about.last) < ordered(entry):
         return f"The stream ends before, at {about.last}: it was deleted and made again, or is of an older copy."
-    if ordered(about.deleted) > ordered(entry):
+    if ordered(about.deleted) > max(ordered(entry), ordered(known)):
         return f"Entries after it were deleted, up to {about.deleted}."
     behind = not about.first or ordered(about.first) > ordered(entry)
     trimmed = about.added - about.length - number
@@ -91,9 +94,11 @@ def missing(about: About, entry: str, number: int) -> str:
 class RedisFeed:
     """See `workbench.contract.connector.Feed`."""
 
-    def __init__(self, connector: RedisConnector, table: TableRef, after: str, number: int, control: Control) -> None:
+    def __init__(
+        self, connector: RedisConnector, table: TableRef, after: str, number: int, known: str, control: Control
+    ) -> None:
         self._connector, self._table, self._control = connector, table, control
-        self._after, self._number = after, number
+        self._after, self._number, self._known = after, number, known
         self._entries = connector.tables.entries(table)
         self._fixed = connector.tables.fixed(table)
         self._client = connector.opened()
@@ -128,7 +133,7 @@ class RedisFeed:
             return
         import redis.exceptions
 
-        entry, _, count = upto.value.partition(" ")
+        entry, count, *_ = upto.value.split(" ")
         with self._connector.faults.named(self._table.name, True):
             try:
                 self._client.execute_command("XGROUP SETID", self._table.name, group, entry, "ENTRIESREAD", count)
@@ -149,7 +154,8 @@ class RedisFeed:
     # -- inside ----------------------------------------------------------------------------------------------------
 
     def _at(self) -> Position:
-        return Position(self._connector.feeds.source(self._table), f"{self._after} {self._number}")
+        ahead = f" {self._known}" if ordered(self._known) > ordered(self._after) else ""
+        return Position(self._connector.feeds.source(self._table), f"{self._after} {self._number}{ahead}")
 
     def _take(self) -> bool:
         """Whether there was something. That nothing was trimmed before it is seen in the same transaction."""
@@ -159,7 +165,7 @@ class RedisFeed:
             both.xrange(name, f"({self._after}", "+", PAGE)
             found, page = both.execute()
         self._begun = True
-        if why := missing(About.of(found), self._after, self._number):
+        if why := missing(About.of(found), self._after, self._number, self._known):
             raise PositionLost(f"{self._after} of {name}", f"{why} {REMEDY}", self._connector.config.name)
         if page:
             self._say(page)

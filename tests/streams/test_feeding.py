@@ -298,3 +298,15 @@ def test_a_worker_that_is_killed_leaves_nothing_out(
             eventually(done, within=120)
     finally:
         running.stop(20)
+
+
+def test_a_task_without_partitions_takes_those_that_come_from_their_beginning(
+    logs: Path, started: Start, eventually: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeding, "NEW_PARTITIONS", 0.05)
+    running = started(topology(Feed(table(logs), begin="now"), parallelism=3))
+    eventually(lambda: _count(running, "connected") == 1, within=60)
+    running.metrics(), running.metrics()  # answered between two turns, so all three tasks have looked by now
+    for number in range(7):
+        write(logs, f"late{number}", number * 10, number * 10 + 1)
+    eventually(lambda: sorted(ids()) == sorted([n * 10 for n in range(7)] + [n * 10 + 1 for n in range(7)]), within=60)

@@ -227,15 +227,13 @@ class Feed(IteratorSpout):
         self._names = tuple(self._place.schema.names)
 
     def _look_for_partitions(self) -> None:
-        if self._partitions and self.context.clock() - self._listed < NEW_PARTITIONS:
+        first = not self._looked
+        if not first and (self.context.clock() - self._listed < NEW_PARTITIONS or not self._lister_is_done()):
             return
         feeds = self._place.connector.feeds
         assert feeds is not None
-        if self._partitions and not self._lister_is_done():
-            return
-        first = not self._partitions
         names = feeds.partitions(self._place.table) if first else self._names_listed
-        self._listed = self.context.clock()
+        self._looked, self._listed = True, self.context.clock()
         for name in names:
             if name not in self._partitions and _task_of(name, len(self.context.tasks)) == self.context.index:
                 now = first and self._first == "now" and name not in self._emitted
@@ -252,6 +250,7 @@ class Feed(IteratorSpout):
         self._lister = None
         return True
 
+    _looked = False
     _lister: threading.Thread | None = None
     _names_listed: Sequence[str] = ()
 

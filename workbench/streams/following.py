@@ -135,6 +135,10 @@ class Following:
             self.lost += 1
             self._log(f"partition {self._partition}: {lost} It begins anew, for lost='begin'.")
             self._after, self._now = None, False
+            if self._again:  # it was lost again before anything came
+                self._rest(lost)
+            else:
+                self._again = 1
 
     def _follow(self, feed: Feed) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, strategies as st
 
 from workbench.contract import Changes, ConnectionConfig, Heartbeat, Position, SchemaChange, TableRef
 from workbench.contract.errors import InvalidParameter, PositionLost, ProtocolError, UnknownTable, Unsupported
+from workbench.kit.tail_files import is_rotated
 from workbench.testing.control import RecordingControl
 from workbench_files.connector import FilesConnector
-from workbench_files.feeds import FilesFeed
+from workbench_files.feeds import FilesFeed, rotated
 
 
 @pytest.fixture
@@ -134,3 +137,32 @@ def test_a_file_that_was_written_anew_has_lost_the_place(tmp_path: Path, opened:
         opened(tmp_path, "orders", after=place)
     with pytest.raises(PositionLost, match="another file"):
         opened(tmp_path, "orders", after=Position("files:/elsewhere", place.value))
+
+
+NAMES = st.lists(
+    st.tuples(
+        st.sampled_from(["", "a/", "a.b/"]),
+        st.sampled_from(["x", "x-y", ".x", "x.log", "x-y.log"]),
+        st.sampled_from(["", ".1", "-2", "-20260101", ".20260101", "_old", ".2026-01-01"]),
+        st.sampled_from(["", ".log", ".jsonl", ".gz", ".log.gz"]),
+    ).map("".join),
+    max_size=12,
+)
+
+
+@given(NAMES)
+def test_names_that_rotation_makes_are_those_of_any_two(names: list[str]) -> None:
+    def of(one: str, other: str) -> bool:
+        (folder, name), (at, live) = os.path.split(one), os.path.split(other)
+        return folder == at and is_rotated(name, live)
+
+    assert rotated(names) == {one for one in names if any(of(one, other) for other in names)}
+
+
+def test_a_folder_of_many_files_is_listed(tmp_path: Path) -> None:
+    for number in range(1_500):
+        (tmp_path / f"host-{number}.jsonl").write_text('{"id": 1}\n')
+        if number % 3 == 0:
+            (tmp_path / f"host-{number}.jsonl.1").write_text('{"id": 0}\n')
+    connector = FilesConnector(ConnectionConfig("logs", {"path": str(tmp_path / "*")}))
+    assert len(connector.feeds.partitions(TableRef(connector.tables.list()[0].table.name))) == 1_500

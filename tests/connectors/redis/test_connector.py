@@ -126,6 +126,24 @@ def test_entries_that_were_trimmed_behind_a_position_are_said_and_others_are_not
             followed(connector, 1, Position(source, value))
 
 
+def test_entries_that_were_deleted_before_anybody_followed_are_no_loss(server: Redis) -> None:
+    add(server, *((f"{number}-0", {"id": number}) for number in range(1, 6)))
+    connector = opened(server)
+    with server.client() as client:
+        client.xdel(NAME.name, "3-0")
+        feed = connector.feeds.subscribe(NAME, "0", None, RecordingControl())
+        changes = next(feed)
+        assert isinstance(changes, Changes)
+        assert ids([changes]) == [1, 2, 4, 5]
+        again = followed(connector, 4, changes.first)
+        assert ids(again) == [1, 2, 4, 5], "what is told of the beginning still holds"
+        client.xdel(NAME.name, "4-0")
+        with pytest.raises(PositionLost, match="deleted, up to 4-0"):
+            followed(connector, 1, changes.first)
+        assert ids(followed(connector, 3)) == [1, 2, 5]
+    feed.close()
+
+
 def test_a_reader_that_trimming_overtakes_is_told(server: Redis) -> None:
     add(server, *((f"{number}-0", {"id": number}) for number in range(1, 4)))
     connector = opened(server)
