@@ -50,7 +50,10 @@ class MemoryReader:
         # A table without columns has no row count; a batch has one: so one column is read where none is wanted.
         columns = [column for column in part.column_names if column in wanted] or part.column_names[:1]
         self._reduces = split.state["top"] is not None or split.state["aggregate"] is not None
+        self._read = 0
+        """Batches of rows that a reader which gives sums has read before its first one: the faults count them."""
         if self._reduces:
+            self._read = -(-part.num_rows // size)
             part = _reduced(part, split)
             columns = [name for name in part.column_names if name in split.schema.names] or part.column_names[:1]
         self._batches = iter(part.select(columns).to_batches(max_chunksize=size) if part.num_rows else [])
@@ -98,14 +101,20 @@ class MemoryReader:
         self._stop.set()
         self._end()
 
+    def _due(self, fault: str) -> bool:
+        at = self._knobs.get(fault)
+        return at is not None and (self._given == at or at <= self._read)
+
     def _next(self) -> pa.RecordBatch:
         self._check()
         if pause := self._knobs.get("pause"):
             self._source.wait(pause, self._stop)
             self._check()
-        if self._given == self._knobs.get("fail_after"):
-            raise ConnectionLost(f"the connection ended after {self._given} batches, as it was told to", self._name)
-        if self._given == self._knobs.get("hold_after"):
+        if self._due("fail_after"):
+            raise ConnectionLost(
+                f"the connection ended after {self._knobs['fail_after']} batches, as it was told to", self._name
+            )
+        if self._due("hold_after"):
             while True:
                 self._stop.wait(_POLL)
                 self._check()
