@@ -24,6 +24,7 @@ from workbench_hive.link import Check
 from workbench_hive.metastore import Metastore
 from workbench_hive.session import Handle, Session, Side
 from workbench_hive.tables import HiveTables
+from workbench_hive.webhdfs import WebHdfs
 
 __all__ = ["HiveConnector"]
 
@@ -57,6 +58,11 @@ class HiveConnector:
                 )
             seconds = float(given.get("connect_timeout", 20))
             self.metastore = Metastore(str(given["metastore"]), config.name, seconds)
+        self.hdfs: WebHdfs | None = None
+        if given.get("webhdfs"):
+            if self.metastore is None:
+                raise InvalidParameter("files", "is to be true with `webhdfs`: it says where files are read from.")
+            self.hdfs = WebHdfs(config)
         self._tables = HiveTables(self)
 
     @property
@@ -88,6 +94,11 @@ class HiveConnector:
                 details["metastore"] = f"answers as {self.metastore.name()}"
             except SourceError as error:  # HiveServer2 is asked for everything then
                 details["metastore"] = f"nothing is read from files: {error.message}"
+        if self.hdfs is not None:
+            try:
+                details["webhdfs"] = f"{self.hdfs.node()} answers"
+            except SourceError as error:
+                details["webhdfs"] = f"nothing is read from hdfs://: {error.message}"
         return ServerInfo(product, version, details)
 
     def cancel(self, native_id: str) -> None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from workbench.contract.errors import DataError, PathUnreachable, SnapshotChanged
+from workbench.contract.errors import ConnectionLost, DataError, PathUnreachable, SnapshotChanged, SourceError
 from workbench.contract.predicate import Predicate, columns_of
 from workbench.contract.scan import Control, Split
 from workbench.kit.batches import pieces, rows_only
@@ -15,8 +15,10 @@ from workbench_hive.files import File
 from workbench_hive.formats import Opened, Unclear, opened
 from workbench_hive.lines import NotText, values
 from workbench_hive.nested import fits, leaves
+from workbench_hive.remote import RemoteFile, reading
 from workbench_hive.splits import values_of
 from workbench_hive.types import HiveType
+from workbench_hive.webhdfs import WebHdfs
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,8 +33,8 @@ _OTHERWISE = "Connect with files=false"
 class FilesReader(GeneratedReader):
     """See `workbench.contract.scan.Reader`."""
 
-    def __init__(self, connection: str, split: Split, control: Control) -> None:
-        self._connection = connection
+    def __init__(self, connection: str, split: Split, control: Control, hdfs: WebHdfs | None = None) -> None:
+        self._connection, self._hdfs = connection, hdfs
         self._types: Mapping[str, HiveType] = split.state["columns"]
         self._keys: tuple[str, ...] = split.state["keys"]
         self._predicates: tuple[Predicate, ...] = split.state["predicates"]
@@ -64,25 +66,49 @@ class FilesReader(GeneratedReader):
 
         self._still_the_same(file)
         try:
-            inside = opened(file.path, file.layout)
-            there = [name for name in schema.names if name not in self._keys and name in inside.names]
-            constants = {name: self._constant(name, value) for name, value in zip(self._keys, file.values, strict=True)}
-            before = 0
-            for rows, columns in inside.batches([inside.names[one] for one in there], self._pruning(inside, schema)):
-                self._received += sum(column.nbytes for column in columns)
-                found = dict(zip(there, columns, strict=True))
-                if schema.names:
-                    arrays = [self._array(file, inside, field, found, constants, rows, before) for field in schema]
-                    yield pa.RecordBatch.from_arrays(arrays, schema=schema)
-                else:
-                    yield from rows_only(rows)
-                before += rows
+            yield from self._inside(file, schema)
         except Unclear as trouble:
             told = f"{trouble} in {os.path.basename(file.path)}. {_OTHERWISE}"
             raise DataError("*", 0, "the file has", told, self._connection) from None
         except (OSError, OverflowError, UnicodeDecodeError, pa.ArrowInvalid) as error:
+            if file.identity:
+                self._still_the_same(file)
             said = " ".join(str(error)[:300].split()).rstrip(".")
             raise PathUnreachable(file.path, f"{said}. {_OTHERWISE}", self._connection, "read") from None
+
+    def _inside(self, file: File, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        if self._hdfs is None or not file.identity:
+            yield from self._rows_of(file, opened(file.path, file.layout), schema)
+            return
+        remote, checked = RemoteFile(self._hdfs, file.path, file.size, self._check), 0
+        try:
+            with reading(remote):
+                for batch in self._rows_of(file, opened(remote, file.layout), schema):
+                    # Each part was asked for by the path: nothing is handed on before it is known of which file it is.
+                    if remote.fetched != checked:
+                        checked = remote.fetched
+                        self._still_the_same(file)
+                    yield batch
+            if remote.fetched != checked:
+                self._still_the_same(file)
+        except (ConnectionLost, PathUnreachable) as error:
+            raise self._changed(file) or error from None
+
+    def _rows_of(self, file: File, inside: Opened, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
+        there = [name for name in schema.names if name not in self._keys and name in inside.names]
+        constants = {name: self._constant(name, value) for name, value in zip(self._keys, file.values, strict=True)}
+        before = 0
+        for rows, columns in inside.batches([inside.names[one] for one in there], self._pruning(inside, schema)):
+            self._received += sum(column.nbytes for column in columns)
+            found = dict(zip(there, columns, strict=True))
+            if schema.names:
+                arrays = [self._array(file, inside, field, found, constants, rows, before) for field in schema]
+                yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+            else:
+                yield from rows_only(rows)
+            before += rows
 
     def _array(
         self,
@@ -136,12 +162,31 @@ class FilesReader(GeneratedReader):
                 raise DataError(field.name, before, "a text", told, self._connection) from None
 
     def _still_the_same(self, file: File) -> None:
-        try:
-            about = os.stat(file.path)
-        except OSError as error:
-            raise PathUnreachable(file.path, error.strerror or str(error), self._connection) from None
-        if (about.st_size, about.st_mtime_ns) != (file.size, file.changed):
+        if self._now(file) != (file.size, file.changed, file.identity):
             raise SnapshotChanged(str(self._split.table), "one of its files is another one", self._connection)
+
+    def _changed(self, file: File) -> SnapshotChanged | None:
+        """Where that is why a part of it could not be had."""
+        try:
+            self._still_the_same(file)
+        except SnapshotChanged as changed:
+            return changed
+        except SourceError:
+            pass  # what was in the way of the part is in the way of this, too
+        return None
+
+    def _now(self, file: File) -> tuple[int, int, int]:
+        if self._hdfs is None or not file.identity:
+            try:
+                there = os.stat(file.path)
+            except OSError as error:
+                raise PathUnreachable(file.path, error.strerror or str(error), self._connection) from None
+            return there.st_size, there.st_mtime_ns, 0
+        try:
+            about = self._hdfs.about(file.path)
+        except FileNotFoundError:
+            raise SnapshotChanged(str(self._split.table), "one of its files is gone", self._connection) from None
+        return about.size, about.changed, about.identity
 
     def _constant(self, name: str, text: str) -> pa.Scalar:
         import pyarrow as pa

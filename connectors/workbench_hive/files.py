@@ -10,6 +10,7 @@ import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from workbench.contract.errors import SourceError
 from workbench.contract.predicate import Applied, Compare, Predicate, columns_of
 from workbench.contract.scan import ScanPlan, ScanRequest, Split
 from workbench_hive.catalog import Known, counted
@@ -18,27 +19,36 @@ from workbench_hive.metastore import Metastore, Stored
 from workbench_hive.predicates import NULL_PARTITION
 from workbench_hive.splits import kept, values_of
 from workbench_hive.types import HiveType
+from workbench_hive.webhdfs import About, WebHdfs
 
 __all__ = ["File", "listed", "plan_files"]
 
 _PART_BYTES = 16 << 20
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
 """Values that are written in names of partitions as they are, and are no pattern there."""
+_HIDDEN = ("_", ".")
 _PACKED = (".gz", ".bz2", ".deflate", ".snappy", ".lz4", ".lzo", ".zst", ".passthrough")
 """Endings by which the server knows packed text."""
 
 
 @dataclass(frozen=True)
 class File:
+    """`identity` is of a file at WebHDFS, and 0 of one of this machine."""
+
     path: str
     size: int
     changed: int
     layout: Layout
     values: tuple[str, ...] = ()
+    identity: int = 0
 
 
 def listed(
-    stored: Stored, types: Mapping[str, HiveType], used: Sequence[str], predicates: Sequence[Predicate]
+    stored: Stored,
+    types: Mapping[str, HiveType],
+    used: Sequence[str],
+    predicates: Sequence[Predicate],
+    hdfs: WebHdfs | None = None,
 ) -> tuple[list[File], int, int]:
     """The files that may have rows, how many partitions those are, and of how many. Raises Refusal."""
     if stored.kind not in ("MANAGED_TABLE", "EXTERNAL_TABLE"):
@@ -61,7 +71,7 @@ def listed(
     for row, place in zip(rows, stored.places, strict=True):
         if id(row) in chosen:
             layout = layout_of(place, stored.parameters, inside, read)
-            files += _folder(place.location, place.values, layout)
+            files += _folder(place.location, place.values, layout, hdfs)
     return files, len(wanted), len(rows)
 
 
@@ -76,25 +86,45 @@ def _check_partitions(name: str, stored: Stored, kind: HiveType) -> None:
             raise Refusal(f"{text[:40]!r} is a partition by {kind.spelled}")
 
 
-def _folder(location: str, values: tuple[str, ...], layout: Layout) -> Iterator[File]:
+def _folder(location: str, values: tuple[str, ...], layout: Layout, hdfs: WebHdfs | None) -> Iterator[File]:
+    try:
+        found = _remote(location, hdfs) if location.startswith("hdfs://") else _local(location)
+    except OSError as error:
+        raise Refusal(f"its files cannot be read here ({(error.strerror or str(error)).lower()})") from None
+    for one in found:
+        if one.name.startswith(_HIDDEN):
+            continue
+        if one.folder:
+            raise Refusal("its folders have folders inside")
+        if layout.format == "text" and one.name.lower().endswith(_PACKED):
+            raise Refusal("its files are packed")
+        if one.size:
+            yield File(one.path, one.size, one.changed, layout, values, one.identity)
+
+
+def _local(location: str) -> list[About]:
     parts = urllib.parse.urlsplit(location)
     if parts.scheme != "file" or parts.netloc:
         raise Refusal(f"its files lie at {parts.scheme or '?'}://, which is not read from here")
-    folder = location.removeprefix("file://").removeprefix("file:")
+    found = []
+    with os.scandir(location.removeprefix("file://").removeprefix("file:")) as entries:
+        for entry in sorted(entries, key=lambda one: one.name):
+            if entry.name.startswith(_HIDDEN):
+                continue
+            about = entry.stat()
+            found.append(About(entry.path, entry.name, not entry.is_file(), about.st_size, about.st_mtime_ns))
+    return found
+
+
+def _remote(location: str, hdfs: WebHdfs | None) -> list[About]:
+    if hdfs is None:
+        raise Refusal("its files lie at hdfs://, which is read where the connection has the parameter `webhdfs`")
     try:
-        with os.scandir(folder) as found:
-            for entry in sorted(found, key=lambda one: one.name):
-                if entry.name.startswith(("_", ".")):
-                    continue
-                if not entry.is_file():
-                    raise Refusal("its folders have folders inside")
-                if layout.format == "text" and entry.name.lower().endswith(_PACKED):
-                    raise Refusal("its files are packed")
-                about = entry.stat()
-                if about.st_size:
-                    yield File(entry.path, about.st_size, about.st_mtime_ns, layout, values)
-    except OSError as error:
-        raise Refusal(f"its files cannot be read here ({(error.strerror or str(error)).lower()})") from None
+        return sorted(hdfs.listed(hdfs.path(location)), key=lambda one: one.name)
+    except ValueError as why:
+        raise Refusal(str(why)) from None
+    except SourceError as error:
+        raise Refusal(f"its files cannot be read here ({error.message.rstrip('.')})") from None
 
 
 def plan_files(
@@ -102,6 +132,7 @@ def plan_files(
     metastore: Metastore,
     database: str,
     seen: Callable[[Known], Known],
+    hdfs: WebHdfs | None = None,
 ) -> ScanPlan:
     """The plan by this route, by what the metastore says alone; `seen` says what that is for this connection. Raises
     Refusal where the table is not one of its,
@@ -121,9 +152,10 @@ def plan_files(
     again = [column.name for one in request.predicates if one not in exact for column in columns_of(one)]
     names = tuple(dict.fromkeys((*request.columns, *again)))
     used = tuple(dict.fromkeys((*names, *(column.name for one in exact for column in columns_of(one)))))
-    files, partitions, of = listed(stored, known.types, used, exact)
+    files, partitions, of = listed(stored, known.types, used, exact, hdfs)
     schema = pa.schema([every.field(name) for name in names])
     shown = _shown(files)
+    way = f" at {hdfs.shown} through WebHDFS" if hdfs is not None and any(file.identity for file in files) else ""
     text = f"the {shown}files of {request.table}" + (f" where {' and '.join(map(str, exact))}" if exact else "")
     state = {
         "columns": {name: known.types[name] for name in used},
@@ -145,7 +177,7 @@ def plan_files(
         reasons={one: "it is compared where the query runs" for one in request.predicates if one not in exact},
         extra=len(names) - len(request.columns),
         estimate=known.rows,
-        notes=(f"read from {len(files):,} {shown}files{folders}, past HiveServer2",),
+        notes=(f"read from {len(files):,} {shown}files{way}{folders}, past HiveServer2",),
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.contract.scan import BATCH_ROWS
 from workbench_hive import lines
 from workbench_hive.layouts import Layout
+from workbench_hive.remote import RemoteFile
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,16 +36,19 @@ class Opened:
     batches: Callable[[Sequence[str], Any], Iterator[tuple[int, Sequence[pa.Array]]]]
 
 
-def opened(path: str, layout: Layout) -> Opened:
-    """Raises OSError, pyarrow.ArrowInvalid, Unclear."""
+def opened(path: str | RemoteFile, layout: Layout) -> Opened:
+    """A path of this machine, or a file at WebHDFS. Raises OSError,
+    pyarrow.ArrowInvalid, Unclear."""
     return {"parquet": _parquet, "orc": _orc, "text": _text}[layout.format](path, layout)
 
 
-def _parquet(path: str, layout: Layout) -> Opened:
+def _parquet(path: str | RemoteFile, layout: Layout) -> Opened:
     import pyarrow.dataset as ds
     import pyarrow.fs as fs
 
-    fragment = ds.ParquetFileFormat().make_fragment(path, fs.LocalFileSystem())
+    # What is fetched beforehand would be held until the file's end, all of it.
+    form = ds.ParquetFileFormat(pre_buffer=False)
+    fragment = form.make_fragment(path, fs.LocalFileSystem() if isinstance(path, str) else None)
     schema = fragment.physical_schema
     names = {name.lower(): name for name in schema.names}
     if len(names) < len(schema.names):
@@ -61,7 +65,7 @@ def _parquet(path: str, layout: Layout) -> Opened:
     return Opened(names, schema, proleptic, batches)
 
 
-def _orc(path: str, layout: Layout) -> Opened:
+def _orc(path: str | RemoteFile, layout: Layout) -> Opened:
     from pyarrow import orc
 
     file = orc.ORCFile(path)
@@ -86,12 +90,12 @@ def _orc(path: str, layout: Layout) -> Opened:
     return Opened(names, schema, False, batches)
 
 
-def _text(path: str, layout: Layout) -> Opened:
+def _text(path: str | RemoteFile, layout: Layout) -> Opened:
     import pyarrow as pa
 
     def batches(columns: Sequence[str], keep: Any) -> Iterator[tuple[int, Sequence[pa.Array]]]:
         wanted = [layout.names.index(name) for name in columns]
-        with open(path, "rb") as file:
+        with open(path, "rb") if isinstance(path, str) else path as file:
             yield from lines.fields(file, layout, wanted)
 
     schema = pa.schema([(name, pa.string()) for name in layout.names])

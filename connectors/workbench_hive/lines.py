@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 from workbench_hive.layouts import Layout
+from workbench_hive.remote import RemoteFile
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,7 +37,7 @@ class NotText(Exception):
     """A text that is no plain value of its column's type; the arguments are the row in the array, the text, and why."""
 
 
-def fields(file: BinaryIO, layout: Layout, wanted: Sequence[int]) -> Iterator[tuple[int, list[pa.Array]]]:
+def fields(file: BinaryIO | RemoteFile, layout: Layout, wanted: Sequence[int]) -> Iterator[tuple[int, list[pa.Array]]]:
     """Rows, and the texts of the columns with those numbers. Raises UnicodeDecodeError."""
     left, first = layout.skipped, True
     for block in _blocks(file):
@@ -50,7 +51,7 @@ def fields(file: BinaryIO, layout: Layout, wanted: Sequence[int]) -> Iterator[tu
             yield len(lines), _columns(lines, layout, wanted)
 
 
-def _blocks(file: BinaryIO) -> Iterator[bytes]:
+def _blocks(file: BinaryIO | RemoteFile) -> Iterator[bytes]:
     """Whole lines, each ended by one newline."""
     rest = b""
     while piece := file.read(_BLOCK):

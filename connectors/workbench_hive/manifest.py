@@ -60,6 +60,27 @@ _PARAMETERS = {
             "pattern": "^[^:/@ ]{1,255}:[0-9]{1,5}$",
             "description": "host:port of the metastore, which is asked where files lie. Without SASL",
         },
+        "webhdfs": {
+            "title": "WebHDFS",
+            "type": "string",
+            "pattern": "^https?://[^,/@?# ]{1,262}(,https?://[^,/@?# ]{1,262})?$",
+            "description": "http://host:port or https://host:port of the name node (or both of them, with a comma) "
+            "through which files at hdfs:// are read. Wants `files`. Kerberos is not there",
+        },
+        "nameservice": {
+            "type": "string",
+            "maxLength": 262,
+            "pattern": "^[^/@ ]+$",
+            "description": "What stands after hdfs:// in the locations of tables, where that is no name node's host",
+        },
+        "datanodes": {
+            "title": "Data nodes",
+            "type": "string",
+            "maxLength": 4000,
+            "pattern": "^[^/@ :]+$",
+            "description": "Hosts to which a name node may send us, with commas, or their domain: .lake.example. "
+            "Those of the name nodes may always be",
+        },
         "connect_timeout": {
             "type": "number",
             "minimum": 0.1,
@@ -75,6 +96,7 @@ _PARAMETERS = {
             "description": "Seconds after which the server ends a statement, where the run sets no limit of its own",
         },
         "password": {"type": "string", "secret": True},
+        "webhdfs_token": {"title": "Delegation token of WebHDFS", "type": "string", "secret": True},
     },
 }
 

@@ -67,6 +67,7 @@ class HiveTables:
                     self._connector.metastore,
                     self._connector.database,
                     lambda known: self._seen(request, known),
+                    self._connector.hdfs,
                 )
             except (Refusal, SourceError) as reason:
                 route += f", not from files: {reason}"
@@ -78,7 +79,7 @@ class HiveTables:
 
     def read(self, split: Split, control: Control) -> HiveReader | FilesReader:
         if "files" in split.state:
-            return FilesReader(self._connector.config.name, split, control)
+            return FilesReader(self._connector.config.name, split, control, self._connector.hdfs)
         return HiveReader(self._connector, split, control)
 
     # -- inside ----------------------------------------------------------------------------------------------------

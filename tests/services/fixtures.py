@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.services.hbase.server import HBase
+from tests.services.hdfs.server import Hdfs
 from tests.services.hive.server import Hive
 from tests.services.kafka.server import Kafka
 from tests.services.mongodb.server import FerretDB, MongoJava
@@ -48,6 +49,12 @@ def ferretdb() -> Iterator[FerretDB]:
 @pytest.fixture(scope="session")
 def hbase() -> Iterator[HBase]:
     with HBase() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def hdfs() -> Iterator[Hdfs]:
+    with Hdfs() as server:
         yield server
 
 

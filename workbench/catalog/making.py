@@ -25,7 +25,7 @@ __all__ = ["Wish", "check_name", "identity", "make"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _RESERVED = frozenset({"main", "temp", "system", "pg_catalog", "information_schema"})
-_IDENTITY = ("host", "port", "user", "path")
+_IDENTITY = ("host", "port", "user", "path", "webhdfs", "datanodes")
 
 
 @dataclass(frozen=True)
