@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -23,6 +25,7 @@ from workbench.contract.errors import (
     UnknownColumn,
 )
 from workbench.execution.stop import stop
+from workbench.query import jobs
 from workbench.query.engine import Limits
 from workbench.query.result import Result
 from workbench.query.running import Running
@@ -417,3 +420,31 @@ def test_a_limit_that_is_written_otherwise_is_left_alone(world: World) -> None:
         assert len(world.session.sql(f"select id from shop.t where id % 2 = 1 {limit}")) == rows
     assert len(world.rows("select id from shop.t where id % 4000 = 1 limit 5 offset 1")) == 2
     assert world.rows("select id from shop.t where id % 4000 = 1 order by id desc limit 1") == [(8001,)]
+
+
+def test_a_rehearsal_that_is_cut_off_at_any_moment_ends_no_statement(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The interrupt may come between two of DuckDB's steps, and would end the statement itself then."""
+    moments = random.Random(1)
+    timer = threading.Timer
+    timed = SimpleNamespace(Lock=threading.Lock, Timer=lambda _, call: timer(moments.uniform(0, 0.012), call))
+    monkeypatch.setattr(jobs, "threading", timed)
+    world.put("t", {"id": range(100), "v": [n * n for n in range(100)]})
+    failures: list[object] = []
+
+    def ask(start: int) -> None:
+        for number in range(start, 100, 4):
+            where = f"from shop.t where id = {number}"
+            for text in (f"select v {where} limit 1", f"select v + {number} - {number} {where}"):
+                try:
+                    assert world.rows(text) == [(number * number,)]
+                except BaseException as error:  # noqa: BLE001
+                    failures.append(error)
+
+    threads = [threading.Thread(target=ask, args=(start,)) for start in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []

@@ -351,11 +351,13 @@ class QueryJob:
 
     def _rehearse(self, stage: Stage, cursor: DuckDBPyConnection) -> None:
         """Its error is never shown: the run makes the same one, or the rehearsal was wrong."""
-        lock, over = threading.Lock(), False
+        lock, over, cut = threading.Lock(), False, False
 
         def enough() -> None:
+            nonlocal cut
             with lock:
                 if not over:
+                    cut = True
                     cursor.interrupt()
 
         timer = threading.Timer(self._limits.rehearsal, enough)
@@ -370,14 +372,29 @@ class QueryJob:
                         break
             finally:
                 reader.close()
+            failed = False
         except Exception:  # noqa: BLE001
-            with contextlib.suppress(duckdb.Error):
-                cursor.rollback()
-            cursor.begin()
+            failed = True
         finally:
             with lock:
                 over = True
             timer.cancel()
+        if failed or cut:
+            begin_anew(cursor)
+
+
+def begin_anew(cursor: DuckDBPyConnection) -> None:
+    """A new transaction. An interrupt that came between two of DuckDB's steps would end the next statement: it ends one
+    that is nothing."""
+    with contextlib.suppress(duckdb.Error):
+        cursor.rollback()
+    for _ in range(3):
+        try:
+            cursor.execute("select 1").fetchall()
+            break
+        except duckdb.InterruptException:
+            continue
+    cursor.begin()
 
 
 class NativeJob:
