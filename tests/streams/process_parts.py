@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from workbench.streams import Batch, Bolt, IteratorSpout, Spout, bolt, spout
+from workbench.streams import Batch, Bolt, IteratorSpout, Spout, StatefulBolt, bolt, spout
 
 
 class Numbers(IteratorSpout):
@@ -253,6 +253,81 @@ def forever() -> Iterator[Any]:
 @bolt("number")
 def unsendable(tuple: Any) -> Any:  # noqa: A002
     return [(tuple.number if tuple.number != 5 else (lambda: 5),)]
+
+
+class EndsWithin(Numbers):
+    """Each task ends its process once, at that moment of a snapshot, when it has given something."""
+
+    def __init__(self, count: int, gate: str, moment: str, folder: str) -> None:
+        super().__init__(count, gate=gate)
+        self.moment, self.folder = moment, folder
+        self.given = self.skip = 0
+
+    def rows(self) -> Iterator[Any]:
+        for values in super().rows():
+            if values is not None and self.skip:
+                self.skip -= 1
+                continue
+            self.given += values is not None
+            yield values
+
+    def _end(self, moment: str) -> None:
+        mark = Path(self.folder) / f"ended-{self.context.index}"
+        if moment == self.moment and self.given > 20 and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def position(self) -> Any:
+        self._end("position")
+        return self.given
+
+    def seek(self, position: Any) -> None:
+        self.given = self.skip = position
+
+    def committed(self, position: Any) -> None:
+        self._end("committed")
+
+
+class FailsOnce(Bolt):
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def execute(self, tuple: Any) -> None:  # noqa: A002
+        mark = Path(self.folder) / f"failed-{tuple.key}"
+        if tuple.number > 50 and not mark.exists():
+            mark.touch()
+            raise ValueError("the first time")
+
+
+class Keeps(StatefulBolt):
+    """So many bytes for each row."""
+
+    outputs = ("number", "kept")
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+
+    def execute(self, tuple: Any) -> None:  # noqa: A002
+        self.state[tuple.number] = "x" * self.length
+        self.collector.emit((tuple.number, len(self.state)))
+
+
+class CountKeys(StatefulBolt):
+    outputs = ("key", "number", "count")
+
+    def execute(self, tuple: Any) -> None:  # noqa: A002
+        count = self.state[tuple.key] = self.state.get(tuple.key, 0) + 1
+        self.collector.emit((tuple.key, tuple.number, count))
+
+
+@bolt("end", "number")
+def each_of(window: Any) -> Any:
+    return [(int(window.end), row.number) for row in window]
+
+
+@bolt("number")
+def late_number(tuple: Any) -> Any:  # noqa: A002
+    return (tuple.row[1],)
 
 
 class Tables(IteratorSpout):

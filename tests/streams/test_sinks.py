@@ -195,8 +195,6 @@ def test_rows_are_written_by_worker_processes_too(started: Start, shop: Path, tm
     pq.write_table(pa.table({"page": pages, "n": range(200)}), tmp_path / "events" / "a.parquet")
     t = Topology("t").spout("rows", ParquetReplay(str(tmp_path / "events"), rows=7))
     t.bolt("save", Sink("shop.views", every="1d"), inputs="rows")
-    with pytest.raises(InvalidParameter, match="state"):
-        started(t, runner="processes", state=True)
     running = started(t, runner="processes", workers=2)
     assert running.guarantees()["save"].claim == "at least once"
     running.wait(120)

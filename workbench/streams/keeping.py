@@ -51,12 +51,16 @@ class Keeper:
         self._windows: list[tuple[Task, WindowTask]] = []
         self._sinks: list[tuple[Task, SinkTask]] = []
         self._spouts: list[tuple[Task, Source]] = []
+        self.others = 0
+        """How many items came from other processes: what is done with one is of one unit."""
+        self.alone = True
+        """Whether all tasks are here, so that what one has sent to another can be taken back."""
         self._undone: list[tuple[int, Any]] = []
         self._positions: list[tuple[Any, Any]] = []
 
     def _roots(self) -> int:
         assert self._tracking is not None
-        return sum([source.calls for source in self._tracking.sources])
+        return sum([source.calls for source in self._tracking.sources]) + self.others
 
     # --- when a run begins
 
@@ -238,6 +242,8 @@ class Keeper:
             state.undo(unit)
         for _, sink in self._sinks:
             sink.undo(unit)
+        if not self.alone:
+            self.degrade(f"`{task.component}` failed with a window, and what it had sent to other processes stays")
         lost = list(rows)
         if lost:
             self._lost(task, lost, "its window failed, and it was of a snapshot, so that no spout sends it again")

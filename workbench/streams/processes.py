@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from workbench.contract.errors import InvalidParameter, TopologyError
@@ -29,7 +29,7 @@ from workbench.streams.processes_frames import read_all, written
 from workbench.streams.processes_wire import json_bytes, read_scrape
 from workbench.streams.processes_wiring import placed
 from workbench.streams.report import Metrics
-from workbench.streams.running import DeadLetter, Running
+from workbench.streams.running import DeadLetter, Running, Snapshot
 from workbench.streams.saving import imported, references
 from workbench.streams.sinks import Sink
 from workbench.streams.task import Fault
@@ -56,6 +56,9 @@ def run(
     workers: int = 2,
     memory: int | None = None,
     hang: float | None = None,
+    state: bool | str | os.PathLike[str] = False,
+    recover: bool = True,
+    forget: Iterable[str] = (),
 ) -> Running:
     """Starts it. `workers` processes share the tasks; one that has more than `memory` bytes, or does not return for
     `hang` seconds, is ended and started anew (if nothing is said: three quarters of the machine's memory in all, and
@@ -68,7 +71,8 @@ def run(
     most = _memory() * 3 // 4 // workers if memory is None else memory
     if not isinstance(most, int) or most < LEAST_MEMORY:
         raise InvalidParameter("memory", f"is {memory!r}; it is bytes of a worker, {LEAST_MEMORY:,} or more.")
-    start = _start(topology, workers)
+    start = _start(topology, workers, bool(state))
+    start["state"] = _kept(topology, state, recover, forget) if state else None
     start |= {
         "register": str((register or own_register()).path),
         "memory": most,
@@ -77,11 +81,27 @@ def run(
     engine = Elsewhere(topology, start)
     engine.start()
     running = RunningProcesses(engine, register or own_register())
-    running.again = lambda other: run(other, register=register, workers=workers, memory=memory, hang=hang)
+    running.again = lambda other: run(
+        other, register=register, workers=workers, memory=memory, hang=hang, state=state, recover=False
+    )
     return running
 
 
-def _start(topology: Topology, workers: int) -> dict[str, Any]:
+def _kept(
+    topology: Topology, state: bool | str | os.PathLike[str], recover: bool, forget: Iterable[str]
+) -> dict[str, Any]:
+    from workbench.streams.snapshots import file_of, shape_of
+
+    return {
+        "path": str(file_of(topology, state)),
+        "recover": recover,
+        "forget": list(forget),
+        "every": topology.config["snapshot_every"],
+        "shape": shape_of(topology),
+    }
+
+
+def _start(topology: Topology, workers: int, state: bool) -> dict[str, Any]:
     """All that the processes need, as plain values."""
     document = topology.to_document()
     _newest(topology, document)
@@ -109,14 +129,21 @@ def _start(topology: Topology, workers: int) -> dict[str, Any]:
         "kinds": {node.id: node.kind for node in topology.nodes.values()},
         "shape": shape,
         "windows": [name for name in topology.order() if _gathers(topology.nodes[name])],
-        "guarantees": _guarantees(topology).document(),
+        "guarantees": _guarantees(topology, state).document(),
     }
 
 
-def _guarantees(topology: Topology) -> Guarantees:
-    """What a sink may claim here, where a spout's worker may end and the others go on."""
+def _guarantees(topology: Topology, state: bool) -> Guarantees:
+    """What a sink may claim here. Without state a spout's worker may end and the others go on; with it all begin anew
+    from the last snapshot."""
     from workbench.streams.guarantees import guarantees
+    from workbench.streams.state import gives_again
 
+    if state:
+        spouts = [node for node in topology.nodes.values() if node.kind == "spout"]
+        gone = [node.id for node in spouts if not gives_again(node.component)]
+        lost = "begins anew when a worker is killed: of what happens only once, what came since a snapshot is lost"
+        return guarantees(topology, True, since=[f"`{name}` {lost}" for name in gone])
     anew = [node.id for node in topology.nodes.values() if node.kind == "spout" and not _goes_on(node.component)]
     why = (
         f"`{name}` begins anew when its worker is killed: of what happens only once, what was not acked then is lost"
@@ -182,6 +209,8 @@ class Elsewhere:
         self._faults: deque[Fault] = deque(maxlen=KEPT)
         self._letters: deque[DeadLetter] = deque(maxlen=KEPT)
         self._last: Metrics | None = None
+        self._promises: dict[str, Any] = start["guarantees"]
+        self._snapshot: list[Any] | None = None
         self.thread = threading.Thread(target=self._main, name=f"workbench-stream-{topology.name}", daemon=True)
 
     def start(self) -> None:
@@ -246,11 +275,20 @@ class Elsewhere:
         return list(self._letters)
 
     def guarantees(self) -> Guarantees:
-        return _guarantees(self.topology)
+        from workbench.streams.guarantees import Guarantees
+
+        self._hear_kept()
+        return Guarantees.of_document(self._promises)
 
     @property
-    def snapshot(self) -> None:
-        return None  # this runner keeps no state yet
+    def snapshot(self) -> Snapshot | None:
+        self._hear_kept()
+        return None if self._snapshot is None else Snapshot(*self._snapshot)
+
+    def _hear_kept(self) -> None:
+        kept = self._asked("kept") if self._starting["state"] is not None else None
+        if kept is not None:
+            self._promises, self._snapshot = kept["promises"], kept["snapshot"]
 
     def where(self) -> str:
         return str(self._asked("where") or "between two tuples")
@@ -350,6 +388,7 @@ class Elsewhere:
         elif number == 0:
             last = body["over"]
             self._last = self._measured(last["metrics"])
+            self._promises, self._snapshot = last["kept"]["promises"], last["kept"]["snapshot"]
             with self._telling:
                 self._take(last["told"])
             if last["failure"] is not None:

@@ -27,14 +27,15 @@ class Counts:
         before = self._before.get(worker)
         self._now[worker] = scrape if before is None else _sum(before, scrape)
 
-    def died(self, worker: int) -> None:
+    def died(self, worker: int, keeps: bool = False) -> None:
+        """`keeps`: what takes its place has its windows, and how many rows were late for them."""
         last = self._now.get(worker)
         if last is None:
             return
         cells = {}
         for key, cell in last.cells.items():
             cells[key] = dataclasses.replace(cell, failed=cell.failed + cell.pending, pending=0)
-        late = {key: {**value, "rows": 0} for key, value in last.windows.items()}
+        late = {key: {**value, "rows": 0, **({"late": 0} if keeps else {})} for key, value in last.windows.items()}
         self._before[worker] = self._now[worker] = dataclasses.replace(last, cells=cells, windows=late, queued=0)
 
     def scrape(self, at: float, began: float, queued: int) -> Scrape:

@@ -10,7 +10,7 @@ import secrets
 import selectors
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,16 @@ class Crew:
     def _dead(self, slot: Slot) -> None:
         raise NotImplementedError
 
+    def _more(self, slot: Slot) -> dict[str, Any]:
+        """What else is said to it when it begins."""
+        return {}
+
+    def _kept(self, slot: Slot, more: bytes, data: bytes) -> None:
+        raise NotImplementedError
+
+    def _claims(self, slot: Slot, body: Mapping[str, Any]) -> None:
+        raise NotImplementedError
+
     # --- what they send
 
     def _routed(self) -> bool:
@@ -96,6 +106,10 @@ class Crew:
             self._status(slot, json.loads(parts[0].bytes))
         elif kind == b"W":
             self._answers[slot.number] = json.loads(parts[0].bytes)[1]
+        elif kind == b"K":
+            self._kept(slot, parts[0].bytes, parts[1].bytes)
+        elif kind == b"G":
+            self._claims(slot, json.loads(parts[0].bytes))
         elif kind == b"ready":
             self._ready(slot)
         elif kind == b"failed":
@@ -123,6 +137,10 @@ class Crew:
         for slot in self._slots:
             if slot.ready:
                 self._router.send_multipart((slot.token, b"C", json_bytes(what)))
+
+    def _word(self, slots: Iterable[Slot], what: Mapping[str, Any]) -> None:
+        for slot in slots:
+            self._router.send_multipart((slot.token, b"C", json_bytes(what)))
 
     # --- their processes
 
@@ -155,6 +173,7 @@ class Crew:
             "worker": slot.number,
             "incarnation": slot.incarnation,
             "positions": slot.positions,
+            **self._more(slot),
         }
         assert slot.process.stdin is not None
         with contextlib.suppress(BrokenPipeError), slot.process.stdin as pipe:

@@ -19,7 +19,6 @@ from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from queue import SimpleQueue
-from types import SimpleNamespace
 from typing import Any
 
 from workbench.execution.stop import Watch
@@ -27,14 +26,13 @@ from workbench.runs import Register
 from workbench.runs.publisher import Publisher
 from workbench.streams.guarantees import Guarantees
 from workbench.streams.metrics import History, Scrape
-from workbench.streams.printing import Log
 from workbench.streams.processes_counts import Counts
-from workbench.streams.processes_crew import Crew
 from workbench.streams.processes_frames import Frames, read_all, written
+from workbench.streams.processes_kept import KeptCrew, shape_of_start
 from workbench.streams.processes_slot import Slot, ending
 from workbench.streams.processes_wire import json_bytes, plain_scrape, read_scrape
 from workbench.streams.report import Metrics
-from workbench.streams.running import DeadLetter, Running
+from workbench.streams.running import DeadLetter, Running, Snapshot
 from workbench.streams.task import Fault
 from workbench.streams.telling import Telling
 
@@ -66,7 +64,7 @@ def main() -> None:
     os._exit(0)
 
 
-class Run(Crew):
+class Run(KeptCrew):
     """The loop, in the main thread. `state`, `ask`, `metrics`, `faults` and `letters` are for any thread: it is the
     engine of a handle of its own, by which viewers see it."""
 
@@ -76,8 +74,7 @@ class Run(Crew):
         self._parent = os.getppid()
         os.set_blocking(source, False)
         self._frames = Frames()
-        self.topology: Any = _shape(start)
-        self.log = Log()
+        self.topology: Any = shape_of_start(start)
         self.error: BaseException | None = None
         self._over = threading.Event()
         self.thread = threading.Thread(target=self._over.wait, name="workbench-run", daemon=True)
@@ -127,11 +124,11 @@ class Run(Crew):
         return []  # rows are for who started the run
 
     def guarantees(self) -> Guarantees:
-        return Guarantees.of_document(self._start["guarantees"])
+        return Guarantees.of_document(self._promises())
 
     @property
-    def snapshot(self) -> None:
-        return None  # this runner keeps no state yet
+    def snapshot(self) -> Snapshot | None:
+        return None if self._saving is None else Snapshot(*self._saving.told())
 
     def where(self) -> str:
         found = [f"worker {slot.number}: {slot.where}" for slot in self._slots if slot.where]
@@ -146,8 +143,7 @@ class Run(Crew):
         self._selector.register(int(self._router.fd), selectors.EVENT_READ, "router")
         self._selector.register(self._source, selectors.EVENT_READ, "asked")
         self._selector.register(self._wake_read, selectors.EVENT_READ, "wake")
-        for slot in self._slots:
-            self._spawn(slot)
+        self._begin()
         while self._state not in OVER:
             busy = self._routed()
             for key, _ in self._selector.select(0 if busy else TICK):
@@ -228,25 +224,30 @@ class Run(Crew):
             return
         if slot.failed is not None:
             text = f"could not begin: {slot.failed['type']}: {slot.failed['text']}"
-        struck = self._strike(slot, text) if code != -signal.SIGKILL or slot.killed else False
+        alone = self._saving is None
+        struck = self._strike(slot, text) if alone and (code != -signal.SIGKILL or slot.killed) else False
         slot.mark.unlink(missing_ok=True)
-        self._counts.died(slot.number)
-        for other in self._slots:
+        self._counts.died(slot.number, not alone)
+        for other in self._slots if alone else ():
             if other is not slot and other.ready:
                 self._work(other, b"L", b"%d" % slot.number)
         now = self.clock()
-        fault = f"{text}; it is started anew"
+        fault = f"{text}; {'it is' if alone else 'all are'} started anew"
         self._faults.append([f"worker {slot.number}", 0, time.time(), fault, ""])
         self._faulted += 1
         self.log.add(f"worker {slot.number} {fault}")
         if code != -signal.SIGKILL or slot.killed:
-            slot.crashes = [at for at in slot.crashes if now - at < WITHIN] + ([] if struck else [now])
+            slot.crashes = [at for at in slot.crashes if now - at < WITHIN or self._in_vain(at)]
+            slot.crashes += [] if struck else [now]
         if len(slot.crashes) >= CRASHES:
-            why = f"Worker {slot.number} ended {CRASHES} times within {WITHIN:g} s, at last: {text}."
+            when = f"within {WITHIN:g} s" if alone else "before there was a snapshot"
+            why = f"Worker {slot.number} ended {CRASHES} times {when}, at last: {text}."
             self._fail({"type": "TopologyError", "text": why, "pickle": ""})
             return
         slot.deaths += 1
         slot.due = now + min(10.0, 0.05 * 2 ** (slot.deaths - 1))
+        if not alone:
+            self._anew(slot)
 
     # --- what is asked
 
@@ -277,6 +278,8 @@ class Run(Crew):
             self._broadcast({"scrape": self._scrape_number})
         elif what == "told":
             self._tell(number, self._told(asked["log"], asked["faults"], asked["letters"]))
+        elif what == "kept":
+            self._tell(number, self._kept_so_far())
         elif what == "where":
             self._tell(number, self.where())
         elif what == "workers":
@@ -325,7 +328,8 @@ class Run(Crew):
             return
         if self._state != "stopping":
             self._state, self._after, self._ending = "stopping", "stopped", True
-            self._broadcast({"state": "closed"})
+            if self._saving is not None and not self._saving.finished:
+                self._saving.finish()
         self._deadline = min(self._deadline, self.clock() + patience)
 
     def _fail(self, error: Mapping[str, Any]) -> None:
@@ -339,6 +343,7 @@ class Run(Crew):
         self._after = "failed"
 
     _after = "stopped"
+    _closed = False
     _failure: Mapping[str, Any] | None = None
 
     # --- by time
@@ -352,11 +357,12 @@ class Run(Crew):
         if os.getppid() != self._parent and self._state != "stopping":
             self._gone()
         if not self._ending:
-            self._look_after()
+            self._looked_after()
         self._answer_scrapes(now)
         if self._state == "stopping":
             self._closing(now)
             return
+        self._save()
         if now - self._looked_at >= TICK:
             self._looked_at = now
             self._merge()
@@ -397,7 +403,7 @@ class Run(Crew):
     def _settle(self) -> None:
         """Once all rest and no spout will give more: windows hand out what is left, in the order of the tuples; then,
         when nothing waits to be acked, it is done."""
-        if not all(slot.rests for slot in self._slots):
+        if not all(slot.rests for slot in self._slots) or (self._saving is not None and self._saving.phase):
             return
         if self._finishing is None:
             self._finishing = list(self._start["windows"])
@@ -406,6 +412,8 @@ class Run(Crew):
             self._answers = {}
             if some:
                 self._finishing = None
+                if self._saving is not None:
+                    self._saving.more()
                 return
             self._finishing.pop(0)
         if self._finishing:
@@ -414,12 +422,22 @@ class Run(Crew):
             return
         self._finishing = None
         if not any(slot.status["waiting"] for slot in self._slots if slot.status is not None):
+            if self._saving is not None and not self._saving.finished:
+                self._saving.finish()
+                return
             self._stop(10.0)
             self._after = "done"
 
     def _closing(self, now: float) -> None:
         """Until all workers have closed their components, or were given long enough."""
         late = now >= self._deadline
+        if not self._closed:
+            if self._last_snapshot(late):
+                return
+            self._closed = True
+            self._broadcast({"state": "closed"})
+            if self._saving is not None and late:  # the snapshot has taken all the time; they may close all the same
+                self._deadline, late = now + 1.0, False
         for slot in self._slots:
             if slot.process is not None and slot.process.poll() is None and (late or not slot.ready):
                 slot.process.kill()
@@ -445,7 +463,14 @@ class Run(Crew):
             self._progress()
             self._run.finish(self._state, self._text)
         self._over.set()
-        last = {"metrics": self._measured(0.0), "told": self._told(0, 0, 0), "failure": self._failure}
+        if self._saving is not None:
+            self._saving.close()
+        last = {
+            "metrics": self._measured(0.0),
+            "told": self._told(0, 0, 0),
+            "failure": self._failure,
+            "kept": self._kept_so_far(),
+        }
         self._tell(0, {"over": last, "text": self._text})
         self._answers_due.put(None)
         while self._writer.is_alive() and os.getppid() == self._parent:
@@ -454,20 +479,6 @@ class Run(Crew):
         if self._telling is not None:
             self._telling.leave(5.0)
         self._router.close()
-
-
-def _shape(start: Mapping[str, Any]) -> Any:
-    """As much of a topology as viewers need."""
-    nodes = {
-        one["id"]: SimpleNamespace(
-            id=one["id"],
-            kind=one["kind"],
-            parallelism=one["parallelism"],
-            inputs=[SimpleNamespace(**given) for given in one["inputs"]],
-        )
-        for one in start["shape"]
-    }
-    return SimpleNamespace(name=start["topology"]["name"], nodes=nodes, replayable=False)
 
 
 if __name__ == "__main__":

@@ -65,13 +65,17 @@ class Slot:
     @property
     def rests(self) -> bool:
         """Whether it has worked on all that it was sent, and no spout of it will give more."""
+        return self.settled and self.status is not None and bool(self.status["finished"])
+
+    @property
+    def settled(self) -> bool:
+        """Whether it has worked on all that it was sent, and all that it has sent has come."""
         status = self.status
         return (
             self.ready
             and not self.queue
             and status is not None
-            and status["idle"]
-            and status["finished"]
+            and bool(status["idle"])
             and status["received"] == self.forwarded
             and status["sent"] == self.got
         )

@@ -7,6 +7,8 @@ what passes them on reads nothing but the first bytes. The standard library only
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import json
 import pickle
 from array import array
@@ -15,12 +17,14 @@ from typing import Any
 
 from workbench.contract.errors import EmitRefused
 from workbench.streams.metrics import Cell, Scrape
-from workbench.streams.tuples import Batch, Tuple, shown
+from workbench.streams.tuples import Batch, Row, Tuple, shown
 
-__all__ = ["FRAME_ROWS", "MOST", "Outbox", "plain_scrape", "read_scrape", "tables", "unpacked"]
+__all__ = ["FRAME_ROWS", "LETTER", "MOST", "Outbox", "plain_scrape", "read_scrape", "tables", "told_error", "unpacked"]
 
 MOST = 256 << 20
 """Bytes of one message. The sockets drop whoever sends a longer one; rows that would are refused before."""
+LETTER = 1 << 14
+"""Bytes of a dead letter's row, or of an error; a longer one is told as text. A thousand are a third of a frame."""
 FRAME_ROWS = 1_000
 FRAME_BYTES = 32 << 20
 """Rows of a frame that were in bytes too many are sent in halves."""
@@ -229,3 +233,32 @@ def refusal(component: str, item: Any, error: Exception) -> EmitRefused:
         component,
         f"{shown(item, 200)} cannot be sent to another process: {type(error).__name__}: {error}. Emit plain values.",
     )
+
+
+def told_error(error: BaseException) -> dict[str, Any]:
+    """As text, and whole where it can be pickled."""
+    body = {"type": type(error).__name__, "text": str(error)[:2000], "pickle": ""}
+    with contextlib.suppress(Exception):
+        data = pickle.dumps(error, 5)
+        pickle.loads(data)  # what cannot be made again is told as text
+        if len(data) <= LETTER:
+            body["pickle"] = base64.b64encode(data).decode()
+    return body
+
+
+def by_owner(messages: Mapping[int, list[int]]) -> dict[int, dict[int, list[int]]]:
+    found: dict[int, dict[int, list[int]]] = {}
+    for root, message in messages.items():
+        found.setdefault(root >> 40, {})[root] = message
+    return found
+
+
+def letter(row: Row, component: str, error: str, tries: int) -> dict[str, Any]:
+    """A dead letter; its row as text where it cannot be pickled or is long."""
+    try:
+        data = pickle.dumps(tuple(row), 5)
+        if len(data) > LETTER:
+            raise ValueError("too long")
+    except Exception:  # noqa: BLE001  # it is told as text then
+        data = pickle.dumps(tuple(shown(value, 500) for value in row), 5)
+    return {"component": component, "error": error[:2000], "tries": tries, "row": base64.b64encode(data).decode()}

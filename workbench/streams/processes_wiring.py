@@ -77,6 +77,18 @@ class PartWiring(Wiring):
     def all_tasks(self) -> list[Task]:
         return [task for task in super().all_tasks() if self.here(task.id)]
 
+    def window_counts(self) -> dict[tuple[str, int], dict[str, float]]:
+        """Of a scrape: its `windows`."""
+        return {
+            (one.task.component, task): {
+                "late": one.late,
+                "watermark": one.watermark,
+                "behind": one.behind,
+                "rows": one.manager.rows,
+            }
+            for task, one in self.windows.items()
+        }
+
     def finish_component(self, name: str) -> bool:
         """As `finish_windows` and `finish_sinks`, of the tasks of one component that are here."""
         found = [self.windows[task.id].finish() for task in self.tasks[name] if task.id in self.windows]
@@ -170,6 +182,8 @@ class PartWiring(Wiring):
         self, deliver: Deliver, make: type[Tuple], fields: tuple[str, ...], item: Any, foreign: Foreign | None
     ) -> None:
         tracking = self.tracking
+        if self.keeper is not None:
+            self.keeper.others += 1
         failed = tracking.failed
         tracking.anchors = () if foreign is None else (foreign,)
         try:

@@ -6,13 +6,11 @@ Started by that (`processes_run.py`), which says on its stdin all that it needs.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import ctypes
 import json
 import mmap
 import os
-import pickle
 import signal
 import sys
 import threading
@@ -30,13 +28,22 @@ from workbench.streams import travelling
 from workbench.streams.collecting import patient_collector
 from workbench.streams.metrics import scraped
 from workbench.streams.printing import Log, printing_to
+from workbench.streams.processes_keeping import Part, pieces
 from workbench.streams.processes_tracking import LOST
-from workbench.streams.processes_wire import MOST, acks_of, json_bytes, plain_scrape, read_acks
+from workbench.streams.processes_wire import (
+    MOST,
+    acks_of,
+    by_owner,
+    json_bytes,
+    letter,
+    plain_scrape,
+    read_acks,
+    told_error,
+)
 from workbench.streams.processes_wiring import PartWiring
 from workbench.streams.task import Task
 from workbench.streams.topology import Topology
 from workbench.streams.tracking import Source
-from workbench.streams.tuples import shown
 
 __all__ = ["Worker", "main"]
 
@@ -45,8 +52,6 @@ QUEUED = 10_000
 TICK, STATUS = 0.2, 0.1
 SHORT_NAP, LONG_NAP = 1, 10
 """Milliseconds."""
-LETTER = 1 << 14
-"""Bytes of a dead letter's row; a longer one is told as text. A thousand of them are a third of a frame."""
 MESSAGES = 16
 """So many messages are worked on before spouts have their turn."""
 _PACKAGE = str(Path(__file__).parent)
@@ -102,6 +107,7 @@ class Worker:
         self._stale = False
 
     _wiring: PartWiring
+    _part: Part | None = None
     _tasks: list[Task]
     _spouts: list[Task]
 
@@ -109,7 +115,7 @@ class Worker:
         try:
             self._open()
         except BaseException as error:  # noqa: BLE001  # told where the topology was started
-            self._send(b"failed", json_bytes(_told_error(error)))
+            self._send(b"failed", json_bytes(told_error(error)))
             self._socket.close()
             self._context.term()
             return
@@ -118,7 +124,7 @@ class Worker:
             self._loop()
         except BaseException as error:  # noqa: BLE001  # as above
             self._status(force=True)
-            self._send(b"failed", json_bytes(_told_error(error)))
+            self._send(b"failed", json_bytes(told_error(error)))
         self._close()
 
     def _open(self) -> None:
@@ -138,10 +144,12 @@ class Worker:
             clock=self.clock,
             wall=time.time,
             post=self._post,
-            log=lambda component, text: self.log.add(f"{component}: {text}"),
+            log=self._note,
             buried=self._bury,
             lost=self._lose,
         )
+        self._part = Part(start["saved"], self._lose, self._note) if "saved" in start else None
+        self._wiring.keeper = None if self._part is None else self._part.keeper
         self._tasks, self._spouts = self._wiring.all_tasks(), self._wiring.spouts()
         self._dead = {task.component: 0 for task in self._spouts}
         self._wiring.open(threading.get_ident())
@@ -189,11 +197,15 @@ class Worker:
                     task.idle["backpressure"] += now - self._looked
             self._looked = now
             moved = self._heard()
-            if self._state == "waiting":
+            if self._state == "waiting" or (self._part is not None and self._part.frozen):
+                if self._state != "waiting":
+                    self._status()
                 self._socket.poll(LONG_NAP)
                 continue
             moved = self._handed_in() or moved
-            if self._state == "running" and not self._full:
+            if self._part is not None and self._part.resting:
+                self._part.keeper.again()
+            elif self._state == "running" and not self._full:
                 for task in self._spouts:
                     moved = self._burst(task, self._wiring.sources[task.id]) or moved
             moved = self._tell_all() or moved
@@ -260,9 +272,23 @@ class Worker:
             if self._state == "waiting":
                 self._status_at = -1.0  # its spouts' first positions are told at once
             self._state = state
+        if self._part is not None and (answer := self._part.obey(what, self._as_told)) is not None:
+            self._kept(self._part, answer)
         if "scrape" in what:
             self._tell_all()  # so that a spout's position is that of its counts
             self._status(force=True, asked=what["scrape"])
+
+    def _as_told(self, what: Mapping[str, Any]) -> bool:
+        """Whether nothing has come or gone since the run's process counted."""
+        self._flush()
+        return (self._sent, self._received) == (what["sent"], what["received"]) and self._inbox.empty()
+
+    def _kept(self, part: Part, answer: bytes) -> None:
+        self._flush()
+        if (claims := part.claims(self._wiring)) is not None:
+            self._send(b"G", json_bytes(claims))  # before what it is true of is written
+        for more, data in pieces(answer):
+            self._send(b"K", more, data)
 
     def _handed_in(self) -> bool:
         moved = False
@@ -316,6 +342,8 @@ class Worker:
             fails, source.fails = source.fails, []
             for message_id, why in fails:
                 self._why = why
+                if self._part is not None:
+                    self._part.keeper.told(source, message_id, why)
                 (spout.lost if why is LOST else spout.fail)(message_id)
 
     def _tick(self, now: float) -> bool:
@@ -342,20 +370,18 @@ class Worker:
             source = self._wiring.sources[task.id]
             if self._state == "paused":
                 task.idle["inactive"] += slept
+            elif self._part is not None and self._part.resting:
+                task.idle["backpressure"] += slept
             elif not self._full and source.full():
                 task.idle["max-spout"] += slept
+
+    def _note(self, component: str, text: str) -> None:
+        self.log.add(f"{component}: {text}")
 
     def _bury(self, task: Task, row: tuple[Any, ...], tries: int, message_id: Any) -> None:
         component, error = self._why
         self._dead[task.component] = self._dead.get(task.component, 0) + 1
-        try:
-            data = pickle.dumps(tuple(row), 5)
-            if len(data) > LETTER:
-                raise ValueError("too long")
-        except Exception:  # noqa: BLE001  # it is told as text then
-            data = pickle.dumps(tuple(shown(value, 500) for value in row), 5)
-        letter = {"component": component, "error": error[:2000], "tries": tries, "row": base64.b64encode(data).decode()}
-        self._letters.append(letter)
+        self._letters.append(letter(row, component, error, tries))
         del self._letters[:-1000]
         self._wiring.bury(task, (row, component, error, tries))
 
@@ -392,7 +418,7 @@ class Worker:
                 self._sent += 1
                 self._send(b"F", b"%d" % owner, json_bytes(roots))
         if tracking.messages:
-            for owner, messages in _by_owner(tracking.messages).items():
+            for owner, messages in by_owner(tracking.messages).items():
                 self._sent += 1
                 self._send(b"A", b"%d" % owner, acks_of(messages))
             tracking.messages.clear()
@@ -412,7 +438,8 @@ class Worker:
         idle = idle and self._inbox.empty()
         finished = all(one.finished and not one.waiting for one in instances)
         waiting = sum(source.waiting for source in sources.values())
-        told = (idle, finished, waiting, self._sent, self._received, self._state)
+        kept = {} if self._part is None else self._part.status(not self._inbox.empty())
+        told = (idle, finished, waiting, self._sent, self._received, self._state, *kept.values())
         passed, changed = self.clock() - self._status_at, told != self._told
         whole = force or passed >= 5 * STATUS or (passed >= STATUS and (changed or self._stale or not idle))
         if not whole and not (idle and changed):
@@ -425,26 +452,22 @@ class Worker:
             "sent": self._sent,
             "received": self._received,
             "asked": asked,
+            **kept,
         }
         if whole:
             self._status_at = self.clock()
             body["scrape"] = plain_scrape(self._scrape())
-            positions = {str(task.id): task.instance.acked_position() for task in self._spouts}
+            spouts = self._spouts if self._part is None else ()  # else a snapshot has them
+            positions = {str(task.id): task.instance.acked_position() for task in spouts}
             body["positions"] = {task: position for task, position in positions.items() if position is not None}
             body |= self._notes()
+            if self._part is not None and (claims := self._part.claims(self._wiring)) is not None:
+                self._send(b"G", json_bytes(claims))
         self._send(b"S", json_bytes(body))
 
     def _scrape(self) -> Any:
         scrape = scraped(self._tasks, self.clock(), self._began, self._dead, self._inbox.qsize())
-        scrape.windows = {
-            (one.task.component, task): {
-                "late": one.late,
-                "watermark": one.watermark,
-                "behind": one.behind,
-                "rows": one.manager.rows,
-            }
-            for task, one in self._wiring.windows.items()
-        }
+        scrape.windows = self._wiring.window_counts()
         return scrape
 
     def _notes(self) -> dict[str, Any]:
@@ -475,21 +498,3 @@ class Worker:
         self._send(b"closed", b"")
         self._socket.close()
         self._context.term()
-
-
-def _by_owner(messages: Mapping[int, list[int]]) -> dict[int, dict[int, list[int]]]:
-    found: dict[int, dict[int, list[int]]] = {}
-    for root, message in messages.items():
-        found.setdefault(root >> 40, {})[root] = message
-    return found
-
-
-def _told_error(error: BaseException) -> dict[str, Any]:
-    """As text, and whole where it can be pickled."""
-    body = {"type": type(error).__name__, "text": str(error)[:2000], "pickle": ""}
-    with contextlib.suppress(Exception):
-        data = pickle.dumps(error, 5)
-        pickle.loads(data)  # what cannot be made again is told as text
-        if len(data) <= LETTER:
-            body["pickle"] = base64.b64encode(data).decode()
-    return body

@@ -81,9 +81,16 @@ def file_of(topology: Topology, state: bool | str | os.PathLike[str]) -> Path:
 class SnapshotFile:
     """Use it in one thread at a time. Raises StateRefused."""
 
-    def __init__(self, topology: Topology, path: Path, wall: Callable[[], float] = time.time) -> None:
-        self.topology, self.path, self._wall = topology.name, path, wall
-        self._shape = shape_of(topology)
+    def __init__(
+        self,
+        topology: Topology | str,
+        path: Path,
+        wall: Callable[[], float] = time.time,
+        shape: dict[str, Any] | None = None,
+    ) -> None:
+        """`topology`, or its name and its `shape`, where its components are not to be imported."""
+        self.topology, self.path, self._wall = topology if isinstance(topology, str) else topology.name, path, wall
+        self._shape = shape_of(topology) if not isinstance(topology, str) else shape or {}
         self._base: sqlite3.Connection | None = None
         self.id = ""
 
@@ -127,6 +134,19 @@ class SnapshotFile:
                 if base.in_transaction:  # a full disk has ended it already
                     base.execute("rollback")
                 raise
+
+    def stored(self) -> dict[str, Any]:
+        """What it has now, as it is kept: `id`, `epoch`, `parts` and `states`, whose keys and values are texts."""
+        with self._told():
+            base = self._base
+            assert base is not None
+            meta = dict(base.execute("select name, value from meta").fetchall())
+            return {
+                "id": meta["id"],
+                "epoch": int(meta["epoch"]),
+                "parts": base.execute("select component, task, kind, value from parts").fetchall(),
+                "states": base.execute("select component, task, key, value from state").fetchall(),
+            }
 
     def close(self) -> None:
         if self._base is not None:

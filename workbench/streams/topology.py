@@ -226,8 +226,6 @@ class Topology:
         self.check()
         if runner not in RUNNERS:
             raise InvalidParameter("runner", f"is {runner!r}; a topology runs on {', '.join(map(repr, RUNNERS))}.")
-        if runner != "inline" and options.pop("state", False):
-            raise InvalidParameter("state", f'is kept by the runner "inline" alone, and not by {runner!r} yet.')
         module: Any = importlib.import_module(f"workbench.streams.{runner}")
         running: Running = module.run(self, register=register, **options)
         return running
