@@ -3,6 +3,7 @@ such, and those that it refuses are found."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -34,6 +35,8 @@ Answer = TypeVar("Answer")
 Refused = tuple[Row, str]
 """A row and why it was refused."""
 NAP = 0.1
+HANDED_OVER = 5.0
+"""Seconds that a file which another process has open is waited for at the start."""
 MOST_REFUSED = 5_000
 """Of one commit: each is found by trying, so many more would be at it for hours."""
 _ROW_ERRORS = ("ConstraintException", "ConversionException", "OutOfRangeException", "InvalidInputException")
@@ -107,7 +110,18 @@ class Target:
         return Guarantee.APPEND if "upsert" in able.writes else Guarantee.FILE
 
     def open(self, stream: str) -> Guarantee:
-        """Looks whether it can be written; what its writer guarantees. Raises what the connector raises."""
+        """Looks whether it can be written; what its writer guarantees. Raises what the connector raises. A file that
+        another process has open is waited for, for who has just used it may keep it for a moment."""
+        deadline = time.monotonic() + HANDED_OVER
+        while True:
+            try:
+                return self._opened(stream)
+            except PathUnreachable as error:
+                if not os.path.isfile(error.where) or time.monotonic() > deadline:
+                    raise
+                self._sleep(NAP)
+
+    def _opened(self, stream: str) -> Guarantee:
         try:
             self._schema = self._there()
         except (UnknownTable, PathUnreachable) as error:
