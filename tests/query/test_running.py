@@ -161,7 +161,12 @@ def test_stop_from_elsewhere(shop: World) -> None:
 
 
 @pytest.mark.parametrize("use", ["polars", "len", "batches", "iterate", "head", "reader"])
-def test_an_interrupt_of_the_main_thread_stops_the_sources_too(use: str, shop: World) -> None:
+def test_an_interrupt_of_the_main_thread_stops_the_sources_too(
+    use: str, shop: World, request: pytest.FixtureRequest
+) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
+
     def press() -> None:
         eventually(lambda: bool(shop.source.running()))
         os.kill(os.getpid(), signal.SIGINT)
