@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -17,18 +15,16 @@ import pytest
 
 from tests.services.mysql.server import Server
 from workbench.catalog import Catalog
-from workbench.contract.change import Guarantee
 from workbench.contract.errors import (
     ConnectionLost,
     InvalidParameter,
-    PathUnreachable,
     StatementRefused,
     UnknownTable,
     WorkbenchError,
 )
 from workbench.contract.secret import Secret
 from workbench.runs.topics import Topic, apply
-from workbench.streams import Batch, Bolt, Origin, ParquetReplay, Sink, Topology, bolt, spout, tumbling, writing
+from workbench.streams import Batch, Bolt, Origin, ParquetReplay, Sink, Topology, bolt, spout, tumbling
 from workbench.streams.guarantees import keeps
 from workbench.streams.running import Running
 from workbench.streams.writing import Target
@@ -488,32 +484,3 @@ def test_a_server_with_transactions_keeps_how_far_it_is(
     kept = mariadb.execute("select stream, source from _workbench_positions where stream like 't/save/0%'")
     assert len(kept) == 1 + state  # that of the run before is there, too
     mariadb.execute("drop table sink_views")
-
-
-def test_a_file_that_another_process_has_for_a_moment_is_waited_for(
-    started: Start, shop: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    code = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
-    with subprocess.Popen(
-        [sys.executable, "-c", code, str(shop)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as other:
-        database(str(shop)).let_go()
-        assert other.stdin is not None
-        assert other.stdout is not None
-        assert other.stdout.readline() == b"open\n"
-        monkeypatch.setattr(writing, "HANDED_OVER", 0.2)
-        t = Topology("t").spout("rows", giving(("/a", 1))).bolt("save", Sink("shop.views"), inputs="rows")
-        with pytest.raises(PathUnreachable, match=f"PID {other.pid}.* has it open"):
-            started(t)
-        monkeypatch.setattr(writing, "HANDED_OVER", 60)
-        naps: list[float] = []
-
-        def nap(seconds: float) -> None:
-            naps.append(seconds)
-            if len(naps) == 3:
-                other.stdin.close()  # type: ignore[union-attr]
-                other.wait(60)
-
-        target = Target("shop.views", "insert", (), False, {}, 1, 1.0, 1.0, sleep=nap)
-        assert target.open("s") is Guarantee.TRANSACTIONAL
-        assert len(naps) == 3
