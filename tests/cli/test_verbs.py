@@ -83,6 +83,21 @@ def test_formats(command: Command, shop: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
+def test_formulas_in_csv_are_harmless_in_a_spreadsheet(command: Command, tmp_path: Path) -> None:
+    query = """select * from (values ('=1+1', 1, -5), ('+a', 2, 5), ('@SUM(A1)', 3, 5), (' -x', 4, 5), ('-5', 5, 5),
+        ('plain', 6, 5), (null, 7, 5)) t("=name", n, "@n") order by n"""
+    shown = list(csv.reader(io.StringIO(command("sql", query, "--format", "csv").stdout)))
+    assert shown[0] == ["'=name", "n", "'@n"]
+    assert [row[0] for row in shown[1:]] == ["'=1+1", "'+a", "'@SUM(A1)", "' -x", "-5", "plain", ""]
+    assert shown[1][1:] == ["1", "-5"]
+    command("sql", query, "--output", tmp_path / "guarded.csv")
+    assert list(csv.reader(io.StringIO((tmp_path / "guarded.csv").read_text()))) == shown
+    plain = list(csv.reader(io.StringIO(command("sql", query, "--format", "csv", "--as-is").stdout)))
+    assert [row[0] for row in plain] == ["=name", "=1+1", "+a", "@SUM(A1)", " -x", "-5", "plain", ""]
+    lines = command("sql", query, "--format", "json").stdout.splitlines()
+    assert json.loads(lines[0]) == {"=name": "=1+1", "n": 1, "@n": -5}
+
+
 def test_two_stores_in_one_statement(command: Command, shop: Path) -> None:
     query = "select count(*) as n from web.events e join shop.orders o using (order_id) where o.total = e.value"
     purchases = command("sql", "select count(*) as n from web.events where event_name = 'purchase'", "--format", "csv")

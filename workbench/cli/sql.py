@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from workbench.query.delivery import Stream
     from workbench.query.result import Result
 
 DESCRIPTION = """\
@@ -29,7 +30,10 @@ examples:
   workbench sql - < query.sql
 
 csv, json (one object a line) and parquet are streamed: a result larger than memory is no trouble. `table` shows the
-first rows, says so when there are more, and lets the sources stop. Ctrl-C ends the work at the sources too."""
+first rows, says so when there are more, and lets the sources stop. Ctrl-C ends the work at the sources too.
+
+In csv, text that a spreadsheet would take for a formula (`=1+1`, `@SUM(A1)`) gets an apostrophe, as in the grid's
+export; --as-is leaves it out, for programs that read the file."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +51,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rows", metavar="N", type=_rows, default=50, help="rows of a table; 0 shows all (default: 50)"
     )
+    parser.add_argument("--as-is", action="store_true", help="csv without the apostrophe before formulas")
     parser.add_argument("--explain", action="store_true", help="show the plan at each source instead of running it")
 
 
@@ -71,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
         elif form == "table":
             _table(result, options.rows, options.output, progress)
         else:
-            _stream(result, form, options.output)
+            _stream(result, form, options.output, guard=form == "csv" and not options.as_is)
     return 0
 
 
@@ -136,12 +141,16 @@ def _table(result: Result, rows: int, output: Path | None, progress: Any) -> Non
             file.write(f"{text}\n({said})\n".encode())
 
 
-def _stream(result: Result, form: str, output: Path | None) -> None:
+def _stream(result: Result, form: str, output: Path | None, guard: bool) -> None:
+    from workbench.query.formulas import harmless
     from workbench.query.write import write_file, write_stream
 
+    def stream() -> Stream:
+        return harmless(result.stream()) if guard else result.stream()
+
     if output is not None:
-        write_file(result.stream, output, f".{form}")
+        write_file(stream, output, f".{form}")
         return
     sys.stdout.flush()
-    with result.stream() as rows:
+    with stream() as rows:
         write_stream(rows, sys.stdout.buffer, f".{form}")

@@ -8,25 +8,20 @@ from collections.abc import Generator, Iterator
 from urllib.parse import quote
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from workbench.execution.shared_reading import SharedReader
+from workbench.query.formulas import guarded, is_text
 from workbench.query.jsonlines import as_json
 from workbench.query.pages import Rows, pieces
 from workbench.query.pylist import clock
 from workbench.query.write import encoder
 
-__all__ = ["disposition", "encoded", "guarded"]
+__all__ = ["disposition", "encoded"]
 
 STEP, STEP_BYTES = 20_000, 32 << 20
 """Rows of a sorted view that are put together at once, and about so many bytes."""
 _PIECE = 1 << 20
-
-# What a spreadsheet would run, also behind blanks, quotes and signs that are not seen, and in full width. A number with
-# its sign is a number.
-_FORMULA = r'^(?:[\s\pZ\pC"]*[=+\-@|%\x{FF1D}\x{FF0B}\x{FF0D}\x{FF20}]|[\t\r\n])'
-_NUMBER = r"^-[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$"
 
 
 def encoded(reader: SharedReader, rows: Rows, suffix: str) -> Generator[bytes, None, None]:
@@ -34,7 +29,7 @@ def encoded(reader: SharedReader, rows: Rows, suffix: str) -> Generator[bytes, N
     behind an apostrophe, lists and structs are JSON. Raises UsageError where the format cannot hold a column."""
     columns = list(range(len(reader.schema)))
     schema = reader.schema
-    texts = [at for at, field in enumerate(schema) if pt.is_string(field.type) or pt.is_large_string(field.type)]
+    texts = [at for at, field in enumerate(schema) if is_text(field.type)]
     nested = [at for at, field in enumerate(schema) if pt.is_nested(field.type)] if suffix == ".csv" else []
     times = [at for at, field in enumerate(schema) if pt.is_time(field.type)] if suffix == ".csv" else []
     if suffix == ".csv":
@@ -63,16 +58,6 @@ def encoded(reader: SharedReader, rows: Rows, suffix: str) -> Generator[bytes, N
                 if sink.size >= _PIECE:
                     yield sink.taken()
     yield sink.taken()
-
-
-def guarded(column: pa.Array) -> pa.Array:
-    """Texts with an apostrophe before those that a spreadsheet would take for a formula."""
-    risky = pc.match_substring_regex(column, _FORMULA)
-    if pc.any(risky).as_py() is not True:
-        return column
-    risky = pc.and_(risky, pc.invert(pc.match_substring_regex(column, _NUMBER)))
-    quoted = pc.binary_join_element_wise(pa.scalar("'", column.type), column, pa.scalar("", column.type))
-    return pc.if_else(risky, quoted, column)
 
 
 def disposition(name: str, suffix: str) -> str:
