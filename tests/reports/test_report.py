@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from tests.query.support import World, eventually
 from tests.reports.oracle import DAY, Event, overview
 from tests.reports.test_oracle import PERIOD, table, visits
-from workbench.contract.errors import Cancelled, ConnectionLost, InvalidParameter
+from workbench.contract.errors import Cancelled, ConnectionLost, InvalidParameter, UnknownConnection
 from workbench.reports import Events, Expr, Overview, Report
 from workbench.reports.periods import window
 from workbench.reports.rules import RULES
@@ -175,3 +175,23 @@ def test_stop_ends_the_report_and_the_source(world: World) -> None:
     thread.join(20)
     assert [type(error) for error in outcome] == [Cancelled]
     eventually(world.quiet)
+
+
+def test_a_report_is_one_line_of_the_history(world: World, report: Report) -> None:
+    report.arrow()
+    (line,) = world.register.history()
+    assert (line.kind, line.state) == ("report", "done")
+    assert line.title == "report: overview of a Table, 2026-01-01"
+    assert line.rows >= 7  # each period is read with the hours before and behind it
+    assert len([one for one in world.register.runs(active=False) if one.kind == "part"]) > 1
+    report.polars()
+    assert len(world.register.history()) == 1
+
+
+def test_a_report_that_fails_says_why_in_the_history(world: World) -> None:
+    events = Events("nowhere.events", user="u", time="t")
+    with pytest.raises(UnknownConnection):
+        Overview(period="2026-01-01").on(events, session=world.session).arrow()
+    (line,) = world.register.history()
+    assert (line.state, line.title) == ("failed", "report: overview of nowhere.events, 2026-01-01")
+    assert "nowhere" in line.error

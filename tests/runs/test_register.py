@@ -360,3 +360,34 @@ def test_the_history_has_what_was_asked_and_is_searched_by_it(register: Register
     long = register.begin("query", "t", "x" * 20_000)
     long.finish("done")
     assert len(register.get(long.id).statement) == 10_000
+
+
+def test_parts_are_one_line_of_the_history_and_are_forgotten_first(path: Path) -> None:
+    now = 1_000.0
+    register = Register(path, clock=lambda: now)
+    for _ in range(3):
+        register.begin("part", "select", "select 1 from web.events").finish("done")
+    register.note("report", "overview of web.events", "done", started=990.0, rows=7, connections=["web"])
+    (line,) = register.history()
+    assert (line.kind, line.title, line.state, line.rows) == ("report", "overview of web.events", "done", 7)
+    assert (line.started, line.ended, line.connections) == (990.0, 1_000.0, ("web",))
+    assert register.history(search="select") == []
+    assert len(register.runs(active=False)) == 4
+    now += 3_601
+    register.begin("query", "t").finish("done")
+    assert [one.kind for one in register.runs(active=False)] == ["query", "report"]
+    register.close()
+
+
+def test_a_part_whose_process_died_is_in_the_history(path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", BEGIN.replace('"query"', '"part"'), str(path)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout
+        process.stdout.readline()
+        process.send_signal(signal.SIGKILL)
+    register = Register(path)
+    register.begin("query", "t").finish("done")  # which looks for those that are gone
+    assert {(one.kind, one.state) for one in register.history()} == {("part", "lost"), ("query", "done")}
+    register.close()

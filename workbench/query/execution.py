@@ -67,7 +67,7 @@ class Job(Protocol):
 
     @property
     def kind(self) -> str:
-        """`query`, or `native` for a source's own text."""
+        """`query`, or `native` for a source's own text; `part` for one of several statements of something else."""
         ...
 
     @property

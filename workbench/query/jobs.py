@@ -71,7 +71,9 @@ class QueryJob:
         estimate: Callable[[RemoteTarget], int | None],
         protect: Callable[[RemoteTarget], None],
         forget: Callable[[str], None] = lambda connection: None,
+        kind: str = "query",
     ) -> None:
+        self.kind = kind
         self._prepared, self._engine, self._limits, self._folder = prepared, engine, limits, folder
         self._estimate, self._protect, self._forget = estimate, protect, forget
         self._stage: Stage | None = None
@@ -83,8 +85,6 @@ class QueryJob:
         self._reduced: tuple[Reduced, Feed] | None = None
         self._not_exact = ""
         self._stopping = False
-
-    kind = "query"
 
     @property
     def title(self) -> str:

@@ -116,10 +116,11 @@ class Session:
         *,
         on: str = "",
         variables: Variables | None = None,
+        part: bool = False,
     ) -> Result:
         """Checks the statement and looks its names up; runs it when the result is used. Temporary tables are made
         and dropped at once. `on="cluster"`: on the workers of `clusters`. `variables` are for this statement, in place
-        of the session's.
+        of the session's. A `part` of something else, as of a report, has no line of its own in the history.
 
         Raises SqlSyntaxError, StatementRefused, UnknownConnection, UnknownTable, UnknownVariable, InvalidParameter,
         and what the sources raise when they are asked for their columns.
@@ -135,12 +136,12 @@ class Session:
         later = known.settled() if isinstance(known, Namespace) else known
 
         def again() -> Result:
-            return self.sql(text, given, on=on, variables=later)
+            return self.sql(text, given, on=on, variables=later, part=part)
 
         if on:
             result = self._there(text, prepared, self.clusters.chosen(on), again)
         else:
-            result = self._result(text, partial(self._query, prepared), again)
+            result = self._result(text, partial(self._query, prepared, "part" if part else "query"), again)
         return self._created(statement, result) if statement.kind is Kind.CREATE else result
 
     def native(self, connection: str, text: str) -> Result:
@@ -269,9 +270,9 @@ class Session:
         files = None if folder else partial(self._there, text, prepared, cluster, again)
         return self._result(text, partial(self.clusters.job, self, prepared, cluster, folder), again, files)
 
-    def _query(self, prepared: Prepared) -> QueryJob:
+    def _query(self, prepared: Prepared, kind: str = "query") -> QueryJob:
         return QueryJob(
-            prepared, self._engine, self.limits, self._folder, self.estimate, self._protect, self.catalog.refresh
+            prepared, self._engine, self.limits, self._folder, self.estimate, self._protect, self.catalog.refresh, kind
         )
 
     def _result(

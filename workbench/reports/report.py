@@ -20,7 +20,7 @@ from workbench.contract.errors import Cancelled, DocumentError, InvalidParameter
 from workbench.execution.fold import Fold, fold_batches
 from workbench.reports.drawing import theme_named
 from workbench.reports.periods import ALL, Window, window
-from workbench.reports.scan import Scan, Source, literal
+from workbench.reports.scan import Scan, Source, is_path, literal
 from workbench.reports.zones import Zone
 
 if TYPE_CHECKING:
@@ -141,6 +141,7 @@ class Report:
         self._table: pa.Table | None = None
         self._cancelled = threading.Event()
         self._under_way: Result | None = None
+        self._told, self._statements, self._rows = False, 0, 0
 
     # --- what it is
 
@@ -162,13 +163,14 @@ class Report:
         """What the folds gave, by the questions' labels; runs the report."""
         with self._lock:
             if self._answers is None:
-                source, made = self._found(), {}
-                for question in self.questions:
-                    result = self._results[question.label] = source.run(question.scan.text)
-                    # Whatever ends the fold ends the source's work too, and at once.
-                    with contextlib.closing(cast("Generator[pa.RecordBatch]", result.batches())) as batches:
-                        made[question.label] = fold_batches(question.fold, self._until_cancelled(batches))
-                self._answers = made
+                with self._in_history():
+                    source, made = self._found(), {}
+                    for question in self.questions:
+                        result = self._results[question.label] = source.run(question.scan.text)
+                        # Whatever ends the fold ends the source's work too, and at once.
+                        with contextlib.closing(cast("Generator[pa.RecordBatch]", result.batches())) as batches:
+                            made[question.label] = fold_batches(question.fold, self._until_cancelled(batches))
+                    self._answers = made
             return self._answers
 
     def sql(self) -> str:
@@ -185,7 +187,8 @@ class Report:
         """The tidy result, with the schema of the definition."""
         with self._lock:
             if self._table is None:
-                self._table = self.definition.table(self)
+                with self._in_history():
+                    self._table = self.definition.table(self)
             return self._table
 
     def polars(self) -> polars.DataFrame:
@@ -248,8 +251,41 @@ class Report:
 
     # --- inside
 
+    @contextlib.contextmanager
+    def _in_history(self) -> Iterator[None]:
+        """All that it asks within is one line there, when it is over."""
+        if self._told:
+            yield
+            return
+        register = self._asked().register
+        begun, state, message = register.clock(), "failed", ""
+        self._told, self._statements, self._rows = True, 0, 0
+        try:
+            yield
+            state = "done"
+        except Cancelled:
+            state = "stopped"
+            raise
+        except Exception as error:
+            message = str(error)
+            raise
+        finally:
+            self._told = False
+            if self._statements or state == "failed":
+                connections = self._source.connections if self._source is not None else ()
+                register.note(
+                    "report", self._title, state, started=begun, rows=self._rows, error=message, connections=connections
+                )
+
+    @property
+    def _title(self) -> str:
+        table = self.events.table
+        name = str(table) if isinstance(table, str) or is_path(table) else f"a {type(table).__name__}"
+        return f"report: {self.definition.kind} of {name}, {self.definition.period}"
+
     def _follow(self, result: Result) -> None:
         self._under_way = result
+        self._statements += 1
         if self._cancelled.is_set():
             result.cancel()
             raise Cancelled
@@ -258,15 +294,19 @@ class Report:
         for batch in batches:
             if self._cancelled.is_set():
                 raise Cancelled
+            self._rows += batch.num_rows
             yield batch
+
+    def _asked(self) -> Session:
+        if self._session is None:
+            from workbench.query.session import default
+
+            self._session = default()
+        return self._session
 
     def _found(self) -> Source:
         if self._source is None:
-            if self._session is None:
-                from workbench.query.session import default
-
-                self._session = default()
-            self._source = Source(self.events, self._session, self._follow)
+            self._source = Source(self.events, self._asked(), self._follow)
         return self._source
 
     def _window(self, source: Source) -> Window:

@@ -56,9 +56,17 @@ class Source:
         return other
 
     def run(self, text: str) -> Result:
-        result = self.session.sql(text, variables=self._variables).start()
+        result = self.session.sql(text, variables=self._variables, part=True).start()
         self._follow(result)
         return result
+
+    @property
+    def connections(self) -> tuple[str, ...]:
+        """The one that the table is of, or none."""
+        if self._value is not None or is_path(self.events.table):
+            return ()
+        names = tokens(self.events.table)
+        return (names[0].name,) if len(names) > 1 else ()
 
     def sql(self, role: str) -> str:
         """A role's column as SQL."""

@@ -29,6 +29,10 @@ __all__ = ["Engine", "NativeWork", "Register", "Run", "RunInfo"]
 KEPT = 1_000
 """So many runs that are over are kept; older ones are dropped when a run begins, once a second at most, unless work
 of theirs may still run at a source."""
+PART = "part"
+"""The kind of a run that is one of several of something else, which has its own line in the history."""
+PARTS_SECONDS = 3_600.0
+"""So long a part is kept after its end."""
 PRUNE_SECONDS = 1.0
 PROGRESS_SECONDS = 0.2
 """Progress is written at most this often."""
@@ -54,9 +58,9 @@ _BEGIN = (
 )
 _FINISH = "update runs set state = ?, error = ?, ended = ?, updated = ?"
 _UNFINISHED = "where id = ? and state in ('running', 'stopping', 'lost')"
-_PRUNE = """
-delete from runs where id in (
-    select id from runs where ended is not null order by ended desc, started desc limit -1 offset ?)
+_PRUNE = f"""
+delete from runs where (kind = '{PART}' and ended < ?2 or id in (
+    select id from runs where ended is not null order by ended desc, started desc limit -1 offset ?1))
 and id not in (select run from natives)
 """
 
@@ -176,7 +180,14 @@ class Register:
         self._swept: Process | None = None
         self._pruned: float | None = None
 
-    def begin(self, kind: str, title: str, statement: str = "", connections: Iterable[str] = ()) -> Run:
+    def begin(
+        self,
+        kind: str,
+        title: str,
+        statement: str = "",
+        connections: Iterable[str] = (),
+        started: float | None = None,
+    ) -> Run:
         """A new run, owned by this process. Quoted texts in the statement are not kept where one of them may be a
         password."""
         redaction = Redaction(title, statement)
@@ -184,7 +195,7 @@ class Register:
         process, now = Process.current(), self.clock()
         run_id = _new_id()
         values = (
-            *(run_id, kind, _short(title), process.pid, process.started, process.host, _user(), now, now),
+            *(run_id, kind, _short(title), process.pid, process.started, process.host, _user(), started or now, now),
             *(_short(statement, LONGEST), _APART.join(connections)),
         )
         if self._swept == process and self._pruned is not None and 0 <= now - self._pruned < PRUNE_SECONDS:
@@ -194,9 +205,24 @@ class Register:
             if self._swept != process:
                 self._sweep(db.execute(f"{_RUNS} where ended is null").fetchall(), db.execute, now)
             db.execute(_BEGIN, values)
-            db.execute(_PRUNE, (KEPT,))
+            db.execute(_PRUNE, (KEPT, now - PARTS_SECONDS))
         self._swept, self._pruned = process, now
         return Run(self, run_id, redaction)
+
+    def note(
+        self,
+        kind: str,
+        title: str,
+        state: str,
+        *,
+        started: float,
+        rows: int = 0,
+        error: str = "",
+        connections: Iterable[str] = (),
+    ) -> None:
+        """A line of the history for what several runs of the kind `part` were for, once it is over."""
+        run = self.begin(kind, title, connections=connections, started=started)
+        self.write_finish(run.id, state, run.kept(error), (rows, 0, None))
 
     def runs(self, active: bool = True, limit: int = 200) -> list[RunInfo]:
         """The newest first. `active`: only those for which `RunInfo.active` holds."""
@@ -211,11 +237,13 @@ class Register:
         return [info for info in infos if info.active or not active][:limit]
 
     def history(self, limit: int = 200, search: str = "") -> list[RunInfo]:
-        """Runs that are over, the newest first; `search` is part of the statement or the title, in any case."""
+        """Runs that are over, the newest first; `search` is part of the statement or the title, in any case. A part of
+        something else is in it only when its process has died: then nobody has told the whole."""
         pattern = "%" + search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
         with self._store.reading() as db:
             rows = db.execute(
-                f"{_RUNS} where ended is not null and (statement like ?1 escape '\\' or title like ?1 escape '\\')"
+                f"{_RUNS} where ended is not null and (kind <> '{PART}' or state = 'lost')"
+                " and (statement like ?1 escape '\\' or title like ?1 escape '\\')"
                 " order by started desc limit ?2",
                 (pattern, limit),
             ).fetchall()

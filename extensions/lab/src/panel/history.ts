@@ -12,7 +12,7 @@ const SHOWN = 100;
 const EVERY = 4_000; // where nobody says that something has run
 const WORDS: Record<string, string> = { done: 'done', failed: 'failed', stopped: 'stopped', lost: 'lost' };
 
-const ROWS: Record<string, string> = { write: 'rows written', topology: 'tuples acked' };
+const ROWS: Record<string, string> = { write: 'rows written', topology: 'tuples acked', report: 'rows read' };
 
 /** What has run: from each line a cell can be made again. */
 export class HistoryView extends Widget {
@@ -85,7 +85,7 @@ export class HistoryView extends Widget {
         h('div', { class: 'wb-Item-about', title: new Date(one.started * 1000).toLocaleString() }, figures.filter(Boolean).join(' · ')),
         one.error ? h('div', { class: 'wb-State', 'data-kind': 'bad', title: one.error }, oneLine(one.error)) : null
       ),
-      // What wrote rows, or was a topology, was no statement: there is nothing to ask again.
+      // What wrote rows, or was a topology or a report, was no statement: there is nothing to ask again.
       one.kind in ROWS
         ? null
         : h('div', { class: 'wb-Item-actions' }, iconButton(addIcon, `Insert a cell with ${text}`, () => this.insert(cellOf(one))))
