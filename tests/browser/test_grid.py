@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,14 @@ MANY = f"""select i as id, 'Order ' || (i * 7919) % 1000003 as name, ((i * 37 % 
   case when i % 7 = 0 then null when i % 7 = 1 then '' else 'note ' || i end as note,
   timestamp '2026-01-01' + to_seconds(i) as at from range({ROWS}) t(i)"""
 COLUMNS = ["id", "name", "total", "country", "note", "at"]
+LONGER = "repeat('w', case i when 150 then 16 when 4999 then 60 else 1 end)"
 CELLS = (
     "%load_ext workbench",
     f"%%sql\n{MANY}",
     "%%sql\nselect * from (values (1, 'a'), (2, 'b')) t(x, y)",
     "%%sql\nselect * from shop.orders order by order_id",
     "import time\nwhile True: time.sleep(1)",
+    f"%%sql\nselect {LONGER} as a, i as b, i as c, i as d, i as e, i as f from range(5000) t(i)",
 )
 
 
@@ -213,6 +215,22 @@ def test_small_results_are_as_high_as_their_rows(book: LabPage) -> None:
 
 
 # --- from here on the tests build on each other
+
+
+def test_a_column_is_as_wide_as_the_rows_that_came_and_grows_when_longer_ones_come(
+    book: LabPage, eventually: Callable[..., object]
+) -> None:
+    book.run(5)
+    grid = Grid(book.output(5)).wait()
+
+    def at(x: int) -> str:
+        grid.click(x=x)
+        return grid.column
+
+    eventually(lambda: at(180) == "a", within=30)  # row 150, which is not on screen, has come with the first rows
+    assert at(330) != "a"
+    grid.press("Control+End")
+    eventually(lambda: at(330) == "a", within=30)
 
 
 def test_the_grid_works_while_the_kernel_is_busy(book: LabPage, many: Grid) -> None:

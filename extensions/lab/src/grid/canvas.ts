@@ -8,10 +8,11 @@ import { drawn } from './format';
 import { Actions, KeyHandler, MouseHandler } from './handlers';
 import { HeaderCell, ResultModel } from './model';
 import { FILTER_WIDTH, gridStyle, HEADER_HEIGHT, Palette, renderers, ROW_HEIGHT } from './theme';
-import { Window } from './tiles';
+import { TILE_ROWS, Window } from './tiles';
 
 const NARROWEST = 56;
 const WIDEST = 320;
+const MEASURED = 20;
 const LATCH = 250; // milliseconds in which a turn of the wheel that began outside goes on outside
 
 let told = 0;
@@ -61,7 +62,7 @@ export class ResultGrid extends DataGrid {
     this.cellRenderers = renderers(palette, column => numeric[this.rows.order[column]]);
   }
 
-  /** The width that a column's name and what is on screen of it need. */
+  /** The width that a column's name needs, and its values in the pages that are on screen. */
   neededWidth(column: number): number {
     const gc = this.canvasGC;
     const palette = new Palette();
@@ -71,14 +72,24 @@ export class ResultGrid extends DataGrid {
     gc.font = palette.small();
     width = Math.max(width, gc.measureText(drawn(type)).width + 18);
     gc.font = palette.font();
-    const { firstRow, lastRow } = this.currentViewport ?? { firstRow: 0, lastRow: 20 };
-    for (let row = Math.max(0, firstRow); row <= Math.min(lastRow, firstRow + 100); row++) {
-      const cell = this.rows.tiles.peek(row, this.rows.order[column]);
-      if (cell) {
-        width = Math.max(width, gc.measureText(cell.kind === 'null' ? 'NULL' : drawn(cell.text)).width + 20);
-      }
+    for (const text of this.longest(column)) {
+      width = Math.max(width, gc.measureText(text).width + 20);
     }
     return Math.ceil(Math.max(NARROWEST, Math.min(WIDEST, width)));
+  }
+
+  /** The texts of a column with the most characters, among which the widest one is. */
+  private longest(column: number): string[] {
+    const { firstRow, lastRow } = this.currentViewport ?? { firstRow: 0, lastRow: 0 };
+    const first = Math.max(0, firstRow - (firstRow % TILE_ROWS));
+    const texts: string[] = [];
+    for (let row = first; row < Math.max(lastRow + 1, first + TILE_ROWS); row++) {
+      const cell = this.rows.tiles.peek(row, this.rows.order[column]);
+      if (cell) {
+        texts.push(cell.kind === 'null' ? 'NULL' : drawn(cell.text));
+      }
+    }
+    return texts.sort((one, other) => other.length - one.length).slice(0, MEASURED);
   }
 
   /** The height at which nothing has to be scrolled up or down. */

@@ -30,7 +30,7 @@ export class Columns {
     }
   }
 
-  /** As wide as what is on screen needs, and never narrower than before; those that were set by hand stay. */
+  /** As wide as what is here of the rows needs, and never narrower than before; those that were set by hand stay. */
   fit(): void {
     this.model.order.forEach((source, shown) => {
       const needed = Math.max(this.sizes[source] ?? 0, this.grid.neededWidth(shown));

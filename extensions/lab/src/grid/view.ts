@@ -2,6 +2,7 @@ import '../../src/grid/grid.css';
 
 import { IStateDB } from '@jupyterlab/statedb';
 import { Message, MessageLoop } from '@lumino/messaging';
+import { Debouncer } from '@lumino/polling';
 import { Panel, Widget } from '@lumino/widgets';
 
 import { reason } from '../client';
@@ -22,6 +23,7 @@ import { showValue } from './viewer';
 
 const HIGHEST = 400;
 const SLOW = 200;
+const RESTS = 250;
 const FIRST_PAUSE = 300;
 const LONGEST_PAUSE = 30_000;
 const GONE = 'This result is gone: its kernel has ended or let go of it. Run the cell again to have its rows.';
@@ -87,6 +89,7 @@ export class GridView extends Panel {
       this.asking?.drop();
       this.model.tiles.clear();
       this.themes.disconnect();
+      this.settled.dispose();
       super.dispose();
     }
   }
@@ -110,8 +113,9 @@ export class GridView extends Panel {
       this.renewed = false;
       if (!this.fitted) {
         this.fitted = true;
-        this.columns.fit();
-        this.resize();
+        this.widen();
+      } else {
+        void this.settled.invoke(); // columns grow when the scrolling rests, not under it
       }
     };
   }
@@ -401,6 +405,13 @@ export class GridView extends Panel {
 
   // --- how it looks
 
+  private widen(): void {
+    if (!this.isDisposed) {
+      this.columns.fit();
+      this.resize();
+    }
+  }
+
   /** In a notebook a small result is as high as its rows, a large one has its own scroll bar. */
   private resize(): void {
     if (this.place.inNotebook) {
@@ -421,6 +432,7 @@ export class GridView extends Panel {
   private asked: Conditions = { sort: [], filters: [], search: '' }; // what the rows shown will be once they are here
   private partial: number | null = null; // rows that the conditions were asked of, where more have come since
   private fitted = false;
+  private readonly settled = new Debouncer(() => this.widen(), RESTS);
   private gone = false;
   private renewed = false;
   private asking: Asking | null = null;
