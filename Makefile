@@ -3,6 +3,7 @@
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
+STEP := $(PYTHON) setup/step.py
 BIN := .venv/bin
 UV := $(BIN)/uv
 NODE := '$(CURDIR)/$(UV)' tool run -q --python '$(CURDIR)/$(BIN)/python' --from 'jupyter-builder>=1.3,<2' \
@@ -120,20 +121,19 @@ system: .venv/installed
 .venv/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo \
 	  "Python 3.11 or newer is needed, and '$(PYTHON)' is not: install it, or name one with make PYTHON=..."; exit 1; }
-	@echo "making .venv"
-	@$(PYTHON) -m venv .venv || { echo "python3 has no venv module: install it (on Debian: apt install python3-venv)"; exit 1; }
-	@$(BIN)/pip install -q --disable-pip-version-check 'uv>=0.13,<0.14'
+	@$(STEP) "making .venv" $(PYTHON) -m venv .venv \
+	  || { echo "python3 has no venv module: install it (on Debian: apt install python3-venv)"; exit 1; }
+	@$(STEP) "fetching uv, which installs the packages" $(BIN)/pip install -q --disable-pip-version-check 'uv>=0.13,<0.14'
 	@touch $@
 
 .venv/locked: .venv/uv requirements.lock
-	@echo "installing the locked packages"
-	@$(UV) pip sync -q --require-hashes requirements.lock
+	@$(STEP) "installing the $$(grep -c == requirements.lock) locked packages" \
+	  $(UV) pip sync --no-progress --require-hashes requirements.lock
 	@touch $@
 
 # After `uv pip sync`, which takes the package itself away again.
 .venv/installed: .venv/locked $(INSTALLED_FROM)
-	@echo "building the native core and the Lab extension; the first time that takes a minute, or some on a slow machine"
-	@$(UV) pip install -q --no-deps -e .
+	@$(STEP) "fetching what the build needs" $(UV) pip install --no-progress --no-deps -e .
 	@touch $@
 
 dist/.built: .venv/uv $(INSTALLED_FROM) $(PACKAGES) $(wildcard notebooks/*.ipynb) README.md LICENSE

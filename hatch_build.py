@@ -45,6 +45,13 @@ BUNDLE = (
 VIEWS = "workbench/widgets/static"
 
 
+def tell(what: str) -> None:
+    """Says what the build is at, where `make` wants to know (see `setup/step.py`)."""
+    if progress := os.environ.get("WORKBENCH_PROGRESS"):
+        with open(progress, "a") as file:
+            file.write(f"{what}\n")
+
+
 def inventory(root: Path, patterns: Iterable[str]) -> str:
     """What something was built from: a line `sha256  path` for every file, which `sha256sum -c` understands too."""
     files = sorted({file for pattern in patterns for file in root.glob(pattern) if file.is_file()})
@@ -94,6 +101,7 @@ def zig_linker(folder: Path) -> dict[str, str]:
 
 def fetched_rust() -> tuple[str, dict[str, str]]:
     """cargo and its environment from a tool chain that puccinialin keeps in the user's cache."""
+    tell("fetching Rust")
     from puccinialin import setup_rust
 
     try:
@@ -121,6 +129,7 @@ def build_library(root: Path) -> None:
     if linker == "zig":
         env.update(zig_linker(target))
     built_from = inventory(root, CRATE)  # before the build: what is edited meanwhile must look stale
+    tell("compiling the native core")
     command = [cargo, "build", "--release", "--locked", "--offline", "--quiet"]
     subprocess.run([*command, "--manifest-path", crate / "Cargo.toml", "--target-dir", target], check=True, env=env)
     out = root / "workbench" / "kit" / "_native"
@@ -152,7 +161,11 @@ def build_bundle(root: Path) -> None:
     if jlpm is None:
         raise RuntimeError("jlpm is missing in the build environment: build with isolation, or install jupyter-builder")
     built_from = inventory(root, BUNDLE)
-    for arguments in (["install", "--immutable"], ["run", "build"]):
+    for what, arguments in (
+        ("fetching the Lab extension's packages", ["install", "--immutable"]),
+        ("building the Lab extension", ["run", "build"]),
+    ):
+        tell(what)
         run = subprocess.run([jlpm, *arguments], cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         if run.returncode:
             raise RuntimeError(f"jlpm {' '.join(arguments)} failed:\n{run.stdout.decode(errors='replace')[-4000:]}")

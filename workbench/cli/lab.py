@@ -60,6 +60,8 @@ def _demo() -> bool:
 
     catalog, progress = Catalog(), ProgressLine()
     new = not places.demo(catalog.home).exists()
+    if new:
+        print("Making the demo shop: customers, orders, and ninety days of events.", flush=True)
     try:
         made = demo.ensure(catalog, progress=progress.report)
     finally:
@@ -105,7 +107,7 @@ def _command(folder: Path, first: str | None, quiet: bool, passed: list[str]) ->
     if first:
         command.append(f"--LabApp.default_url=/lab/tree/{first}")
     if quiet:
-        command.append("--no-browser")
+        command.append("--ServerApp.open_browser=False")  # `--no-browser` is told to all extensions, and they complain
     if os.name == "posix" and os.geteuid() == 0:
         command.append("--allow-root")
     return command + passed, environment
@@ -131,4 +133,5 @@ def _settings() -> dict[str, str]:
     private_folder(target.parent)
     write_private(target, json.dumps(quiet).encode())
     before = os.environ.get("JUPYTER_CONFIG_PATH", "")
-    return {**os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(filter(None, (before, str(base))))}
+    heard = {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}  # else each kernel begins with four lines on frozen modules
+    return {**heard, **os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(filter(None, (before, str(base))))}
