@@ -16,6 +16,7 @@ from workbench.contract.errors import (
     Unsupported,
 )
 from workbench.contract.scan import Control, Reader, Split
+from workbench.kit.tls import Encryption
 from workbench_hbase.faults import Faults
 from workbench_hbase.gateway import Gateway
 from workbench_hbase.native import Address, Native
@@ -123,7 +124,7 @@ class HBaseConnector:
             (str(given["host"]), int(given.get("port", 16000))),
             str(given.get("user") or ""),
             float(given.get("connect_timeout", 10)),
-            str(given.get("tls", "disabled")),
+            Encryption.asked(given),
             _addresses(str(given.get("redirect") or "")),
         )
 
@@ -133,7 +134,7 @@ class HBaseConnector:
             (str(given.get("gateway_host") or given["host"]), int(given.get("gateway_port", 9090))),
             bool(given.get("framed", False)),
             float(given.get("connect_timeout", 10)),
-            str(given.get("tls", "disabled")),
+            Encryption.asked(given),
         )
 
 

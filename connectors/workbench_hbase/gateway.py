@@ -22,6 +22,7 @@ from workbench.contract.errors import (
 )
 from workbench.kit import thrift
 from workbench.kit.pool import Pool
+from workbench.kit.tls import Encryption
 from workbench_hbase.cells import Cell
 from workbench_hbase.filters import Every, Filter, FirstKey, KeyOnly, language
 from workbench_hbase.protobuf import parse
@@ -137,7 +138,7 @@ class Gateway:
     name = "Thrift gateway"
     bytewise = False
 
-    def __init__(self, address: tuple[str, int], framed: bool, timeout: float, tls: str) -> None:
+    def __init__(self, address: tuple[str, int], framed: bool, timeout: float, tls: Encryption) -> None:
         self.address, self.framed, self.timeout, self.tls = address, framed, timeout, tls
         self.patience = max(timeout, 10.0)
         self._lock = threading.Lock()

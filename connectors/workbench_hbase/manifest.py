@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from workbench.contract.connector import Capabilities, Manifest
+from workbench.kit.parameters import CA_FILE, connect_timeout, host, port, tls, user
 
 __all__ = ["MANIFEST"]
 
@@ -14,14 +15,9 @@ _PARAMETERS = {
     "additionalProperties": False,
     "required": ["host"],
     "properties": {
-        "host": {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": 255,
-            "description": "Name or address of any server of the cluster, a master or a region server; or of a gateway",
-        },
-        "port": {"type": "integer", "minimum": 1, "maximum": 65535, "default": 16000},
-        "user": {"type": "string", "maxLength": 255, "default": "", "description": "The name that is said to servers"},
+        "host": host("Name or address of any server of the cluster, a master or a region server; or of a gateway"),
+        "port": port(16000),
+        "user": user("The name that is said to servers"),
         "database": {
             "title": "Namespace",
             "type": "string",
@@ -42,7 +38,7 @@ _PARAMETERS = {
             "default": "",
             "description": "The Thrift gateway's host, where it is another one",
         },
-        "gateway_port": {"type": "integer", "minimum": 1, "maximum": 65535, "default": 9090},
+        "gateway_port": port(9090),
         "framed": {
             "type": "boolean",
             "default": False,
@@ -55,21 +51,9 @@ _PARAMETERS = {
             "description": "Where servers are reached whose own addresses are not: `host:port=host:port`, several with "
             "commas between them",
         },
-        "tls": {
-            "title": "TLS",
-            "type": "string",
-            "enum": ["disabled", "required", "verify"],
-            "default": "disabled",
-            "description": "`verify` also wants certificates for the servers' hosts, signed by an authority that this "
-            "machine trusts",
-        },
-        "connect_timeout": {
-            "type": "number",
-            "minimum": 0.1,
-            "maximum": 300,
-            "default": 10,
-            "description": "Seconds to reach a server",
-        },
+        "tls": tls(),
+        "ca_file": CA_FILE,
+        "connect_timeout": connect_timeout("Seconds to reach a server"),
         "patience": {
             "type": "number",
             "minimum": 0,

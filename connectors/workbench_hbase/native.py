@@ -18,6 +18,7 @@ from workbench.contract.errors import (
     WorkbenchError,
 )
 from workbench.kit.pool import Pool
+from workbench.kit.tls import Encryption
 from workbench_hbase.cells import Cell, cells, rows
 from workbench_hbase.filters import Every, Filter, FirstKey, KeyOnly, message
 from workbench_hbase.protobuf import Message, flag, number, parse, text
@@ -94,7 +95,7 @@ class Native:
     bytewise = True
 
     def __init__(
-        self, start: Address, user: str, timeout: float, tls: str, redirect: Mapping[Address, Address]
+        self, start: Address, user: str, timeout: float, tls: Encryption, redirect: Mapping[Address, Address]
     ) -> None:
         self.start, self.user, self.timeout, self.tls, self._redirect = start, user, timeout, tls, redirect
         self.patience = max(timeout, 10.0)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from workbench.contract.errors import ConnectionLost, ProtocolError, SourceTimeout, Unreachable
 from workbench.kit.hosts import check_peer
+from workbench.kit.tls import PLAIN, Encryption
 
 __all__ = ["LARGEST", "Look", "Wire", "within"]
 
@@ -39,7 +40,7 @@ class Wire:
     """A connection. Raises Unreachable when it cannot be made, ConnectionLost when it ends, and what `look` raises;
     after any of these it is not used again. What is read lies in memory that the next reading uses again."""
 
-    def __init__(self, host: str, port: int, timeout: float, tls: str = "disabled") -> None:
+    def __init__(self, host: str, port: int, timeout: float, tls: Encryption = PLAIN) -> None:
         self.where = f"{host}:{port}"
         self.received = 0
         self.broken = False
@@ -49,7 +50,7 @@ class Wire:
             sock = socket.create_connection((host, port), timeout)
             try:
                 check_peer(sock)
-                self._sock = _secured(sock, host, tls)
+                self._sock = tls.around(sock, host)
                 self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
                 self._sock.settimeout(0)
@@ -160,12 +161,3 @@ class Wire:
 
     def _lost(self, why: str) -> ConnectionLost:
         return ConnectionLost(f"The connection to {self.where} ended: {why}. Run the query again.")
-
-
-def _secured(sock: socket.socket, host: str, tls: str) -> socket.socket:
-    if tls == "disabled":
-        return sock
-    context = ssl.create_default_context()
-    if tls == "required":
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context.wrap_socket(sock, server_hostname=host)

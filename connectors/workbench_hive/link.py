@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import socket
 import ssl
 import time
@@ -12,9 +11,10 @@ from typing import Any
 
 from workbench.contract.errors import SourceError, Unreachable
 from workbench.kit.hosts import check_peer
+from workbench.kit.tls import Encryption
 from workbench_hive.faults import Faults, spoken
 
-__all__ = ["LARGEST", "Check", "Link"]
+__all__ = ["LARGEST", "Check", "Link", "encryption"]
 
 Check = Callable[[], None]
 """Called at least every 50 ms while waiting; raises what ends the wait."""
@@ -93,6 +93,11 @@ class Link:
         return Unreachable(self._faults.where, told, self._faults.connection)
 
 
+def encryption(parameters: Mapping[str, Any]) -> Encryption:
+    """Certificates are looked at by WebHDFS over https:// too, whatever HiveServer2's connection is."""
+    return Encryption.asked(parameters, also=str(parameters.get("webhdfs", "")).startswith("https:"))
+
+
 def _reached(parameters: Mapping[str, Any], faults: Faults) -> socket.socket:
     host, port = parameters["host"], int(parameters.get("port", 10000))
     try:
@@ -104,10 +109,7 @@ def _reached(parameters: Mapping[str, Any], faults: Faults) -> socket.socket:
         check_peer(plain)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        tls = parameters.get("tls", "disabled")
-        if tls == "disabled":
-            return plain
-        return _context(verify=tls == "verify").wrap_socket(plain, server_hostname=host)
+        return encryption(parameters).around(plain, host)
     except (OSError, ValueError) as error:
         plain.close()
         why = f"no TLS could be agreed on ({getattr(error, 'reason', None) or error})"
@@ -115,16 +117,3 @@ def _reached(parameters: Mapping[str, Any], faults: Faults) -> socket.socket:
     except BaseException:
         plain.close()
         raise
-
-
-@functools.cache
-def _context(verify: bool) -> ssl.SSLContext:
-    """Authorities are those that this machine trusts (or SSL_CERT_FILE names): no file is named by a URL."""
-    if verify:
-        context = ssl.create_default_context()
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        return context
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context

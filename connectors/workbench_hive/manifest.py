@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from workbench.contract.connector import Capabilities, Manifest
+from workbench.kit.parameters import CA_FILE, GUARD, PASSWORD, connect_timeout, host, port, tls, user
 
 __all__ = ["MANIFEST"]
 
@@ -11,9 +12,9 @@ _PARAMETERS = {
     "additionalProperties": False,
     "required": ["host"],
     "properties": {
-        "host": {"type": "string", "minLength": 1, "maxLength": 255, "description": "Name or address of HiveServer2"},
-        "port": {"type": "integer", "minimum": 1, "maximum": 65535, "default": 10000},
-        "user": {"type": "string", "maxLength": 255, "default": ""},
+        "host": host("Name or address of HiveServer2"),
+        "port": port(10000),
+        "user": user(),
         "database": {
             "type": "string",
             "maxLength": 128,
@@ -41,14 +42,8 @@ _PARAMETERS = {
             "pattern": "^[A-Za-z0-9._~/-]+$",
             "default": "cliservice",
         },
-        "tls": {
-            "title": "TLS",
-            "type": "string",
-            "enum": ["disabled", "required", "verify"],
-            "default": "disabled",
-            "description": "`verify` also wants a certificate for this host, signed by an authority that this machine "
-            "trusts",
-        },
+        "tls": tls(),
+        "ca_file": CA_FILE,
         "files": {
             "type": "boolean",
             "default": False,
@@ -81,21 +76,9 @@ _PARAMETERS = {
             "description": "Hosts to which a name node may send us, with commas, or their domain: .lake.example. "
             "Those of the name nodes may always be",
         },
-        "connect_timeout": {
-            "type": "number",
-            "minimum": 0.1,
-            "maximum": 300,
-            "default": 20,
-            "description": "Seconds to reach the server and log in",
-        },
-        "guard": {
-            "type": "number",
-            "minimum": 1,
-            "maximum": 604_800,
-            "default": 3600,
-            "description": "Seconds after which the server ends a statement, where the run sets no limit of its own",
-        },
-        "password": {"type": "string", "secret": True},
+        "connect_timeout": connect_timeout("Seconds to reach the server and log in", default=20),
+        "guard": GUARD,
+        "password": PASSWORD,
         "webhdfs_token": {"title": "Delegation token of WebHDFS", "type": "string", "secret": True},
     },
 }

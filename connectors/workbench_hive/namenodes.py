@@ -20,7 +20,8 @@ from workbench.contract.errors import (
     Unreachable,
 )
 from workbench_hive.faults import spoken
-from workbench_hive.web import Address, Trouble, asked, at_most, context
+from workbench_hive.link import encryption
+from workbench_hive.web import Address, Trouble, asked, at_most
 
 __all__ = ["ROOT", "WAY_OUT", "Elsewhere", "NameNodes"]
 
@@ -55,7 +56,7 @@ class NameNodes:
         if self._token and self.active.scheme != "https":
             raise InvalidParameter("webhdfs", "is to be https:// where a token is given: it is sent over TLS only.")
         self._seconds = float(given.get("connect_timeout", 20))
-        self._tls = context()
+        self._tls = encryption(given).verifying()
 
     def get(self, address: Address, target: str) -> contextlib.AbstractContextManager[http.client.HTTPResponse]:
         """See `web.asked`."""

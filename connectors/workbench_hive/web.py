@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from workbench.kit.hosts import check_peer, normal
 
-__all__ = ["Address", "Trouble", "asked", "at_most", "context", "spelled"]
+__all__ = ["Address", "Trouble", "asked", "at_most", "spelled"]
 
 Trouble = (OSError, http.client.HTTPException, ValueError)
 """What `asked` and reading from it raise."""
@@ -41,13 +41,6 @@ class Address:
 
 def spelled(host: str) -> str:
     return normal(host.strip("[]")).rstrip(".")
-
-
-def context() -> ssl.SSLContext:
-    """Certificates are looked at always; authorities are those that this machine trusts (or SSL_CERT_FILE names)."""
-    made = ssl.create_default_context()
-    made.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    return made
 
 
 @contextlib.contextmanager

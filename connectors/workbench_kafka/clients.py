@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from workbench.contract.connector import ConnectionConfig
-from workbench.contract.errors import InvalidParameter, LimitExceeded, UrlRefused
+from workbench.contract.errors import LimitExceeded, UrlRefused
 from workbench.kit.hosts import metadata
+from workbench.kit.tls import Encryption
 from workbench_kafka.faults import Faults, Said
 
 if TYPE_CHECKING:
@@ -155,11 +156,11 @@ class Clients:
         for one in servers:
             if metadata(one.rpartition(":")[0] or one):
                 raise UrlRefused("the host", "it is a link-local or metadata address, which is never connected to.")
-        tls, user = str(given.get("tls", "disabled")), str(given.get("user") or "")
+        tls, user = Encryption.asked(given), str(given.get("user") or "")
         settings: dict[str, Any] = {
             "bootstrap.servers": ",".join(servers),
             "client.id": "analytics-workbench",
-            "security.protocol": ("SASL_" if user else "") + ("PLAINTEXT" if tls == "disabled" else "SSL"),
+            "security.protocol": ("SASL_" if user else "") + ("PLAINTEXT" if tls.kind == "disabled" else "SSL"),
             "socket.connection.setup.timeout.ms": int(max(1.0, self.seconds) * 1000),
             "reconnect.backoff.max.ms": 2000,
             "broker.address.family": "any",
@@ -169,11 +170,9 @@ class Clients:
             settings["sasl.mechanism"] = given.get("sasl_mechanism", "SCRAM-SHA-512")
             settings["sasl.username"] = user
             settings["sasl.password"] = password.reveal() if password is not None else ""
-        if tls != "disabled":
-            settings["enable.ssl.certificate.verification"] = tls == "verify"
-            settings["ssl.endpoint.identification.algorithm"] = "https" if tls == "verify" else "none"
-            if given.get("ca_file"):
-                settings["ssl.ca.location"] = str(given["ca_file"])
-        elif given.get("ca_file"):
-            raise InvalidParameter("ca_file", "is said, and tls is disabled: say tls=verify.")
+        if tls.kind != "disabled":
+            settings["enable.ssl.certificate.verification"] = tls.kind == "verify"
+            settings["ssl.endpoint.identification.algorithm"] = "https" if tls.kind == "verify" else "none"
+        if tls.ca_file is not None:
+            settings["ssl.ca.location"] = tls.ca_file
         return settings

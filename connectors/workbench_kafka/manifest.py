@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from workbench.contract.connector import Capabilities, Manifest
+from workbench.kit.parameters import CA_FILE, PASSWORD, connect_timeout, host, port, tls, user
 
 __all__ = ["MANIFEST"]
 
@@ -12,8 +13,8 @@ _PARAMETERS = {
     "required": ["host"],
     "dependentRequired": {"password": ["user"]},
     "properties": {
-        "host": {"type": "string", "minLength": 1, "maxLength": 255, "description": "Name or address of a broker"},
-        "port": {"type": "integer", "minimum": 1, "maximum": 65535, "default": 9092},
+        "host": host("Name or address of a broker"),
+        "port": port(9092),
         "servers": {
             "title": "More brokers",
             "type": "string",
@@ -21,7 +22,7 @@ _PARAMETERS = {
             "pattern": r"^[A-Za-z0-9._\[\]:-]+(,[A-Za-z0-9._\[\]:-]+)*$",
             "description": "`host:port`, with commas between: asked when the first one does not answer",
         },
-        "user": {"type": "string", "maxLength": 255, "default": ""},
+        "user": user(),
         "sasl_mechanism": {
             "title": "SASL mechanism",
             "type": "string",
@@ -29,20 +30,8 @@ _PARAMETERS = {
             "default": "SCRAM-SHA-512",
             "description": "How a user logs in",
         },
-        "tls": {
-            "title": "TLS",
-            "type": "string",
-            "enum": ["disabled", "required", "verify"],
-            "default": "disabled",
-            "description": "`verify` also wants a certificate for this host, signed by an authority that this machine "
-            "trusts, or by that of `ca_file`",
-        },
-        "ca_file": {
-            "title": "Authority",
-            "type": "string",
-            "maxLength": 1000,
-            "description": "A PEM file with the certificate of the authority",
-        },
+        "tls": tls(),
+        "ca_file": CA_FILE,
         "group": {
             "type": "string",
             "maxLength": 255,
@@ -55,14 +44,8 @@ _PARAMETERS = {
             "default": False,
             "description": "Leave `kafka_key`, `kafka_offset` and the like out of the columns",
         },
-        "connect_timeout": {
-            "type": "number",
-            "minimum": 0.1,
-            "maximum": 300,
-            "default": 10,
-            "description": "Seconds to reach the cluster, and for it to answer",
-        },
-        "password": {"type": "string", "secret": True},
+        "connect_timeout": connect_timeout("Seconds to reach the cluster, and for it to answer"),
+        "password": PASSWORD,
     },
 }
 

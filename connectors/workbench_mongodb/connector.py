@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.contract.connector import ConnectionConfig, ServerInfo
 from workbench.contract.errors import ConnectionLost, InvalidParameter, Unsupported
+from workbench.kit.tls import Encryption
 from workbench_mongodb.decode import dated
 from workbench_mongodb.faults import Faults
 from workbench_mongodb.sinks import MongoDBSinks
@@ -170,9 +171,9 @@ class MongoDBConnector:
             options["authSource"] = given.get("auth_source", "admin")
             if given.get("auth_mechanism"):
                 options["authMechanism"] = given["auth_mechanism"]
-        tls = given.get("tls", "disabled")
-        if tls != "disabled":
-            options |= {"tls": True, "tlsAllowInvalidCertificates": tls != "verify"}
+        tls = Encryption.asked(given)
+        if tls.kind != "disabled":
+            options |= {"tls": True, "tlsAllowInvalidCertificates": tls.kind != "verify", "tlsCAFile": tls.ca_file}
         host = str(given["host"])
         with self.faults.named():
             return pymongo.MongoClient(

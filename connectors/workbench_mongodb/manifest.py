@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from workbench.contract.connector import Capabilities, Manifest
+from workbench.kit.parameters import CA_FILE, GUARD, PASSWORD, connect_timeout, host, port, tls, user
 
 __all__ = ["MANIFEST"]
 
@@ -12,9 +13,9 @@ _PARAMETERS = {
     "required": ["host"],
     "dependentRequired": {"password": ["user"]},
     "properties": {
-        "host": {"type": "string", "minLength": 1, "maxLength": 255, "description": "Name or address of the server"},
-        "port": {"type": "integer", "minimum": 1, "maximum": 65535, "default": 27017},
-        "user": {"type": "string", "maxLength": 255, "default": ""},
+        "host": host(),
+        "port": port(27017),
+        "user": user(),
         "database": {
             "type": "string",
             "maxLength": 63,
@@ -36,36 +37,17 @@ _PARAMETERS = {
             "description": "Which members of a shard a router (`mongos`) asks. A member that is named itself is asked "
             "whatever it is",
         },
-        "tls": {
-            "title": "TLS",
-            "type": "string",
-            "enum": ["disabled", "required", "verify"],
-            "default": "disabled",
-            "description": "`verify` also wants a certificate for this host, signed by an authority that this machine "
-            "trusts",
-        },
-        "connect_timeout": {
-            "type": "number",
-            "minimum": 0.1,
-            "maximum": 300,
-            "default": 10,
-            "description": "Seconds to reach the server and log in",
-        },
-        "guard": {
-            "title": "Statement limit",
-            "type": "number",
-            "minimum": 1,
-            "maximum": 604_800,
-            "default": 3600,
-            "description": "Seconds after which the server ends a statement, where the run sets no limit of its own",
-        },
+        "tls": tls(),
+        "ca_file": CA_FILE,
+        "connect_timeout": connect_timeout("Seconds to reach the server and log in"),
+        "guard": GUARD,
         "hide_id": {
             "title": "Hide _id",
             "type": "boolean",
             "default": False,
             "description": "Leave `_id` out of the columns",
         },
-        "password": {"type": "string", "secret": True},
+        "password": PASSWORD,
     },
 }
 

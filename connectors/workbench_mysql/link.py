@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import socket
 import ssl
 from typing import Any
@@ -13,6 +12,7 @@ from workbench.contract.connector import ConnectionConfig
 from workbench.contract.errors import AuthenticationFailed, Unreachable
 from workbench.contract.secret import Secret
 from workbench.kit.hosts import check_peer
+from workbench.kit.tls import Encryption
 from workbench_mysql.channel import Connection
 from workbench_mysql.faults import Faults
 
@@ -46,14 +46,14 @@ class Link(Connection):
 
     def __init__(self, config: ConnectionConfig, faults: Faults) -> None:
         given = config.parameters
-        self._tls = str(given.get("tls", "preferred"))
+        self._tls = Encryption.asked(given, "preferred")
         self._faults = faults
         self._writable = config.writable
         encryption: dict[str, Any] = {}  # pymysql then encrypts where the server offers it
-        if self._tls == "disabled":
+        if self._tls.kind == "disabled":
             encryption = {"ssl_disabled": True}
-        elif self._tls != "preferred":
-            encryption = {"ssl": _context(verify=self._tls == "verify")}
+        elif self._tls.kind != "preferred":
+            encryption = {"ssl": self._tls.context()}
         super().__init__(
             host=given["host"],
             port=int(given.get("port", 3306)),
@@ -71,7 +71,7 @@ class Link(Connection):
 
     def _create_ssl_ctx(self, sslp: Any) -> ssl.SSLContext:
         """Where nothing is verified, pymysql too would load the authorities for each session."""
-        return sslp if isinstance(sslp, ssl.SSLContext) else _trusting()
+        return sslp if isinstance(sslp, ssl.SSLContext) else self._tls.context()
 
     @property
     def mariadb(self) -> bool:
@@ -179,7 +179,7 @@ class Link(Connection):
         self._read_packet()
 
     def _process_auth(self, plugin_name: bytes, auth_packet: Any, handler: Any = None) -> Any:
-        if plugin_name in _WEAK or (plugin_name in _PLAIN and self._tls != "verify"):
+        if plugin_name in _WEAK or (plugin_name in _PLAIN and self._tls.kind != "verify"):
             what = plugin_name.decode("ascii", "replace")
             why = f"it asks for the log-in `{what}`, which would give the password away. "
             why += "It is only done with tls=verify" if plugin_name in _PLAIN else "It is not done at all"
@@ -204,21 +204,3 @@ class Link(Connection):
 
 def _spoken(error: OSError) -> str:
     return "no answer in time" if isinstance(error, TimeoutError) else (error.strerror or str(error)).lower()
-
-
-def _context(verify: bool) -> ssl.SSLContext:
-    """Authorities are those that this machine trusts (or SSL_CERT_FILE names): no file is named by a URL."""
-    if not verify:
-        return _trusting()
-    context = ssl.create_default_context()
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    return context
-
-
-@functools.cache
-def _trusting() -> ssl.SSLContext:
-    """Encrypts for whoever answers. Loads no authorities, which would take 20 ms a session, all threads waiting."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from workbench.contract.connector import Capabilities, Manifest
+from workbench.kit.parameters import CA_FILE, GUARD, PASSWORD, connect_timeout, host, port, tls, user
 
 __all__ = ["MANIFEST"]
 
@@ -11,38 +12,19 @@ _PARAMETERS = {
     "additionalProperties": False,
     "required": ["host"],
     "properties": {
-        "host": {"type": "string", "minLength": 1, "maxLength": 255, "description": "Name or address of the server"},
-        "port": {"type": "integer", "minimum": 1, "maximum": 65535, "default": 3306},
-        "user": {"type": "string", "maxLength": 255, "default": ""},
+        "host": host(),
+        "port": port(3306),
+        "user": user(),
         "database": {
             "type": "string",
             "maxLength": 64,
             "default": "",
             "description": "Where tables are looked for that are named without a database",
         },
-        "tls": {
-            "title": "TLS",
-            "type": "string",
-            "enum": ["disabled", "preferred", "required", "verify"],
-            "default": "preferred",
-            "description": "`required` fails where the server offers no TLS; `verify` also wants a certificate for "
-            "this host, signed by an authority that this machine trusts",
-        },
-        "connect_timeout": {
-            "type": "number",
-            "minimum": 0.1,
-            "maximum": 300,
-            "default": 10,
-            "description": "Seconds to reach the server, and again to log in",
-        },
-        "guard": {
-            "title": "Statement limit",
-            "type": "number",
-            "minimum": 1,
-            "maximum": 604_800,
-            "default": 3600,
-            "description": "Seconds after which the server ends a statement, where the run sets no limit of its own",
-        },
+        "tls": tls(preferred=True),
+        "ca_file": CA_FILE,
+        "connect_timeout": connect_timeout("Seconds to reach the server, and again to log in"),
+        "guard": GUARD,
         "impossible": {
             "title": "Impossible dates",
             "type": "string",
@@ -50,7 +32,7 @@ _PARAMETERS = {
             "default": "null_and_count",
             "description": "What becomes of dates that no calendar has (0000-00-00)",
         },
-        "password": {"type": "string", "secret": True},
+        "password": PASSWORD,
     },
 }
 

@@ -7,9 +7,10 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from workbench.contract.connector import ConnectionConfig, ServerInfo
-from workbench.contract.errors import ConnectionLost, InvalidParameter, ProtocolError, Unsupported, UrlRefused
+from workbench.contract.errors import ConnectionLost, ProtocolError, Unsupported, UrlRefused
 from workbench.kit.drivers import needed
 from workbench.kit.hosts import metadata
+from workbench.kit.tls import Encryption
 from workbench_redis.faults import Faults
 from workbench_redis.feeds import RedisFeeds
 from workbench_redis.sinks import RedisSinks
@@ -91,14 +92,16 @@ class RedisConnector:
         given, password = self.config.parameters, self.config.secrets.get("password")
         if metadata(str(given["host"])):
             raise UrlRefused("the host", "it is a link-local or metadata address, which is never connected to.")
+        asked = Encryption.asked(given)
         tls: dict[str, Any] = {}
-        if given.get("tls", "disabled") != "disabled":
-            verify = given["tls"] == "verify"
-            tls = {"ssl": True, "ssl_cert_reqs": "required" if verify else "none", "ssl_check_hostname": verify}
-            if given.get("ca_file"):
-                tls["ssl_ca_certs"] = str(given["ca_file"])
-        elif given.get("ca_file"):
-            raise InvalidParameter("ca_file", "is said, and tls is disabled: say tls=verify.")
+        if asked.kind != "disabled":
+            verify = asked.kind == "verify"
+            tls = {
+                "ssl": True,
+                "ssl_cert_reqs": "required" if verify else "none",
+                "ssl_check_hostname": verify,
+                "ssl_ca_certs": asked.ca_file,
+            }
         return redis.Redis(
             host=str(given["host"]),
             port=int(given.get("port", 6379)),

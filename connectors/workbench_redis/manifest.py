@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from workbench.contract.connector import Capabilities, Manifest
+from workbench.kit.parameters import CA_FILE, PASSWORD, connect_timeout, host, port, tls, user
 
 __all__ = ["MANIFEST"]
 
@@ -11,24 +12,12 @@ _PARAMETERS = {
     "additionalProperties": False,
     "required": ["host"],
     "properties": {
-        "host": {"type": "string", "minLength": 1, "maxLength": 255, "description": "Name or address of the server"},
-        "port": {"type": "integer", "minimum": 1, "maximum": 65535, "default": 6379},
-        "user": {"type": "string", "maxLength": 255, "default": "", "description": "Empty for the user `default`"},
+        "host": host(),
+        "port": port(6379),
+        "user": user("Empty for the user `default`"),
         "database": {"type": "string", "pattern": "^[0-9]{1,4}$", "default": "0", "description": "Its number"},
-        "tls": {
-            "title": "TLS",
-            "type": "string",
-            "enum": ["disabled", "required", "verify"],
-            "default": "disabled",
-            "description": "`verify` also wants a certificate for this host, signed by an authority that this machine "
-            "trusts, or by that of `ca_file`",
-        },
-        "ca_file": {
-            "title": "Authority",
-            "type": "string",
-            "maxLength": 1000,
-            "description": "A PEM file with the certificate of the authority",
-        },
+        "tls": tls(),
+        "ca_file": CA_FILE,
         "group": {
             "type": "string",
             "maxLength": 255,
@@ -41,14 +30,8 @@ _PARAMETERS = {
             "default": False,
             "description": "Leave `entry_id` and `entry_time` out of the columns",
         },
-        "connect_timeout": {
-            "type": "number",
-            "minimum": 0.1,
-            "maximum": 300,
-            "default": 10,
-            "description": "Seconds to reach the server, and for it to answer",
-        },
-        "password": {"type": "string", "secret": True},
+        "connect_timeout": connect_timeout("Seconds to reach the server, and for it to answer"),
+        "password": PASSWORD,
     },
 }
 

@@ -17,6 +17,7 @@ from tests.services.hbase.admin import Admin
 from tests.services.hbase.server import HBase
 from workbench.contract import Applied, Column, IsNull, ScanRequest, TableRef
 from workbench.contract.errors import ConnectionLost, ProtocolError
+from workbench.kit.tls import PLAIN
 from workbench.testing.control import RecordingControl
 from workbench.testing.scanning import raw, read, scan
 from workbench_hbase.connector import HBaseConnector
@@ -236,11 +237,11 @@ def test_a_server_answers_or_is_gone(hbase: HBase) -> None:
     with Scripted(b"") as dying:
         where = dying.address
         assert not answers_natively(where)
-        assert not Gateway(where, False, 2.0, "disabled").answers()
+        assert not Gateway(where, False, 2.0, PLAIN).answers()
     assert not answers_natively(where)
-    assert not Gateway(where, False, 2.0, "disabled").answers()
+    assert not Gateway(where, False, 2.0, PLAIN).answers()
     assert answers_natively((hbase.host, hbase.port))
-    assert Gateway((hbase.host, hbase.gateway), hbase.framed, 2.0, "disabled").answers()
+    assert Gateway((hbase.host, hbase.gateway), hbase.framed, 2.0, PLAIN).answers()
 
 
 def answers_natively(where: tuple[str, int]) -> bool:

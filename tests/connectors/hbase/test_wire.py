@@ -22,6 +22,7 @@ from workbench.contract.errors import (
     UrlRefused,
 )
 from workbench.kit import thrift
+from workbench.kit.tls import PLAIN
 from workbench_hbase.connector import HBaseConnector
 from workbench_hbase.gateway import Gateway, Refused
 from workbench_hbase.native import Native, scan
@@ -68,13 +69,13 @@ class Scripted:
 
 
 def native(address: tuple[str, int]) -> Native:
-    return Native(address, "tester", 2.0, "disabled", {})
+    return Native(address, "tester", 2.0, PLAIN, {})
 
 
 def answered(answer: bytes, ask: Callable[[Any], object], by: type[Native] | type[Gateway] = Native) -> Exception:
     """What becomes of a question that is answered so."""
     with Scripted(answer) as server:
-        route: Any = native(server.address) if by is Native else Gateway(server.address, False, 2.0, "disabled")
+        route: Any = native(server.address) if by is Native else Gateway(server.address, False, 2.0, PLAIN)
         try:
             with pytest.raises((SourceError, Remote, Refused)) as caught:
                 ask(route)

@@ -17,7 +17,6 @@ from workbench.contract.errors import ConnectionLost, ProtocolError, SnapshotCha
 from workbench.testing.control import RecordingControl
 from workbench.testing.scanning import scan
 from workbench_hive.connector import HiveConnector
-from workbench_hive.link import _context
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +25,7 @@ def tls(hive: Hive) -> Iterator[Another]:
         yield found
 
 
-def test_with_tls_it_gives_the_same_and_without_it_says_so(
-    hive: Hive, tls: Another, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_with_tls_it_gives_the_same_and_without_it_says_so(hive: Hive, tls: Another) -> None:
     hive.load("luck_tls", pa.table({"n": [1, 2, 3]}))
     ref = TableRef("luck_tls")
     ways: list[dict[str, Any]] = [{"port": tls.port}, {"port": tls.http_port, "transport": "http"}]
@@ -42,14 +39,9 @@ def test_with_tls_it_gives_the_same_and_without_it_says_so(
             with pytest.raises(SourceError, match=r"TLS|tls") as caught:
                 mistaken.test()
             assert isinstance(caught.value, Unreachable | ProtocolError)
-    monkeypatch.setenv("SSL_CERT_FILE", f"{tls.folder}/certificate.pem")
-    _context.cache_clear()
-    try:
-        trusting = HiveConnector(config(hive, port=tls.port, tls="verify"))
-        assert scan(trusting, ref, ("n",)).column("n").to_pylist() == [1, 2, 3]
-        trusting.close()
-    finally:
-        _context.cache_clear()
+    trusting = HiveConnector(config(hive, port=tls.port, tls="verify", ca_file=f"{tls.folder}/certificate.pem"))
+    assert scan(trusting, ref, ("n",)).column("n").to_pylist() == [1, 2, 3]
+    trusting.close()
 
 
 @pytest.mark.parametrize(

@@ -248,13 +248,12 @@ def test_of_two_name_nodes_the_one_that_answers_is_asked(hive: Hive, lake: Hdfs)
     both.close()
 
 
-def test_over_tls_the_certificates_are_verified(hive: Hive, lake: Hdfs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_over_tls_the_certificates_are_verified(hive: Hive, lake: Hdfs) -> None:
     where = f"https://127.0.0.1:{lake.tls_port}"
     stranger = connected(hive, webhdfs=where)
     assert "certificate verify failed" in planned(stranger, "lake_words", "id").notes[0]
     stranger.close()
-    monkeypatch.setenv("SSL_CERT_FILE", str(lake.certificate))
-    known = connected(hive, webhdfs=where)
+    known = connected(hive, webhdfs=where, ca_file=str(lake.certificate))
     plan = planned(known, "lake_words", "id")
     assert plan.notes[0].startswith("read from 2 text files")
     assert read(known, plan).num_rows == 9003

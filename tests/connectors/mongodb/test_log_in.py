@@ -40,13 +40,12 @@ def test_a_wrong_password_or_user_is_told_by_the_user_s_name(ferretdb: FerretDB,
     connector.close()
 
 
-def test_a_certificate_is_verified(ferretdb: FerretDB, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_certificate_is_verified(ferretdb: FerretDB) -> None:
     connector = MongoDBConnector(over_tls(ferretdb, tls="verify"))
     with pytest.raises(Unreachable, match=r"(?i)certificate.verify.failed"):
         connector.test()
     connector.close()
-    monkeypatch.setenv("SSL_CERT_FILE", str(ferretdb.certificate))
-    trusting = MongoDBConnector(over_tls(ferretdb, tls="verify"))
+    trusting = MongoDBConnector(over_tls(ferretdb, tls="verify", ca_file=str(ferretdb.certificate)))
     assert trusting.test().details["tls"] == "verify"
     trusting.close()
 

@@ -77,6 +77,8 @@ def test_a_certificate_is_verified(mysql_server: Server, monkeypatch: pytest.Mon
     with pytest.raises(Unreachable) as caught:
         connector(asked).test()
     assert "certificate verify failed" in str(caught.value).lower().replace("_", " ")
+    own = config(mysql_server, tls="verify", ca_file=str(mysql_server.certificate))
+    assert connector(own).test().details["tls"] != "none"
     monkeypatch.setenv("SSL_CERT_FILE", str(mysql_server.certificate))
     assert connector(asked).test().details["tls"] != "none"
 

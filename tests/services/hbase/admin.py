@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from tests.services.hbase.server import HBase
+from workbench.kit.tls import PLAIN
 from workbench_hbase.native import Native, next_rows
 from workbench_hbase.protobuf import Message, number, text
 from workbench_hbase.route import Region
@@ -21,7 +22,7 @@ class Admin:
     """Speaks to the master by the native protocol. Each event is over when its method returns."""
 
     def __init__(self, server: HBase) -> None:
-        self.native = Native((server.host, server.port), "admin", 10.0, "disabled", {})
+        self.native = Native((server.host, server.port), "admin", 10.0, PLAIN, {})
         self._master = (server.host, server.master)
 
     def close(self) -> None:
