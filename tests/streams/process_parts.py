@@ -236,6 +236,14 @@ class Broken(Bolt):
         pass
 
 
+class NeverSays(Numbers):
+    """Cannot say whether it has anything left."""
+
+    @property
+    def finished(self) -> bool:  # type: ignore[override]
+        raise LookupError("the source is gone")
+
+
 @spout("number")
 def raising() -> Iterator[int]:
     yield 1

@@ -181,7 +181,7 @@ def test_the_badge_says_of_spouts_that_begin_anew(started: Start, tmp_path: Path
 
 def test_a_component_that_takes_long_to_begin_is_waited_for(started: Start, tmp_path: Path) -> None:
     t = Topology("late").spout("numbers", parts.Numbers(10)).bolt("late", parts.Late(2.0), inputs="numbers")
-    assert started(t, runner="processes", workers=3, hang=0.5).wait(60).state == "done"
+    assert started(t, runner="processes", workers=3, hang="1s").wait(60).state == "done"
 
 
 def test_a_thousand_large_dead_letters_are_told(started: Start, tmp_path: Path) -> None:
@@ -267,8 +267,9 @@ def test_what_a_component_raises_at_its_start_is_raised_by_run(register: Registe
     assert not register.runs()
 
 
-def test_a_spout_that_raises_ends_the_run(started: Start, tmp_path: Path) -> None:
-    t = Topology("raising").spout("s", parts.raising).bolt("out", parts.Write(str(tmp_path)), inputs="s")
+@pytest.mark.parametrize("spout", [parts.raising, parts.NeverSays(3)])
+def test_a_spout_that_raises_ends_the_run(started: Start, tmp_path: Path, spout: Any) -> None:
+    t = Topology("raising").spout("s", spout).bolt("out", parts.Write(str(tmp_path)), inputs="s")
     running = started(t, runner="processes")
     with pytest.raises(LookupError, match="the source is gone"):
         running.wait(60)

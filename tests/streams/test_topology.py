@@ -75,6 +75,18 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
         "takes `d.chosen` by shuffle, and that stream is declared as direct",
     ),
     (lambda: words().run("storm"), InvalidParameter, "'storm'"),
+    (lambda: words().run(workers=2), UnknownName, 't.run("processes", workers=…) knows it'),
+    (lambda: words().run("processes", wrokers=2), UnknownName, "Did you mean `workers`"),
+    (lambda: words().run("processes", hang="x"), InvalidParameter, "`hang` is 'x'; say a time"),
+    (lambda: words().run("processes", hang=0.1), InvalidParameter, "`hang` is 0.1; it is 1 s or more"),
+    (lambda: words().run(state=5), InvalidParameter, "`state` is 5; it is True, a path"),
+    (lambda: words().run("processes", state=""), InvalidParameter, "`state` is ''"),
+    (lambda: words().run(state="a\0b"), InvalidParameter, r"`state` is 'a\x00b'"),
+    (lambda: words().run(state=True, forget="words"), InvalidParameter, 'forget=("count",)'),
+    (lambda: Topology("t", seed=[1]), InvalidParameter, "`seed` is [1]"),
+    (lambda: Topology("x" * 9_999), InvalidParameter, "then up to 63 letters"),
+    (lambda: words().bolt("b", measured, inputs=["words", "words"]), InvalidParameter, "name `words.default` twice"),
+    (lambda: words().bolt("b", measured, inputs=None), InvalidParameter, "of `b` have None"),
 ]
 
 

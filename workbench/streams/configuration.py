@@ -64,6 +64,8 @@ def configured(given: Mapping[str, Any]) -> dict[str, Any]:
         value = config[name]
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise InvalidParameter(name, f"is {value!r}; it is a whole number, {least} or more.")
+    if not isinstance(config["seed"], int | str | None):
+        raise InvalidParameter("seed", f"is {config['seed']!r}; it is a whole number or a text.")
     if not isinstance(config["acking"], bool):
         raise InvalidParameter("acking", f"is {config['acking']!r}; it is True or False.")
     return config

@@ -106,6 +106,10 @@ class Out:
     def untracked(self) -> int:
         return self.loose + sum(tally()[2] for tally in self.tallies)
 
+    def left_midway(self) -> None:
+        """The run has ended within a call: what no verdict has come of is pending for good."""
+        self.pending = self.emitted - self.acked - self.failed - self.untracked
+
     @property
     def transferred(self) -> int:
         return self.emitted * self.receivers + self.extra

@@ -13,7 +13,7 @@ from typing import Any
 from workbench.streams.counting import Link
 from workbench.streams.task import Task
 from workbench.streams.tracking import Tracking
-from workbench.streams.tuples import Batch, Tuple, held_class
+from workbench.streams.tuples import Batch, Tuple, held_class, told
 
 __all__ = ["Deliver", "failing", "to_batches", "to_held", "to_rows"]
 
@@ -47,7 +47,15 @@ def to_rows(task: Task, link: Link, tracking: Tracking) -> Deliver:
             failed(error, given)
 
     def batch(rows: Batch, make: type[Tuple]) -> None:
-        for values in rows.rows:
+        nonlocal executed
+        try:
+            listed = rows.rows
+        except Exception as error:  # noqa: BLE001  # a table has a value that Python has none of
+            executed += len(rows)
+            failed(error, rows)
+            link.failed += len(rows) - 1
+            return
+        for values in listed:
             row(make(values))
 
     link.counts.append(lambda: executed)
@@ -69,6 +77,7 @@ def to_held(task: Task, link: Link, tracking: Tracking) -> Deliver:
     """To a bolt that acks by itself: each row is an edge in the ledger."""
     execute, every = task.instance.execute, task.sample_every
     classes: dict[type[Tuple], Any] = {}
+    failed = failing(task, link, tracking)
     executed = 0
 
     def row(given: Tuple) -> None:
@@ -92,10 +101,18 @@ def to_held(task: Task, link: Link, tracking: Tracking) -> Deliver:
             if not held.settled:
                 held.settled = "failed"
                 link.failed += 1
-                tracking.fail(held.edges, (task.component, f"{type(error).__name__}: {error}"))
+                tracking.fail(held.edges, (task.component, told(error)))
 
     def batch(rows: Batch, make: type[Tuple]) -> None:
-        for values in rows.rows:
+        nonlocal executed
+        try:
+            listed = rows.rows
+        except Exception as error:  # noqa: BLE001  # as above
+            executed += len(rows)
+            failed(error, rows)
+            link.failed += len(rows) - 1
+            return
+        for values in listed:
             row(make(values))
 
     link.counts.append(lambda: executed)

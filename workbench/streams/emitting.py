@@ -298,7 +298,7 @@ class SpoutCollector(_Collector):
     fail = reset_timeout = ack
 
     def dead_letter(self, values: Any, tries: int, message_id: Any = None) -> None:
-        for values in values.rows if isinstance(values, Batch) else (row_of(values),):  # noqa: B020
+        for values in values.legible() if isinstance(values, Batch) else (row_of(values),):  # noqa: B020
             self._buried(self._task, values, tries, message_id)
 
     def _root(self, outlet: Outlet, hand_on: Callable[[Any], None], what: Any, rows: int, message_id: Any) -> None:

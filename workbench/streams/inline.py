@@ -5,10 +5,8 @@ from __future__ import annotations
 import sys
 import threading
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from queue import Empty, Full, Queue
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +21,10 @@ from workbench.streams.registers import own_register, watch
 from workbench.streams.report import Metrics
 from workbench.streams.running import DeadLetter, Interrupted, Running, Snapshot
 from workbench.streams.tapping import Taps
-from workbench.streams.task import Fault, Task
+from workbench.streams.task import Fault, Task, where
 from workbench.streams.telling import Telling
 from workbench.streams.tracking import Source
+from workbench.streams.tuples import told
 from workbench.streams.wiring import Wiring
 
 if TYPE_CHECKING:
@@ -48,7 +47,6 @@ NAPS = ((100, SHORT_NAP), (400, 0.01), (sys.maxsize, 0.025))
 ANSWER = 1.0
 """Seconds that a scrape waits for a component to return."""
 KEPT_LETTERS = 1_000
-_PACKAGE = str(Path(__file__).parent)
 
 
 def run(topology: Topology, *, register: Register | None = None, **options: Any) -> Running:
@@ -74,11 +72,12 @@ class Inline:
         *,
         clock: Callable[[], float] = time.perf_counter,
         wall: Callable[[], float] = time.time,
-        state: bool | str | os.PathLike[str] = False,
+        state: bool | str | os.PathLike[str] | None = False,
         recover: bool = True,
         forget: Iterable[str] = (),
     ) -> None:
-        self.recovery = Recovery(topology, state, recover, forget, clock, wall) if state else None
+        kept = state is not False and state is not None
+        self.recovery = Recovery(topology, state, recover, forget, clock, wall) if kept else None
         self.topology, self.log = topology, Log()
         self.error: BaseException | None = None
         self.clock, self._began = clock, clock()
@@ -171,14 +170,7 @@ class Inline:
         return None if self.recovery is None else self.recovery.last
 
     def where(self) -> str:
-        frame = sys._current_frames().get(self.thread.ident or 0)
-        steps = traceback.extract_stack(frame) if frame is not None else []
-        own = [
-            step
-            for step in steps
-            if not step.filename.startswith(_PACKAGE) and not step.filename.endswith("threading.py")
-        ]
-        return f"{own[-1].filename}:{own[-1].lineno} in {own[-1].name}" if own else "between two tuples"
+        return where(self.thread.ident)
 
     def abandon(self, why: str) -> None:
         """Its thread does not end: the run does, all the same."""
@@ -224,11 +216,16 @@ class Inline:
                 state = self._loop()
             except Interrupted:
                 state, text = "stopped", "A component was interrupted, for it did not return."
+                for task in self._spouts:
+                    task.left_midway()
             except BaseException as error:  # noqa: BLE001  # raised where it is waited for
-                self.error, text = error, f"{type(error).__name__}: {error}"
+                self.error, text = error, told(error)
+                for task in self._spouts:
+                    task.left_midway()
             self._close(state, text)
 
     def _loop(self) -> str:
+        self._scrape()  # what is told while its first tuple does not return
         while True:
             if self._calls:
                 self._calls.clear()

@@ -52,6 +52,10 @@ def java_hash(value: object) -> int:
         for item in value:
             total = (31 * total + java_hash(item)) & _MASK
         return _signed(total)
+    if type(value).__module__ == "numpy" and not getattr(value, "shape", (1,)):  # one of its scalars
+        plain = value.item()  # type: ignore[attr-defined]
+        if isinstance(plain, bool | int | float):
+            return java_hash(plain)
     where = "inside of a list " if isinstance(value, bytes | bytearray) else ""
     raise InvalidParameter(
         "key",

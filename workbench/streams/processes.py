@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.contract.errors import InvalidParameter, TopologyError
 from workbench.streams import travelling
 from workbench.streams.component import IteratorSpout, Spout
+from workbench.streams.configuration import seconds
 from workbench.streams.printing import Log
 from workbench.streams.processes_frames import read_all, written
 from workbench.streams.processes_wire import json_bytes, read_scrape
@@ -45,6 +46,8 @@ MOST_WORKERS = 60
 ANSWER = 5.0
 """Seconds that the run's process, which runs nobody's code, has to answer."""
 LEAST_MEMORY = 64 << 20
+LEAST_HANG = 1.0
+"""Workers that have nothing to do say each half second that they are there."""
 LONGEST_FOLDER = 90
 KEPT = 1_000
 
@@ -55,8 +58,8 @@ def run(
     register: Register | None = None,
     workers: int = 2,
     memory: int | None = None,
-    hang: float | None = None,
-    state: bool | str | os.PathLike[str] = False,
+    hang: float | str | None = None,
+    state: bool | str | os.PathLike[str] | None = False,
     recover: bool = True,
     forget: Iterable[str] = (),
 ) -> Running:
@@ -71,12 +74,16 @@ def run(
     most = _memory() * 3 // 4 // workers if memory is None else memory
     if not isinstance(most, int) or most < LEAST_MEMORY:
         raise InvalidParameter("memory", f"is {memory!r}; it is bytes of a worker, {LEAST_MEMORY:,} or more.")
-    start = _start(topology, workers, bool(state))
-    start["state"] = _kept(topology, state, recover, forget) if state else None
+    longest = max(LEAST_HANG, 2 * topology.config["message_timeout"]) if hang is None else seconds(hang, "hang")
+    if longest < LEAST_HANG:
+        raise InvalidParameter("hang", f"is {hang!r}; it is {LEAST_HANG:g} s or more.")
+    kept = None if state is False or state is None else _kept(topology, state, recover, forget)
+    start = _start(topology, workers, kept is not None)
     start |= {
+        "state": kept,
         "register": str((register or own_register()).path),
         "memory": most,
-        "hang": 2 * topology.config["message_timeout"] if hang is None else hang,
+        "hang": longest,
     }
     engine = Elsewhere(topology, start)
     engine.start()
@@ -90,12 +97,12 @@ def run(
 def _kept(
     topology: Topology, state: bool | str | os.PathLike[str], recover: bool, forget: Iterable[str]
 ) -> dict[str, Any]:
-    from workbench.streams.snapshots import file_of, shape_of
+    from workbench.streams.snapshots import file_of, forgotten, shape_of
 
     return {
         "path": str(file_of(topology, state)),
         "recover": recover,
-        "forget": list(forget),
+        "forget": list(forgotten(forget)),
         "every": topology.config["snapshot_every"],
         "shape": shape_of(topology),
     }

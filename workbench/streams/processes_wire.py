@@ -17,7 +17,7 @@ from typing import Any
 
 from workbench.contract.errors import EmitRefused
 from workbench.streams.metrics import Cell, Scrape
-from workbench.streams.tuples import Batch, Row, Tuple, shown
+from workbench.streams.tuples import Batch, Row, Tuple, shown, told
 
 __all__ = ["FRAME_ROWS", "LETTER", "MOST", "Outbox", "plain_scrape", "read_scrape", "tables", "told_error", "unpacked"]
 
@@ -231,13 +231,13 @@ def refusal(component: str, item: Any, error: Exception) -> EmitRefused:
     """What is said of a row that cannot go to another process."""
     return EmitRefused(
         component,
-        f"{shown(item, 200)} cannot be sent to another process: {type(error).__name__}: {error}. Emit plain values.",
+        f"{shown(item, 200)} cannot be sent to another process: {told(error, 500)}. Emit plain values.",
     )
 
 
 def told_error(error: BaseException) -> dict[str, Any]:
     """As text, and whole where it can be pickled."""
-    body = {"type": type(error).__name__, "text": str(error)[:2000], "pickle": ""}
+    body = {"type": type(error).__name__, "text": told(error).partition(": ")[2], "pickle": ""}
     with contextlib.suppress(Exception):
         data = pickle.dumps(error, 5)
         pickle.loads(data)  # what cannot be made again is told as text

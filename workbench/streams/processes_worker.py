@@ -15,9 +15,7 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from queue import Empty, Full, Queue
 from typing import Any
 
@@ -41,7 +39,7 @@ from workbench.streams.processes_wire import (
     told_error,
 )
 from workbench.streams.processes_wiring import PartWiring
-from workbench.streams.task import Task
+from workbench.streams.task import Task, where
 from workbench.streams.topology import Topology
 from workbench.streams.tracking import Source
 
@@ -54,7 +52,6 @@ SHORT_NAP, LONG_NAP = 1, 10
 """Milliseconds."""
 MESSAGES = 16
 """So many messages are worked on before spouts have their turn."""
-_PACKAGE = str(Path(__file__).parent)
 
 
 def main(start: Mapping[str, Any]) -> None:
@@ -123,7 +120,9 @@ class Worker:
         try:
             self._loop()
         except BaseException as error:  # noqa: BLE001  # as above
-            self._status(force=True)
+            for task in self._spouts:
+                task.left_midway()
+            self._last_status()
             self._send(b"failed", json_bytes(told_error(error)))
         self._close()
 
@@ -167,13 +166,7 @@ class Worker:
                 turns, since = self._turns, time.monotonic()
             elif time.monotonic() - since > 0.5 and self._state != "waiting":
                 with contextlib.suppress(OSError):
-                    os.write(self._start["notes"], json_bytes({"where": self._where()}) + b"\n")
-
-    def _where(self) -> str:
-        frame = sys._current_frames().get(threading.main_thread().ident or 0)
-        steps = traceback.extract_stack(frame) if frame is not None else []
-        own = [step for step in steps if not step.filename.startswith((_PACKAGE, "<string>"))]
-        return f"{own[-1].filename}:{own[-1].lineno} in {own[-1].name}"[:2000] if own else "between two tuples"
+                    os.write(self._start["notes"], json_bytes({"where": where(threading.main_thread().ident)}) + b"\n")
 
     def _post(self, call: Callable[..., None], given: tuple[Any, ...]) -> None:
         while True:
@@ -465,6 +458,11 @@ class Worker:
                 self._send(b"G", json_bytes(claims))
         self._send(b"S", json_bytes(body))
 
+    def _last_status(self) -> None:
+        """It asks spouts, which may be what has raised: that is told then, and not that it was asked for this."""
+        with contextlib.suppress(Exception):
+            self._status(force=True)
+
     def _scrape(self) -> Any:
         scrape = scraped(self._tasks, self.clock(), self._began, self._dead, self._inbox.qsize())
         scrape.windows = self._wiring.window_counts()
@@ -494,7 +492,7 @@ class Worker:
                 task.instance.close() if task.node.kind == "spout" else task.instance.cleanup()
             except Exception as error:  # noqa: BLE001  # the others are to be closed all the same; it is shown
                 task.raised(error)
-        self._status(force=True)
+        self._last_status()
         self._send(b"closed", b"")
         self._socket.close()
         self._context.term()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from workbench.streams.keeping import Keeper
 from workbench.streams.running import Snapshot
-from workbench.streams.snapshots import SnapshotFile, file_of
+from workbench.streams.snapshots import SnapshotFile, file_of, forgotten
 from workbench.streams.task import Task
 from workbench.streams.tuples import Row
 
@@ -35,7 +35,7 @@ class Recovery:
     def __init__(
         self,
         topology: Topology,
-        state: bool | str | os.PathLike[str],
+        state: bool | str | os.PathLike[str] | None,
         recover: bool,
         forget: Iterable[str],
         clock: Callable[[], float],
@@ -43,7 +43,7 @@ class Recovery:
     ) -> None:
         self.path = file_of(topology, state)
         self._file = SnapshotFile(topology, self.path, wall)
-        self._recover, self._forget = recover, tuple(forget)
+        self._recover, self._forget = recover, forgotten(forget)
         self._every, self._clock, self._wall = topology.config["snapshot_every"], clock, wall
         self._next = self._least = 0.0
         self._began: float | None = None

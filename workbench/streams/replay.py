@@ -91,7 +91,7 @@ class Replay:
         parent = self.parents.get(number, number)
         self._forget(number)
         if isinstance(values, Batch) and len(values) > 1:
-            for half in values.halves():
+            for half in reversed(values.halves()):  # the first one has the lower number, so it is emitted first
                 self.last_half = again = self.last_half - 1
                 self.kept[again], self.parents[again] = half, parent
                 self._tries[again] = self._retries  # one more failure, and it is cut, too

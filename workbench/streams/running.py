@@ -13,6 +13,7 @@ from workbench.contract.errors import UsageError
 from workbench.streams.printing import Log
 from workbench.streams.report import Metrics
 from workbench.streams.task import Fault
+from workbench.streams.tuples import told
 
 if TYPE_CHECKING:
     from workbench.runs.register import Engine as PublishedAt
@@ -128,7 +129,7 @@ class Running:
     def failure(self) -> str:
         """What made it fail, in words; empty where nothing did."""
         error = self._engine.error
-        return "" if error is None else f"{type(error).__name__}: {error}"
+        return "" if error is None else told(error)
 
     def ended(self, seconds: float) -> bool:
         """Whether it has ended, now or within so many seconds."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 import time
 import uuid
@@ -18,18 +19,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.contract.errors import StateRefused
+from workbench.contract.errors import InvalidParameter, StateRefused
 from workbench.streams.encoding import from_text
 from workbench.streams.state import Change
+from workbench.streams.tuples import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from workbench.streams.topology import Topology
 
-__all__ = ["Collected", "Part", "Saved", "SnapshotFile", "differences", "file_of", "shape_of"]
+__all__ = ["Collected", "Part", "Saved", "SnapshotFile", "differences", "file_of", "forgotten", "shape_of"]
 
 FORMAT = 1
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,63}")
 Part = tuple[str, int, str]
 """A component, the place of the task among its tasks, and `spout`, `window` or `sink`."""
 Task = tuple[str, int]
@@ -67,15 +70,30 @@ class Saved:
     states: dict[Task, dict[Any, Any]] = field(default_factory=dict)
 
 
-def file_of(topology: Topology, state: bool | str | os.PathLike[str]) -> Path:
+def file_of(topology: Topology, state: bool | str | os.PathLike[str] | None) -> Path:
     """`True`: of the topology's name, in the user's folder; a name: that one there; a path: that file."""
     from workbench.catalog import places
     from workbench.documents.private import private_folder
 
-    if isinstance(state, os.PathLike) or (isinstance(state, str) and (os.sep in state or state.endswith(".sqlite"))):
-        return Path(state).expanduser().absolute()
-    name = topology.name if state is True else str(state)
+    text = os.fspath(state) if isinstance(state, str | os.PathLike) else ""
+    if text and "\0" not in text and (isinstance(state, os.PathLike) or os.sep in text or text.endswith(".sqlite")):
+        return Path(text).expanduser().absolute()
+    name = topology.name if state is True else text
+    if not _NAME.fullmatch(name):
+        raise InvalidParameter(
+            "state",
+            f"is {shown(state, 100)}; it is True, a path, or a name of a letter or digit and then up to 63 letters, "
+            "digits, `.`, `_`, `-` and spaces.",
+        )
     return private_folder(places.home() / "states") / f"{name}.sqlite"
+
+
+def forgotten(forget: Iterable[str]) -> tuple[str, ...]:
+    """The components that `forget` names. Raises InvalidParameter."""
+    found = (forget,) if isinstance(forget, str) or not isinstance(forget, Iterable) else tuple(forget)
+    if isinstance(forget, str) or not all(isinstance(name, str) for name in found):
+        raise InvalidParameter("forget", f'is {shown(forget, 100)}; it is a list of components: forget=("count",).')
+    return found
 
 
 class SnapshotFile:
@@ -98,13 +116,17 @@ class SnapshotFile:
         """The last snapshot; without `recover` all is begun anew. `forget` are components whose state is left out."""
         with self._told():
             base = self._base = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
-            os.chmod(self.path, 0o600)
+            if not self.path.stat().st_size:
+                os.chmod(self.path, 0o600)
             base.execute("pragma locking_mode = exclusive")
             base.execute("pragma synchronous = full")
             base.execute("begin exclusive")
             ((found,),) = base.execute("pragma quick_check(1)").fetchall()
             if found != "ok":
                 raise sqlite3.DatabaseError(str(found))
+            tables = {name for (name,) in base.execute("select name from sqlite_master where type = 'table'")}
+            if tables and tables != {"meta", "parts", "state"}:
+                raise self._refused("it is another program's, with tables of its own. Name another file: run(state=…).")
             for statement in _TABLES.split(";"):
                 base.execute(statement)
             saved = self._read(base, recover, tuple(forget))

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import sys
+import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from workbench.streams.component import FunctionBolt
 from workbench.streams.counting import Link, Out
 from workbench.streams.topology import Node
-from workbench.streams.tuples import shown
+from workbench.streams.tuples import shown, told
 
-__all__ = ["Fault", "Task"]
+__all__ = ["Fault", "Task", "where"]
 
 KEPT_ERRORS = 50
+_PACKAGE = str(Path(__file__).parent)
 Deferred = list[tuple[Callable[[Any], None], Any]]
 
 
@@ -102,9 +106,26 @@ class Task:
         for tell in self.defers:
             tell(deferred)
 
+    def left_midway(self) -> None:
+        """Of a spout: the run has ended within a call."""
+        for out in self.outs.values():
+            out.left_midway()
+
     def raised(self, error: BaseException, given: object = "") -> None:
         """Notes it."""
         self.errors += 1
         text = "" if given.__class__ is str and not given else shown(given, 500)
-        fault = Fault(self.component, self.id, self._wall(), f"{type(error).__name__}: {error}"[:2000], text)
+        fault = Fault(self.component, self.id, self._wall(), told(error), text)
         self.faults.append(fault)
+
+
+def where(thread: int | None) -> str:
+    """The line of a component's code that a thread is at."""
+    frame = sys._current_frames().get(thread or 0)
+    steps = traceback.extract_stack(frame) if frame is not None else []
+    own = [
+        step
+        for step in steps
+        if not step.filename.startswith((_PACKAGE, "<string>")) and not step.filename.endswith("threading.py")
+    ]
+    return f"{own[-1].filename}:{own[-1].lineno} in {own[-1].name}"[:2000] if own else "between two tuples"

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -21,12 +21,14 @@ from workbench.contract.errors import (
     TopologyError,
     UnknownComponent,
     UnknownField,
+    UnknownName,
     UnknownStream,
     UsageError,
 )
 from workbench.streams.component import DEFAULT, Bolt, Component, FunctionBolt, FunctionSpout, Spout, declared
 from workbench.streams.configuration import configured
 from workbench.streams.groupings import Grouping, shuffle
+from workbench.streams.tuples import shown
 from workbench.streams.windows import LATE, LATE_FIELDS, WindowSpec
 
 if TYPE_CHECKING:
@@ -37,11 +39,19 @@ if TYPE_CHECKING:
 __all__ = ["DEAD_LETTER", "DEAD_LETTER_FIELDS", "Input", "Node", "Topology"]
 
 MOST_TASKS = 1024
-RUNNERS = ("inline", "processes")
-"""Modules of this package, each with a `run`."""
+RUNNERS = {
+    "inline": ("state", "recover", "forget", "clock", "wall"),
+    "processes": ("workers", "memory", "hang", "state", "recover", "forget"),
+}
+"""Modules of this package, each with a `run`, and the options of it."""
 DEAD_LETTER = "dead_letter"
 DEAD_LETTER_FIELDS = ("row", "component", "error", "tries")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_NAMES = "it is a letter or digit, and then up to 63 letters, digits, `_` and `-`."
+
+
+class UnknownOption(UnknownName):
+    kind = "option"
 
 
 @dataclass(frozen=True)
@@ -89,7 +99,7 @@ class Topology:
 
     def __init__(self, name: str, **config: Any) -> None:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise InvalidParameter("name", f"of a topology is {name!r}; it is letters, digits, `_` and `-`.")
+            raise InvalidParameter("name", f"of a topology is {shown(name, 100)}; {_NAMES}")
         self.name = name
         self.given = dict(config)
         self.config = configured(config)
@@ -128,7 +138,7 @@ class Topology:
         window: WindowSpec | None = None,
     ) -> Topology:
         if not isinstance(id, str) or not _NAME.fullmatch(id):
-            raise InvalidParameter("id", f"of a {kind} is {id!r}; it is letters, digits, `_` and `-`.")
+            raise InvalidParameter("id", f"of a {kind} is {shown(id, 100)}; {_NAMES}")
         if id in self.nodes:
             raise InvalidParameter("id", f"`{id}` is already that of a {self.nodes[id].kind}. Give this one another.")
         if not isinstance(parallelism, int) or isinstance(parallelism, bool) or not 1 <= parallelism <= MOST_TASKS:
@@ -227,6 +237,10 @@ class Topology:
         if runner not in RUNNERS:
             raise InvalidParameter("runner", f"is {runner!r}; a topology runs on {', '.join(map(repr, RUNNERS))}.")
         module: Any = importlib.import_module(f"workbench.streams.{runner}")
+        for name in options:
+            if name not in RUNNERS[runner]:
+                others = "".join(f' t.run("{one}", {name}=…) knows it.' for one in RUNNERS if name in RUNNERS[one])
+                raise UnknownOption(name, RUNNERS[runner], f"Of the runner `{runner}`, that is.{others}")
         running: Running = module.run(self, register=register, **options)
         return running
 
@@ -327,16 +341,26 @@ def _fits_window(id: str, component: Any, streams: Mapping[str, Any], window: ob
 
 
 def _inputs(id: str, inputs: Any) -> tuple[Input, ...]:  # noqa: A002
-    listed: Sequence[Any] = [inputs] if isinstance(inputs, str | Input) else list(inputs)
+    listed: Sequence[Any] = [inputs] if isinstance(inputs, str | Input) else _listed(inputs)
     if not listed:
         raise InvalidParameter("inputs", f'of `{id}` are empty; name a component: inputs="views".')
-    return tuple(_input(id, one) for one in listed)
+    found = tuple(_input(id, one) for one in listed)
+    streams = [(one.component, one.stream) for one in found]
+    for stream in streams:
+        if streams.count(stream) > 1:
+            raise InvalidParameter("inputs", f"of `{id}` name `{'.'.join(stream)}` twice; take it once.")
+    return found
+
+
+def _listed(inputs: Any) -> list[Any]:
+    return list(inputs) if isinstance(inputs, Iterable) else [inputs]
 
 
 def _input(id: str, one: Any) -> Input:  # noqa: A002
     if isinstance(one, Input):
         return one
-    name, grouping = (one, shuffle()) if isinstance(one, str) else one if len(one) == 2 else (None, None)
+    pair = isinstance(one, tuple | list) and len(one) == 2
+    name, grouping = (one, shuffle()) if isinstance(one, str) else one if pair else (None, None)
     if isinstance(grouping, str):
         grouping = Grouping(grouping)
     if not isinstance(name, str) or not isinstance(grouping, Grouping):

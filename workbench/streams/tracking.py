@@ -12,7 +12,7 @@ from typing import Any
 
 from workbench.streams.acker import Acker, RotatingMap, Verdict
 from workbench.streams.counting import Out
-from workbench.streams.tuples import Held
+from workbench.streams.tuples import Held, told
 
 __all__ = ["Anchor", "Entry", "Hold", "Source", "Tracking", "Why"]
 
@@ -238,7 +238,7 @@ class Tracking:
 
     def raised(self, component: str, error: BaseException) -> None:
         """A bolt that acks on return has raised: what holds just now fails."""
-        why = (component, f"{type(error).__name__}: {error}")
+        why = (component, told(error))
         self.raises += 1
         for anchor in self.anchors:
             if anchor.__class__ is Anchor:

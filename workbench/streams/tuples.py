@@ -16,7 +16,7 @@ from workbench.contract.errors import UnknownField
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Batch", "Held", "Origin", "Row", "Tuple", "held_class", "row_of", "tuple_class"]
+__all__ = ["Batch", "Held", "Origin", "Row", "Tuple", "held_class", "row_of", "shown", "told", "tuple_class"]
 
 Row = tuple[Any, ...]
 
@@ -152,6 +152,14 @@ class Batch:
             self._rows = list(zip(*columns, strict=True))
         return self._rows
 
+    def legible(self) -> list[Row]:
+        """`rows`, for telling: a value of a table that Python has none of (a day after the year 9999, a text that is
+        no UTF-8) is said as text."""
+        try:
+            return self.rows
+        except Exception:  # noqa: BLE001  # whatever the values make of it
+            return list(zip(*([_legible(value) for value in column] for column in self._table.columns), strict=True))
+
     @property
     def table(self) -> pa.Table:
         import pyarrow as pa
@@ -194,12 +202,36 @@ class Batch:
         return f"Batch of {len(self):,} {kind if not self.columnar else 'rows, ' + kind} ({', '.join(self.fields)})"
 
 
+def _legible(scalar: Any) -> Any:
+    import pyarrow as pa
+
+    try:
+        return scalar.as_py()
+    except Exception:  # noqa: BLE001  # see `legible`
+        pass
+    try:
+        if hasattr(scalar, "as_buffer"):
+            return scalar.as_buffer().to_pybytes()
+        return f"{scalar.cast(pa.int64()).as_py()} ({scalar.type})"
+    except Exception:  # noqa: BLE001  # nested values
+        return f"a value of type {scalar.type}"
+
+
 def shown(value: object, most: int) -> str:
     """Its repr, of so many characters at most; what has none (an int of 5,000 digits) is told by its type."""
     try:
         return repr(value)[:most]
     except Exception as error:  # noqa: BLE001  # it is said where an error is told, which must not fail
         return f"a value of type `{type(value).__name__}` ({type(error).__name__}: {error})"[:most]
+
+
+def told(error: BaseException, most: int = 2000) -> str:
+    """An error as `Type: text`, of so many characters at most: a thousand dead letters may have it."""
+    try:
+        text = str(error)
+    except Exception as other:  # noqa: BLE001  # an error whose text cannot be made is told all the same
+        text = f"its text cannot be made ({type(other).__name__})"
+    return f"{type(error).__name__}: {text[:most]}"[:most]
 
 
 def row_of(values: object) -> Row:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from workbench.contract.errors import InvalidParameter
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["Window", "WindowTask"]
 
 EARLIEST, LATEST = -(2.0**63), 2.0**63
+_EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
+_UNITS = {"s": 0.001, "ms": 1.0, "us": 1e3, "ns": 1e6}
+"""Of Arrow's timestamps, in a millisecond."""
 """Milliseconds, exclusive. What is not between them (NaN, infinite) would hold the windows of all other rows back."""
 
 
@@ -231,11 +235,13 @@ class WindowTask:
 
         table = rows.table
         column = table.column(rows.fields.index(self.spec.time))
-        if column.null_count or str(column.type) not in ("int64", "int32", "double", "float"):
+        kind = str(column.type)
+        unit = _UNITS.get(kind.removeprefix("timestamp[").partition(",")[0].rstrip("]"), 0.0)
+        if column.null_count or not (unit or kind in ("int64", "int32", "double", "float")):
             return [
                 (_milliseconds(at), Chunk(table.slice(place, 1), make)) for place, at in enumerate(column.to_pylist())
             ]
-        times = column.to_numpy()
+        times = column.cast("int64").to_numpy() / unit if unit else column.to_numpy()
         ordinary = (times > EARLIEST) & (times < LATEST)
         if not ordinary.all():
             _milliseconds(times[int(np.argmin(ordinary))].item())  # raises, and says which
@@ -457,7 +463,15 @@ def _key(fields: tuple[str, ...], by: tuple[str, ...]) -> Callable[[Row], tuple[
 
 
 def _milliseconds(at: Any) -> float:
-    found = float(at.timestamp()) * 1000 if hasattr(at, "timestamp") else at
+    """Of a number or a datetime; one without a zone is UTC, so that windows are the same on every machine."""
+    found = at
+    try:
+        if isinstance(at, datetime):
+            found = ((at if at.tzinfo is not None else at.replace(tzinfo=UTC)) - _EPOCH) / _MILLISECOND
+        elif not isinstance(at, int | float) and hasattr(at, "__index__"):
+            found = at.__index__()  # of numpy
+    except (OverflowError, TypeError, ValueError):
+        found = None
     if isinstance(found, int | float) and EARLIEST < found < LATEST:
         return found
     raise InvalidParameter("time", f"is {shown(at, 200)}; an event's time is milliseconds or a datetime.")

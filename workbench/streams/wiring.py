@@ -277,7 +277,7 @@ class Wiring:
                     return
                 to_row[place](given)
 
-            return to_one, _divided(lambda row: (choose(row),), to_batch, make, refused)
+            return to_one, _divided(lambda row: (choose(row),), to_batch, make, refused, self._unreadable(task))
         ids = [task.id for task in self.tasks[consumer.id]]
         choose_many = many(grouping, ids, consumer.id)
         if grouping.kind == "all":
@@ -296,7 +296,8 @@ class Wiring:
                 out.extra += len(places)
             return places
 
-        return row, _divided(counted, to_batch, make, self._refused(task, consumer, grouping, fields))
+        refused = self._refused(task, consumer, grouping, fields)
+        return row, _divided(counted, to_batch, make, refused, self._unreadable(task))
 
     def _refused(
         self, task: Task, consumer: Node, grouping: Grouping, fields: tuple[str, ...]
@@ -310,18 +311,33 @@ class Wiring:
 
         return refused
 
+    def _unreadable(self, task: Task) -> Callable[[Exception, Batch], None]:
+        """Fails what holds just now, for the rows of its batch cannot be told apart."""
+
+        def unreadable(error: Exception, batch: Batch) -> None:
+            task.raised(error, batch)
+            self.tracking.raised(task.component, error)
+
+        return unreadable
+
 
 def _divided(
     places: Callable[[Row], Sequence[int]],
     to: list[Callable[[Batch, type[Tuple]], None]],
     make: type[Tuple],
     refused: Callable[[Row], None],
+    unreadable: Callable[[Exception, Batch], None],
 ) -> Callable[[Batch], None]:
     """A batch's rows, dealt out; each task gets its part as one batch."""
 
     def batch(given: Batch) -> None:
         parts: list[list[Row]] = [[] for _ in to]
-        for row in given.rows:
+        try:
+            rows = given.rows
+        except Exception as error:  # noqa: BLE001  # a table has a value that Python has none of
+            unreadable(error, given)
+            return
+        for row in rows:
             try:
                 found = places(row)
             except InvalidParameter:
