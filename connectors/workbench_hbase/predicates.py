@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from workbench.contract.predicate import And, Applied, Compare, In, IsNull, Literal, Not, Or, Predicate, Scalar
+from workbench.contract.predicate import Applied, Compare, In, IsNull, Literal, Predicate, Scalar
+from workbench.kit.levels import folded
 from workbench_hbase.encoding import KINDS, Cannot, points, ranges
 from workbench_hbase.filters import Either, Every, Filter, Regex, Row, Value
 from workbench_hbase.mapping import Field, Mapping, Part
@@ -42,25 +43,8 @@ class Pushed:
 
 def pushed(predicate: Predicate, mapping: Mapping, bytewise: bool) -> Pushed:
     """The predicate for the servers, and how far it is applied. `bytewise`: whether regular expressions see bytes,
-    as they do by the native protocol. Any depth of predicate: no recursion."""
-    done: list[Pushed] = []
-    waiting: list[tuple[Predicate, bool, bool]] = [(predicate, False, False)]
-    while waiting:
-        node, negated, ready = waiting.pop()
-        match node:
-            case Not(operand=operand):
-                waiting.append((operand, not negated, False))
-            case And(operands=operands) | Or(operands=operands):
-                if not ready:
-                    waiting.append((node, negated, True))
-                    waiting.extend((operand, negated, False) for operand in reversed(operands))
-                    continue
-                parts = done[-len(operands) :]
-                del done[-len(operands) :]
-                done.append(_joined(parts, isinstance(node, And) != negated))
-            case _:
-                done.append(_leaf(node, negated, mapping, bytewise))
-    return done.pop()
+    as they do by the native protocol."""
+    return folded(predicate, lambda leaf, negated: _leaf(leaf, negated, mapping, bytewise), _joined)
 
 
 def _joined(parts: list[Pushed], both: bool) -> Pushed:

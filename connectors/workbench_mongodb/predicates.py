@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.contract.predicate import And, Applied, Column, Compare, In, IsNull, Literal, Not, Or, Predicate, Scalar
+from workbench.contract.predicate import Applied, Column, Compare, In, IsNull, Literal, Predicate, Scalar
+from workbench.kit.levels import folded
 from workbench_mongodb.types import EARLIEST, LATEST, Shape
 
 __all__ = ["Filter", "filtered", "guarded", "plain_name"]
@@ -60,25 +61,8 @@ def plain_name(name: str) -> bool:
 
 
 def filtered(predicate: Predicate, shapes: Mapping[str, Shape]) -> Filter:
-    """The predicate for the server, and how far it is applied. Any depth of predicate: no recursion."""
-    done: list[tuple[Filter, int]] = []
-    waiting: list[tuple[Predicate, bool, bool]] = [(predicate, False, False)]
-    while waiting:
-        node, negated, ready = waiting.pop()
-        match node:
-            case Not(operand=operand):
-                waiting.append((operand, not negated, False))
-            case And(operands=operands) | Or(operands=operands):
-                if not ready:
-                    waiting.append((node, negated, True))
-                    waiting.extend((operand, negated, False) for operand in reversed(operands))
-                    continue
-                parts = done[-len(operands) :]
-                del done[-len(operands) :]
-                done.append(_joined(parts, isinstance(node, And) != negated))
-            case _:
-                done.append((_leaf(node, negated, shapes), 0))
-    found = done.pop()[0]
+    """The predicate for the server, and how far it is applied."""
+    found, _ = folded(predicate, lambda leaf, negated: (_leaf(leaf, negated, shapes), 0), _joined)
     if found.applied is not Applied.NONE and (size := _size(found.document)) > _MOST_BYTES:
         return Filter({}, Applied.NONE, f"its constants have {size:,} bytes, which are compared here")
     return found

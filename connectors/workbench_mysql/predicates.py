@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from workbench.contract.predicate import And, Applied, Column, Compare, In, IsNull, Literal, Not, Or, Predicate, Scalar
-from workbench.kit.levels import Fragment, lift
+from workbench.contract.predicate import And, Applied, Column, Compare, In, IsNull, Literal, Or, Predicate, Scalar
+from workbench.kit.levels import Fragment, folded, lift
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -68,25 +68,12 @@ def fragment(predicate: Predicate, columns: Mapping[str, Source]) -> Fragment:
 
 
 def positive(predicate: Predicate) -> Predicate:
-    """The same without NOT: pushed down to the leaves, which have opposites. No recursion."""
-    done: list[Predicate] = []
-    waiting: list[tuple[Predicate, bool, bool]] = [(predicate, False, False)]
-    while waiting:
-        node, negated, ready = waiting.pop()
-        match node:
-            case Not(operand=operand):
-                waiting.append((operand, not negated, False))
-            case And(operands=operands) | Or(operands=operands):
-                if not ready:
-                    waiting.append((node, negated, True))
-                    waiting.extend((operand, negated, False) for operand in reversed(operands))
-                    continue
-                parts = tuple(done[-len(operands) :])
-                del done[-len(operands) :]
-                done.append(And(parts) if isinstance(node, And) != negated else Or(parts))
-            case _:
-                done.append(_opposite(node) if negated else node)
-    return done.pop()
+    """The same without NOT: pushed down to the leaves, which have opposites."""
+    return folded(
+        predicate,
+        lambda leaf, negated: _opposite(leaf) if negated else leaf,
+        lambda parts, both: And(tuple(parts)) if both else Or(tuple(parts)),
+    )
 
 
 def _opposite(leaf: Compare | In | IsNull) -> Predicate:

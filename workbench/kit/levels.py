@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from workbench.contract.predicate import And, Applied, Compare, In, IsNull, Not, Or, Predicate
 
-__all__ = ["Fragment", "lift"]
+__all__ = ["Fragment", "folded", "lift"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,32 @@ def lift(predicate: Predicate, leaf: Callable[[Predicate], Fragment], *, deepest
         else:
             done.append((_not(fragments[0]), depth))
     return done.pop()[0]
+
+
+def folded(
+    predicate: Predicate,
+    leaf: Callable[[Compare | In | IsNull, bool], T],
+    joined: Callable[[list[T], bool], T],
+) -> T:
+    """Without NOT, for languages that have opposites of their comparisons: `leaf` gets each comparison and whether it
+    is negated, `joined` what became of some operands and whether all of them are to hold, or any (by De Morgan's
+    laws). Any depth of predicate: no recursion."""
+    done: list[T] = []
+    waiting: list[tuple[Predicate, bool, bool]] = [(predicate, False, False)]
+    while waiting:
+        node, negated, operands_done = waiting.pop()
+        if isinstance(node, Compare | In | IsNull):
+            done.append(leaf(node, negated))
+        elif isinstance(node, Not):
+            waiting.append((node.operand, not negated, False))
+        elif not operands_done:
+            waiting.append((node, negated, True))
+            waiting.extend((operand, negated, False) for operand in reversed(node.operands))
+        else:
+            parts = done[-len(node.operands) :]
+            del done[-len(node.operands) :]
+            done.append(joined(parts, isinstance(node, And) != negated))
+    return done.pop()
 
 
 def _flat(node: And | Or) -> tuple[Predicate, ...]:

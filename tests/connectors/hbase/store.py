@@ -14,7 +14,10 @@ from workbench.contract import ConnectionConfig, Manifest, TableRef
 from workbench.testing.store import Store
 from workbench_hbase.manifest import MANIFEST
 
-__all__ = ["ENCODERS", "HBaseStore", "config", "timestamp"]
+__all__ = ["ENCODERS", "HBaseStore", "Tables", "config", "timestamp"]
+
+Tables = dict[str, Mapping[str, Any]]
+"""Mappings of tables, by name."""
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 

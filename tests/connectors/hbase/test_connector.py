@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from tests.connectors.hbase.store import ENCODERS, config
+from tests.connectors.hbase.store import ENCODERS, Tables, config
 from tests.services.hbase.admin import Admin
 from tests.services.hbase.server import HBase
 from workbench.contract import And, Applied, Column, Compare, In, IsNull, Literal, Predicate, ScanRequest, TableRef
@@ -33,28 +33,7 @@ from workbench_hbase.gateway import Gateway, Refused
 from workbench_hbase.native import Native
 from workbench_hbase.native_reader import NativeReader
 
-Tables = dict[str, Mapping[str, Any]]
 Cells = Mapping[bytes, bytes]
-
-
-@pytest.fixture
-def tables() -> Tables:
-    """Mappings of the test's tables."""
-    return {}
-
-
-@pytest.fixture(params=["native", "gateway"])
-def connector(request: pytest.FixtureRequest, hbase: HBase, tables: Tables) -> Iterator[HBaseConnector]:
-    connector = HBaseConnector(config(hbase, tables, route=request.param, gateway_port=hbase.gateway))
-    yield connector
-    connector.close()
-
-
-@pytest.fixture
-def native(hbase: HBase, tables: Tables) -> Iterator[HBaseConnector]:
-    connector = HBaseConnector(config(hbase, tables))
-    yield connector
-    connector.close()
 
 
 @pytest.fixture(scope="module")

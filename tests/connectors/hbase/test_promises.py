@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from tests.connectors.hbase.store import ENCODERS, config
+from tests.connectors.hbase.store import ENCODERS, Tables, config
 from tests.connectors.hbase.test_wire import Scripted, native as native_at
 from tests.services.hbase.admin import Admin
 from tests.services.hbase.server import HBase
@@ -33,27 +33,7 @@ from workbench_hbase.route import Region
 from workbench_hbase.rpc import Remote
 from workbench_hbase.splits import tiled, touched, within
 
-Tables = dict[str, Mapping[str, Any]]
 _BYTES = {"columns": {"f:v": "bytes"}}
-
-
-@pytest.fixture
-def tables() -> Tables:
-    return {}
-
-
-@pytest.fixture(params=["native", "gateway"])
-def connector(request: pytest.FixtureRequest, hbase: HBase, tables: Tables) -> Iterator[HBaseConnector]:
-    connector = HBaseConnector(config(hbase, tables, route=request.param, gateway_port=hbase.gateway))
-    yield connector
-    connector.close()
-
-
-@pytest.fixture
-def native(hbase: HBase, tables: Tables) -> Iterator[HBaseConnector]:
-    connector = HBaseConnector(config(hbase, tables))
-    yield connector
-    connector.close()
 
 
 @pytest.fixture

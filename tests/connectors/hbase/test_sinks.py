@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from tests.connectors.hbase.store import config
+from tests.connectors.hbase.store import Tables, config
 from tests.services.hbase.admin import Admin
 from tests.services.hbase.server import HBase
 from workbench.contract import Changes, Column, Compare, ConnectionConfig, Literal, Position, TableRef, WriteSpec
@@ -35,12 +35,6 @@ _EASILY_FULL = {
 """A table whose region takes no more when it has a MiB in memory, and with a file on disk writes it out when told to
 alone. (A region of so little memory would soon be split by itself.)"""
 NOON = dt.datetime(2024, 5, 1, 12, tzinfo=dt.UTC)
-Tables = dict[str, Mapping[str, Any]]
-
-
-@pytest.fixture
-def tables() -> Tables:
-    return {}
 
 
 @pytest.fixture(params=["native", "gateway"])
