@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
@@ -15,6 +18,7 @@ from workbench.contract import Changes, Control, Heartbeat, Position, SchemaChan
 from workbench.contract.errors import (
     Cancelled,
     InvalidParameter,
+    LimitExceeded,
     PathUnreachable,
     PositionLost,
     ProtocolError,
@@ -35,6 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["FilesFeed", "FilesFeeds", "rotated"]
 
 HEARTBEAT = 1.0
+GOOD = 1.0
+"""Seconds for which a look at the folder holds, for who opens one of its files."""
 SHORT_NAP, LONG_NAP = 0.01, 0.1
 _FOLLOWED = ("lines", "jsonl", "csv")
 _WHO = "A connection to files"
@@ -43,15 +49,30 @@ _REMEDY = (
     "meanwhile is gone."
 )
 T = TypeVar("T")
+_now = time.monotonic
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A table as its folder was looked at last: the files that are written to, by partition, and its columns."""
+
+    at: float
+    found: FoundTable
+    paths: Mapping[str, str]
+    schema: pa.Schema | None
 
 
 class FilesFeeds:
     """A partition is a file that is written to, with those that rotation has made of it."""
 
+    looks = True
+    """Its feeds have `look`, so that one thread reads many files."""
+
     def __init__(self, connection: str, folder: Folder, tables: FilesTables) -> None:
         self._connection, self._folder, self._tables = connection, folder, tables
         self._lock = threading.Lock()
         self._known: dict[str, dict[str, str]] = {}
+        self._seen: dict[str, _Seen] = {}
 
     def partitions(self, table: TableRef) -> Sequence[str]:
         """The files' paths within the connection's folder. Raises UnknownTable, and Unsupported for Parquet and Arrow:
@@ -59,11 +80,8 @@ class FilesFeeds:
         return sorted(self._paths(table)[1])
 
     def subscribe(self, table: TableRef, partition: str, after: Position | None, control: Control) -> FilesFeed:
-        found, paths = self._paths(table)
-        if partition not in paths:
-            raise InvalidParameter(
-                "partition", f"is `{partition}`; `{table}` has {', '.join(sorted(paths)) or 'none'}."
-            )
+        seen = self._look(table, partition)
+        found, paths = seen.found, seen.paths
         path = paths[partition]
         source = f"files:{path}"
         if after is not None and after.source != source:
@@ -74,7 +92,7 @@ class FilesFeeds:
         except PlaceLost as lost:
             told = f"{after.value if after else ''}: {lost}"
             raise PositionLost(told, _REMEDY, self._connection) from None
-        return FilesFeed(table, found, source, follower, self._schema(table, found), control, self._connection)
+        return FilesFeed(table, found, source, follower, seen.schema, control, self._connection)
 
     def now(self, table: TableRef, partition: str) -> Position:
         path = self._path(table, partition)
@@ -88,12 +106,20 @@ class FilesFeeds:
         return Place.of(now.value).reached(Place.of(mark.value))
 
     def _path(self, table: TableRef, partition: str) -> str:
-        paths = self._paths(table)[1]
-        if partition not in paths:
-            raise InvalidParameter(
-                "partition", f"is `{partition}`; `{table}` has {', '.join(sorted(paths)) or 'none'}."
-            )
-        return paths[partition]
+        return self._look(table, partition).paths[partition]
+
+    def _look(self, table: TableRef, partition: str) -> _Seen:
+        """With that partition. A look of just now will do: there may be thousands of them to be opened."""
+        seen = self._seen.get(table.name)
+        if seen is None or table.schema is not None or partition not in seen.paths or _now() - seen.at > GOOD:
+            found, paths = self._paths(table)
+            schema = self._schema(table, found)
+            seen = self._seen[table.name] = _Seen(_now(), found, paths, schema)
+        if partition not in seen.paths:
+            names = sorted(seen.paths)
+            shown = ", ".join(names[:10]) + (f" and {len(names) - 10:,} more" if len(names) > 10 else "")
+            raise InvalidParameter("partition", f"is `{partition}`; `{table}` has {shown or 'none'}.")
+        return seen
 
     def _paths(self, table: TableRef) -> tuple[FoundTable, Mapping[str, str]]:
         """The paths of the files that are written to, by partition. One that is just being rotated is still known."""
@@ -158,16 +184,23 @@ class FilesFeed:
             while not self._closed.is_set():
                 if self._control.cancelled():
                     raise Cancelled("The feed")
-                if self._waiting:
-                    return self._waiting.popleft()
-                block = _named(self._connection, self._follower.read)
-                if block is not None:
-                    self._naps = 0
-                    self._waiting.extend(self._said(block))
-                elif (beat := self._nap()) is not None:
+                if (said := self._next()) is not None:
+                    return said
+                if (beat := self._nap()) is not None:
                     return beat
             self._follower.close()
             raise StopIteration
+
+    def look(self) -> Changes | SchemaChange | Heartbeat | None:
+        """What there is just now, without waiting; a Heartbeat when there is nothing more, and then None."""
+        with self._turn:
+            if self._closed.is_set():
+                return None
+            said = self._next()
+            if said is None and self._naps == 0:
+                self._naps = 1
+                return Heartbeat(self._at(self._follower.place()))
+            return said
 
     def confirm(self, upto: Position) -> None:
         """Files forget nothing."""
@@ -179,6 +212,14 @@ class FilesFeed:
                 self._follower.close()
             finally:
                 self._turn.release()
+
+    def _next(self) -> Changes | SchemaChange | None:
+        while not self._waiting:
+            if (block := _named(self._connection, self._follower.read)) is None:
+                return None
+            self._naps = 0
+            self._waiting.extend(self._said(block))
+        return self._waiting.popleft()
 
     def _nap(self) -> Heartbeat | None:
         if self._naps == 0 or self._rested >= HEARTBEAT:
@@ -241,5 +282,8 @@ def _named(connection: str, work: Callable[[], T]) -> T:
     except BrokenFile as error:
         raise ProtocolError(f"{error.path} cannot be followed: {error.why}. Remove it.", connection) from None
     except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            hint = "Raise it (ulimit -n), or follow fewer files (a narrower pattern, more tasks in more workers)."
+            raise LimitExceeded("open files", "what this process may have", hint) from None
         path = str(error.filename or "the file")
         raise PathUnreachable(path, error.strerror or str(error), connection, act="follow") from None

@@ -227,7 +227,7 @@ def test_a_position_file_of_another_table_or_a_damaged_one_is_refused(
 def test_more_partitions_than_a_task_may_have_are_refused(
     started: Start, logs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feeding, "PARTITIONS", 2)
+    monkeypatch.setattr(feeding, "LOOKED_AT", 2)
     for name in "bc":
         write(logs, name, 1)
     with pytest.raises(LimitExceeded, match="Say a higher parallelism"):

@@ -25,6 +25,7 @@ __all__ = [
     "Feed",
     "Feeds",
     "Listing",
+    "LookingFeed",
     "Manifest",
     "ServerInfo",
     "Sinks",
@@ -202,8 +203,17 @@ class Feed(Iterator["Changes | SchemaChange | Heartbeat"], Protocol):
     def close(self) -> None: ...
 
 
+class LookingFeed(Feed, Protocol):
+    """One that need not be waited for, so that one thread reads many of them."""
+
+    def look(self) -> Changes | SchemaChange | Heartbeat | None:
+        """As the next one of its iteration; None where there is none just now. Raises what that raises."""
+        ...
+
+
 class Feeds(Protocol):
-    """What can be followed: change logs, tails, queues."""
+    """What can be followed: change logs, tails, queues. One whose feeds are all LookingFeeds may say
+    `looks = True`."""
 
     def partitions(self, table: TableRef) -> Sequence[str]: ...
 

@@ -4,26 +4,35 @@ where rotation has packed them. The standard library only.
 
 from __future__ import annotations
 
+import bisect
 import bz2
 import contextlib
 import gzip
+import itertools
 import lzma
 import os
 import re
+import stat
+import threading
+import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Protocol
 
-__all__ = ["CutOff", "Entry", "Packed", "Plain", "Readable", "crc_at", "family", "is_rotated", "opened"]
+__all__ = ["CutOff", "Entry", "Listings", "Packed", "Plain", "Readable", "crc_at", "family", "is_rotated", "opened"]
 
 HEAD = 256
 """So many of its first bytes tell a file from another one, and so many before a place that the place is still it."""
 _PACKERS: dict[str, Callable[[str], IO[bytes]]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}  # type: ignore[dict-item]
-_PACK = r"(?P<pack>\.gz|\.bz2|\.xz)?"
 _TAG = r"\d[\d.\-_T:]*"
+_BEHIND = re.compile(rf"[.\-_](?P<tag>{_TAG}?)(?P<pack>\.gz|\.bz2|\.xz)?")
+_WITHIN = re.compile(rf"[.\-_](?P<tag>{_TAG})")
 _DATE_DIGITS = 8
 _STEP = 1 << 16
+LISTED = 0.9
+"""Seconds for which a folder's names are good enough for who only looks."""
+FOLDERS = 64
 
 
 class CutOff(Exception):
@@ -47,24 +56,51 @@ class Entry:
         return not self.tag
 
 
-def family(path: str) -> list[Entry]:
+def family(path: str, listings: Listings | None = None) -> list[Entry]:
     """The files of the log at `path`, the oldest first, and the one that is written to last. OSError where the folder
-    cannot be read; a folder or file that is not there yet is no error."""
+    cannot be read; a folder or file that is not there yet is no error. With `listings` their names may be some moments
+    old: for who only looks whether there is something by now."""
     folder, name = os.path.split(path)
-    found: list[Entry] = []
+    start = _start(name)
     try:
-        with os.scandir(folder or ".") as entries:
-            for one in entries:
-                tag, packed = _named(name, one.name)
-                if tag is None:
-                    continue
-                with contextlib.suppress(FileNotFoundError):  # moved on between the two looks
-                    about = os.stat(one.path)
-                    if os.path.isfile(one.path):
-                        found.append(Entry(one.path, about.st_ino, about.st_size, about.st_mtime_ns, tag, packed))
+        names = os.listdir(folder or ".") if listings is None else listings.names(folder or ".", start)
     except FileNotFoundError:
         return []
+    found: list[Entry] = []
+    for one in names:
+        if not one.startswith(start):
+            continue
+        tag, packed = _named(name, one)
+        if tag is None:
+            continue
+        where = os.path.join(folder, one)
+        with contextlib.suppress(FileNotFoundError):  # moved on between the two looks
+            about = os.stat(where)
+            if stat.S_ISREG(about.st_mode):
+                found.append(Entry(where, about.st_ino, about.st_size, about.st_mtime_ns, tag, packed))
     return _ordered(found)
+
+
+class Listings:
+    """What lies in folders, looked at once for all who follow a file there, each second at most. For several threads;
+    the folders that were asked for last are kept."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._lock = clock, threading.Lock()
+        self._folders: dict[str, tuple[float, list[str]]] = {}
+
+    def names(self, folder: str, start: str) -> list[str]:
+        """Those that begin with `start`. OSError."""
+        with self._lock:
+            at, names = self._folders.pop(folder, (float("-inf"), []))
+            if self._clock() - at >= LISTED:
+                at, names = self._clock(), sorted(os.listdir(folder))
+            self._folders[folder] = at, names
+            if len(self._folders) > FOLDERS:
+                del self._folders[next(iter(self._folders))]
+        first = bisect.bisect_left(names, start)
+        following = (names[at] for at in range(first, len(names)))
+        return list(itertools.takewhile(lambda name: name.startswith(start), following))
 
 
 def is_rotated(name: str, live: str) -> bool:
@@ -72,18 +108,26 @@ def is_rotated(name: str, live: str) -> bool:
     return name != live and _named(live, name)[0] is not None
 
 
+def _start(live: str) -> str:
+    """How all names of the log begin."""
+    stem, dot, _ = live.rpartition(".")
+    return stem if dot and stem else live
+
+
 def _named(live: str, name: str) -> tuple[str | None, bool]:
     """The tag and whether it is packed; None where the name is no name of the log's."""
     if name == live:
         return "", live.endswith(tuple(_PACKERS))
-    behind = re.fullmatch(rf"{re.escape(live)}[.\-_](?P<tag>{_TAG}?){_PACK}", name)
-    if behind is not None:
+    if name.startswith(live) and (behind := _BEHIND.fullmatch(name, len(live))) is not None:
         return behind["tag"], behind["pack"] is not None
     stem, dot, ending = live.rpartition(".")
-    if dot and stem:  # `access-20260101.log`; `access-2.log` may well be a log of its own
-        within = re.fullmatch(rf"{re.escape(stem)}[.\-_](?P<tag>{_TAG}?)\.{re.escape(ending)}{_PACK}", name)
-        if within is not None and len(re.sub(r"\D", "", within["tag"])) >= _DATE_DIGITS:
-            return within["tag"], within["pack"] is not None
+    if not (dot and stem and name.startswith(stem)):
+        return None, False
+    for pack in ("", *_PACKERS):  # `access-20260101.log`; `access-2.log` may well be a log of its own
+        if name.endswith(tail := f".{ending}{pack}"):
+            within = _WITHIN.fullmatch(name, len(stem), max(len(stem), len(name) - len(tail)))
+            if within is not None and len(re.sub(r"\D", "", within["tag"])) >= _DATE_DIGITS:
+                return within["tag"], bool(pack)
     return None, False
 
 

@@ -19,7 +19,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from workbench.kit.tail_files import HEAD, CutOff, Entry, Packed, Plain, family, opened
+from workbench.kit.tail_files import HEAD, CutOff, Entry, Listings, Packed, Plain, family, opened
 from workbench.kit.tail_places import Block, BrokenFile, Mark, Place, PlaceLost
 
 __all__ = ["LONGEST_LINE", "Block", "BrokenFile", "Follower", "Mark", "Place", "PlaceLost"]
@@ -36,6 +36,7 @@ SETTLED = 60.0
 """Seconds since its last change after which a packed file that ends in the middle is broken."""
 _UNREAD = -1
 """In place of the first bytes of a packed file that was not looked into; its offset is the packed size."""
+_LISTINGS = Listings()
 _KEPT = 50
 _TOLD = 3
 
@@ -91,6 +92,7 @@ class Follower:
         self, path: str, begin: str = "all", after: Place | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.path, self._clock = path, clock
+        self._listings = _LISTINGS if clock is time.monotonic else Listings(clock)
         self._now: _Open | None = None
         self._number = 0
         self._seen: dict[int, Mark] = {}
@@ -243,10 +245,11 @@ class Follower:
         """Of a file of which nothing was read yet: whether it was copied before it was cut. The copy comes first."""
         now = self._now
         assert now is not None
-        if not isinstance(now.file, Plain) or (not now.file.size() and self._clock() - self._looked < LOOK):
+        if not isinstance(now.file, Plain) or ((empty := not now.file.size()) and self._clock() - self._looked < LOOK):
             return False
         self._looked = self._clock()
-        older = itertools.takewhile(lambda one: one.inode != now.entry.inode, family(self.path))
+        there = family(self.path, self._listings if empty else None)  # before anything is read of it: as it is just now
+        older = itertools.takewhile(lambda one: one.inode != now.entry.inode, there)
         waiting = {one.inode for one in older if one.size}
         for one in self._unseen() if waiting else ():
             if one.inode in waiting:
@@ -388,16 +391,18 @@ class Follower:
             same = self._holds(mark, entry)
         if same:
             self._checked[entry.inode] = (entry.size, entry.changed)
+        elif _moved(entry):
+            return True  # it was another file's turn to have the name, so nothing is known of this one
         else:
             del self._seen[entry.inode]  # another file has got its inode
         return same
 
     def _late(self, most: int) -> Block | None:
         """What was written to a file after one had gone on to the next."""
-        if self._clock() - self._looked < LOOK:
+        if not self._seen or self._clock() - self._looked < LOOK:
             return None
         self._looked = self._clock()
-        for one in family(self.path):
+        for one in family(self.path, self._listings):
             mark = self._seen.get(one.inode)
             if mark is None or one.packed or one.live or one.size <= mark.offset or not self._is_seen(one):
                 continue
@@ -433,6 +438,14 @@ class Follower:
             _check_settled(now.entry.path)
             now.file.close()
             now.file = Packed(now.entry.path)
+
+
+def _moved(entry: Entry) -> bool:
+    """Whether something else lies there by now than when the folder was looked at."""
+    try:
+        return os.stat(entry.path).st_ino != entry.inode
+    except FileNotFoundError:
+        return True
 
 
 def _check_settled(path: str) -> None:

@@ -22,8 +22,9 @@ from workbench.contract.errors import (
     Unsupported,
 )
 from workbench.streams.component import Collector, Context, IteratorSpout, Outputs
-from workbench.streams.following import Following
+from workbench.streams.following import Following, Partition
 from workbench.streams.growing import Polls
+from workbench.streams.looking import Looks
 from workbench.streams.polling import unattended_catalog
 from workbench.streams.tuples import Batch, Origin
 
@@ -37,7 +38,8 @@ __all__ = ["Feed"]
 
 NEW_PARTITIONS = 10.0
 """Seconds between two looks at the partitions that there are."""
-PARTITIONS = 256
+PARTITIONS, LOOKED_AT = 256, 10_000
+"""At most for one task: those that have a thread each, and those that share one."""
 KEEP = 1.0
 """Seconds between two writes of the position file."""
 BEGINNINGS = ("beginning", "now")
@@ -54,9 +56,10 @@ class Feed(IteratorSpout):
     from them. A source that does not have a position any more fails the run and says what to do; with `lost="begin"`
     its partition begins anew, which the log says and `lost` counts.
 
-    Partitions are shared by the spout's tasks, new ones too; each is read by a thread of its own into a queue of 4
-    batches and about 8 MiB, so a topology that is behind holds the source up, and not the memory. Rows of a partition
-    come in order. A batch's `origin` is the source, the partition, and the positions that it lies between.
+    Partitions are shared by the spout's tasks, new ones too; each is read into a queue of 4 batches and about 8 MiB, so
+    a topology that is behind holds the source up, and not the memory: by a thread of its own, but for files that are
+    written to, which share one, and 64 MiB. Rows of a partition come in order. A batch's `origin` is the source, the
+    partition, and the positions that it lies between.
 
     **At least once**: what fails is emitted again from memory. What is done in a partition without a gap is confirmed
     to the source, which may forget it then. In a run with state the positions are in its snapshots, and only what is in
@@ -104,7 +107,9 @@ class Feed(IteratorSpout):
     def open(self, config: Mapping[str, Any], context: Context, collector: Collector) -> None:
         self._snapshots = bool(config.get("snapshots"))
         self._tracking = bool(config["acking"])
-        self._partitions: dict[str, Following] = {}
+        self._partitions: dict[str, Partition] = {}
+        self._readers: list[Following | Looks] = []
+        self._looks: Looks | None = None
         self._polls: dict[str, Polls] = {}
         self._of: dict[int, str] = {}
         self._emitted = {**self._kept(), **self._given, **self._resuming}
@@ -199,14 +204,15 @@ class Feed(IteratorSpout):
             "partitions": len(running),
             "connected": sum(one.connected for one in running),
             "queued": sum(len(one.incoming) for one in running),
+            "queued_bytes": sum(one.incoming.bytes for one in running),
         }
 
     def close(self) -> None:
         self._write(soon=True)
         for one in self._partitions.values():
             one.stop()
-        for one in self._partitions.values():
-            one.join()
+        for reader in self._readers:
+            reader.join()
         if self._catalog is not None:
             self._catalog.close()
 
@@ -262,11 +268,12 @@ class Feed(IteratorSpout):
             self._names_listed = ()
 
     def _follow(self, name: str, now: bool) -> None:
-        if len(self._partitions) >= PARTITIONS:
+        together = bool(getattr(self._place.connector.feeds, "looks", False))
+        if len(self._partitions) >= (most := LOOKED_AT if together else PARTITIONS):
             hint = "Say a higher parallelism, or a table with fewer (a narrower pattern of files)."
-            raise LimitExceeded("partitions", f"{PARTITIONS} for one task, each of which has a thread,", hint)
+            raise LimitExceeded("partitions", f"{most:,} for one task", hint)
         self._polls[name] = Polls()
-        self._partitions[name] = one = Following(
+        self._partitions[name] = one = Partition(
             self._place,
             name,
             after=self._emitted.get(name),
@@ -276,7 +283,13 @@ class Feed(IteratorSpout):
             log=self.collector.log,
             context=self.context,
         )
-        one.start()
+        if not together:
+            self._readers.append(Following(one))
+            return
+        if self._looks is None:
+            self._looks = Looks(self.context.component)
+            self._readers.append(self._looks)
+        self._looks.add(one)
 
     def _shaped(self, rows: pa.RecordBatch, ops: pa.Array | None) -> pa.RecordBatch:
         """With the declared columns. Called in the partition's thread."""

@@ -1,4 +1,4 @@
-"""One partition of a feed, read by a thread of its own into a bounded queue."""
+"""Partitions of a feed, each read into a bounded queue; and one that is read by a thread of its own."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from workbench.contract.errors import (
     Cancelled,
     ConnectionLost,
     PositionLost,
+    SourceError,
     SourceTimeout,
     UnknownTable,
     Unreachable,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from workbench.contract.connector import Feed
     from workbench.streams.component import Context
 
-__all__ = ["Following"]
+__all__ = ["Following", "Partition"]
 
 QUEUED, QUEUED_BYTES = 4, 8 << 20
 JOIN = 5.0
@@ -45,14 +46,15 @@ class _Control:
     def working(self, said: str, fraction: float | None = None) -> None: ...
 
 
-class Following:
-    """`incoming` has (rows, first, last, complete); a heartbeat has no rows. An error that is not of the way to the
-    source ends it, and is raised where it is taken."""
+class Partition:
+    """What is known of one, and what is to be done with what its feed says, whoever asks that. `incoming` has (rows,
+    first, last, complete); a heartbeat has no rows. An error that is not of the way to the source ends it, and is
+    raised where it is taken."""
 
     def __init__(
         self,
         found: Found,
-        partition: str,
+        name: str,
         *,
         after: Position | None,
         now: bool,
@@ -61,32 +63,101 @@ class Following:
         log: Callable[[str], None],
         context: Context,
     ) -> None:
-        self._found, self._partition, self._after, self._now = found, partition, after, now
+        self.name, self._found, self._after, self._now = name, found, after, now
         self._begin_anew, self._shaped, self._log = begin_anew, shaped, log
         self.incoming = Incoming(QUEUED, QUEUED_BYTES)
         self.incoming.wake = context.wake
         self.connected = self.reconnects = self.lost = 0
         self._chance, self._again = Random(context.random.random()), 0
-        self._stopping = threading.Event()
-        self._control = _Control(f"wb-feed-{context.task}-{abs(hash(partition)) % 100_000}", self._stopping)
+        self.stopping = threading.Event()
+        self._control = _Control(f"wb-feed-{context.task}-{abs(hash(name)) % 100_000}", self.stopping)
         self._confirm: Position | None = None
-        self._feed: Feed | None = None
         self._left_out: set[str] = set()
-        name = f"workbench-feed-{partition}"
-        self._thread = threading.Thread(target=self._main, name=name[:60], daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
 
     def confirm(self, upto: Position) -> None:
-        """Told to the source by the thread, soon, and at the end."""
+        """Told to the source by who reads, soon, and at the end."""
         self._confirm = upto
 
     def stop(self) -> None:
-        self._stopping.set()
+        self.stopping.set()
         self.incoming.close()
 
+    # --- for who reads
+
+    def subscribe(self) -> Feed:
+        feeds = self._found.connector.feeds
+        assert feeds is not None
+        if self._now and self._after is None:
+            self._after = feeds.now(self._found.table, self.name)
+        return feeds.subscribe(self._found.table, self.name, self._after, self._control)
+
+    def queued(self, entry: Changes | SchemaChange | Heartbeat) -> tuple[Any, int] | None:
+        """What is to be put into `incoming`, and its bytes."""
+        self.connected, self._again = 1, 0
+        if isinstance(entry, Changes):
+            rows = self._shaped(entry.rows, entry.ops)
+            return (rows, entry.first, entry.last, entry.complete), rows.nbytes
+        if isinstance(entry, Heartbeat):
+            return (None, entry.at, entry.at, True), 0
+        self._note(entry)
+        return None
+
+    def taken(self, entry: Changes | SchemaChange | Heartbeat) -> None:
+        """It is in the queue, so one goes on behind it."""
+        if isinstance(entry, Heartbeat):
+            self._after = entry.at
+        elif isinstance(entry, Changes) and entry.complete:
+            self._after = entry.last
+
+    def confirmed(self, feed: Feed) -> None:
+        upto, self._confirm = self._confirm, None
+        if upto is not None:
+            feed.confirm(upto)
+
+    def rests(self, why: Exception) -> float | None:
+        """Seconds until it is subscribed to again, after an error that passes; raises another one. None: at once."""
+        if isinstance(why, PositionLost) and self._begin_anew:
+            self.lost += 1
+            self._log(f"partition {self.name}: {why} It begins anew, for lost='begin'.")
+            self._after, self._now = None, False
+            if not self._again:
+                self._again = 1
+                return None
+            # It was lost again before anything came.
+        elif not isinstance(why, Unreachable | ConnectionLost | SourceTimeout | UnknownTable):
+            raise why
+        first = not self.reconnects and self._after is None
+        if isinstance(why, UnknownTable) and first:
+            raise why
+        self.connected = 0
+        delay = min(BACKOFF_MOST, BACKOFF * 2.0 ** min(self._again, 20)) * self._chance.uniform(0.5, 1.0)
+        self._again += 1
+        self._log(f"partition {self.name}: {str(why).rstrip('.')}; again in {delay:.1f} s")
+        return delay
+
+    def ended(self, error: BaseException | None) -> None:
+        self.connected = 0
+        self.incoming.end(None if isinstance(error, Cancelled) and self.stopping.is_set() else error)
+
+    def _note(self, change: SchemaChange) -> None:
+        more = set(change.schema.names) - set(self._found.schema.names) - self._left_out
+        if more:
+            self._left_out |= more
+            self._log(f"{self._found.table} has the new columns {', '.join(sorted(more))}, which this run leaves out")
+
+
+class Following:
+    """Reads one partition, by a thread of its own: its feed waits for what comes."""
+
+    def __init__(self, partition: Partition) -> None:
+        self._partition = partition
+        self._feed: Feed | None = None
+        name = f"workbench-feed-{partition.name}"
+        self._thread = threading.Thread(target=self._main, name=name[:60], daemon=True)
+        self._thread.start()
+
     def join(self) -> None:
+        """The partition is stopped."""
         self._thread.join(JOIN)
         if self._thread.is_alive() and (feed := self._feed) is not None:
             feed.close()
@@ -94,81 +165,32 @@ class Following:
     # --- in the thread
 
     def _main(self) -> None:
+        partition = self._partition
         error: BaseException | None = None
         try:
-            while not self._stopping.is_set():
+            while not partition.stopping.is_set():
                 try:
-                    self._read()
-                except (Unreachable, ConnectionLost, SourceTimeout, UnknownTable) as why:
-                    if isinstance(why, UnknownTable) and not self.reconnects and self._after is None:
-                        raise
-                    self._rest(why)
-        except Cancelled as why:
-            error = None if self._stopping.is_set() else why
+                    self._feed = feed = partition.subscribe()
+                    self._follow(feed)
+                except (SourceError, UnknownTable) as why:
+                    if not partition.stopping.is_set() and (delay := partition.rests(why)) is not None:
+                        partition.stopping.wait(delay)
+                        partition.reconnects += 1
         except BaseException as raised:  # noqa: BLE001  # it is one of the spout's: the runner raises it
             error = raised
         finally:
-            self.connected = 0
-            self.incoming.end(error)
-
-    def _rest(self, why: Exception) -> None:
-        if self._stopping.is_set():
-            return
-        self.connected = 0
-        delay = min(BACKOFF_MOST, BACKOFF * 2.0 ** min(self._again, 20)) * self._chance.uniform(0.5, 1.0)
-        self._again += 1
-        self._log(f"partition {self._partition}: {str(why).rstrip('.')}; again in {delay:.1f} s")
-        self._stopping.wait(delay)
-        self.reconnects += 1
-
-    def _read(self) -> None:
-        feeds = self._found.connector.feeds
-        assert feeds is not None
-        if self._now and self._after is None:
-            self._after = feeds.now(self._found.table, self._partition)
-        try:
-            self._feed = feed = feeds.subscribe(self._found.table, self._partition, self._after, self._control)
-            self._follow(feed)
-        except PositionLost as lost:
-            if not self._begin_anew:
-                raise
-            self.lost += 1
-            self._log(f"partition {self._partition}: {lost} It begins anew, for lost='begin'.")
-            self._after, self._now = None, False
-            if self._again:  # it was lost again before anything came
-                self._rest(lost)
-            else:
-                self._again = 1
+            partition.ended(error)
 
     def _follow(self, feed: Feed) -> None:
+        partition = self._partition
         try:
             for entry in feed:
-                self.connected, self._again = 1, 0
-                if isinstance(entry, Changes):
-                    rows = self._shaped(entry.rows, entry.ops)
-                    if not self.incoming.put((rows, entry.first, entry.last, entry.complete), rows.nbytes):
-                        break
-                    if entry.complete:
-                        self._after = entry.last
-                elif isinstance(entry, SchemaChange):
-                    self._note(entry)
-                elif isinstance(entry, Heartbeat):
-                    self._after = entry.at
-                    if not self.incoming.put((None, entry.at, entry.at, True)):
-                        break
-                self._confirmed(feed)
+                queued = partition.queued(entry)
+                if queued is not None and not partition.incoming.put(*queued):
+                    break
+                partition.taken(entry)
+                partition.confirmed(feed)
         finally:
-            if self._stopping.is_set():
-                self._confirmed(feed)
+            if partition.stopping.is_set():
+                partition.confirmed(feed)
             feed.close()
-
-    def _confirmed(self, feed: Feed) -> None:
-        upto, self._confirm = self._confirm, None
-        if upto is not None:
-            feed.confirm(upto)
-
-    def _note(self, change: SchemaChange) -> None:
-        more = set(change.schema.names) - set(self._found.schema.names) - self._left_out
-        if more:
-            self._left_out |= more
-            self._log(f"{self._found.table} has the new columns {', '.join(sorted(more))}, which this run leaves out")

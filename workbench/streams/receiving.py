@@ -74,6 +74,19 @@ class Incoming:
                 self._changed.wait()
             return self._add(row, size)
 
+    def add(self, row: Any, size: int = 0) -> bool:
+        """Beyond its bounds by this one, for who has asked `full` before. False: nobody takes any more."""
+        with self._changed:
+            return self._add(row, size)
+
+    @property
+    def full(self) -> bool:
+        return self._full(0)
+
+    @property
+    def bytes(self) -> int:
+        return self._bytes
+
     def offer(self, row: Any, size: int = 0) -> bool:
         """False where there is no room just now, or nobody takes any more."""
         return self.offer_all([row], size)
