@@ -178,7 +178,8 @@ def _again(measure: Measure) -> str:
 
 
 def _repr(rows: list[tuple[Any, ...]]) -> list[str]:
-    return [repr(row) for row in rows]
+    """The two zeros are equal: which of them comes first, or is the least, is anybody's choice."""
+    return [repr(tuple(0.0 if isinstance(one, float) and one == 0 else one for one in row)) for row in rows]
 
 
 def _where(predicates: tuple[Predicate, ...]) -> str:
