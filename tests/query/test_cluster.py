@@ -83,6 +83,9 @@ STATEMENTS = [
     "select * from lake.clicks where k = 3 order by id desc limit 5",
     "select count(*) from lake.clicks",
     "select max(price) m from lake.clicks where id < 0",
+    "select * exclude (price, user_id) replace (k * 2 as k) from lake.clicks where id < 100 order by id",
+    "select c.id, u.* exclude (land) replace (u.id + 1 as id) from lake.clicks c join shop.users u on u.id = user_id"
+    " where k = 1 and c.id < 99 order by c.id",
 ]
 
 

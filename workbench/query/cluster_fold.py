@@ -21,7 +21,7 @@ from workbench.query.trees import quoted
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["ByName", "Plain", "SqlFold", "fenced", "identity"]
+__all__ = ["ByName", "Plain", "SqlFold", "fenced", "identity", "with_all"]
 
 _lock = threading.Lock()
 _kept: dict[Any, Connector] = {}
@@ -97,12 +97,13 @@ def identity(manifest: str, config: ConnectionConfig) -> str:
 @dataclass(frozen=True)
 class SqlFold:
     """A fold whose parts are tables (see `workbench.execution.fold.Regroup`). `tables` are those that each worker has
-    whole."""
+    whole. `schema` is of the columns that are read, `names` are all that the table has, where these are more."""
 
     sql: Distributed
     schema: pa.Schema
     tables: Mapping[str, pa.Table] = field(default_factory=dict)
     parameters: Mapping[str, object] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
 
     @property
     def nbytes(self) -> int:
@@ -114,7 +115,7 @@ class SqlFold:
         with fenced() as engine:
             for name, table in self.tables.items():
                 engine.register(name, table)
-            engine.register(self.sql.driving, rows)
+            engine.register(self.sql.driving, with_all(rows, self.names))
             found = _asked(engine, self.sql.first, self.parameters)
             return found if self.sql.groups else _by_position(found)
 
@@ -195,6 +196,15 @@ class SqlFold:
         with fenced() as engine:
             engine.register(WHOLE, table)
             return _asked(engine, sql, self.parameters)
+
+
+def with_all(table: pa.Table, names: Sequence[str]) -> pa.Table:
+    """With columns of nothing for those that are not read: `* exclude (x)` names them all the same."""
+    known = set(table.column_names)
+    if known.issuperset(names):
+        return table
+    nothing = pa.nulls(table.num_rows)
+    return pa.table([table[name] if name in known else nothing for name in names], names=list(names))
 
 
 def _by_position(table: pa.Table) -> pa.Table:

@@ -16,7 +16,7 @@ from workbench.contract.scan import ScanPlan, ScanRequest, Split
 from workbench.execution.cluster_folding import MOST_GATHERED
 from workbench.execution.cluster_worker import Opening, Task
 from workbench.query import source
-from workbench.query.cluster_fold import ByName, Plain, SqlFold, identity
+from workbench.query.cluster_fold import ByName, Plain, SqlFold, identity, with_all
 from workbench.query.distributing import Distributed, distributed, parameters_of
 from workbench.query.lookup import LocalTarget, RemoteTarget
 from workbench.query.stage import Ask, LocalSource, RemoteSource, Stage
@@ -83,7 +83,7 @@ class Dealt:
         opening = self._opening(target, all(self._near))
         schema = pa.schema([target.schema.field(one).remove_metadata() for one in columns])
         self.sums, self.tasks = sql.groups, len(groups)
-        fold = SqlFold(sql, schema, whole, dict(self._prepared.parameters))
+        fold = SqlFold(sql, schema, whole, dict(self._prepared.parameters), tuple(target.schema.names))
         return fold, [
             Task(run.id, number, opening, replace(plan, splits=tuple(group)), self._session.limits.seconds)
             for number, group in enumerate(groups)
@@ -157,7 +157,8 @@ class Dealt:
             if not reading:
                 continue
             feed.start()
-            found[name] = self._gathered(str(target.table), feed.batches(), feed.schema)
+            table = self._gathered(str(target.table), feed.batches(), feed.schema)
+            found[name] = with_all(table, target.schema.names)
         return found
 
     def _gathered(self, name: str, batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
