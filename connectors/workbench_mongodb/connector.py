@@ -30,6 +30,9 @@ _LACKING = (59, 40324)
 
 _PREFERENCES = ("primary", "primaryPreferred", "secondary", "secondaryPreferred", "nearest")
 """By the driver's numbers."""
+_SELDOM = 86_400_000
+"""Milliseconds between the driver's looks at the server. One that a busy server answers late would end all that runs
+there; a host that vanished is noticed by the system (keep-alive), and a query that goes on for long by its guard."""
 
 
 class MongoDBConnector:
@@ -185,6 +188,7 @@ class MongoDBConnector:
                 serverSelectionTimeoutMS=wait,
                 socketTimeoutMS=int(self.guard * 1000) + 30_000,
                 serverMonitoringMode="poll",
+                heartbeatFrequencyMS=_SELDOM,
                 retryReads=False,
                 retryWrites=False,
                 **options,

@@ -185,9 +185,13 @@ def _column(name: str, shapes: Mapping[str, Shape], kinds: Sequence[str]) -> Sha
 
 
 def _own(shape: Shape) -> dict[str, Any]:
-    """Its values of its own type, null, and none at all."""
+    """Its values of its own type, null, and none at all. Not text that begins with a dollar: some servers take a key
+    that is such a text for the name of a field."""
+    import bson
+
     nothing = {shape.name: {"$eq": None, "$not": {"$type": "array"}}}
-    return {"$or": [guarded(shape.name, shape, {}), nothing]}
+    found = {"$or": [guarded(shape.name, shape, {}), nothing]}
+    return {"$and": [found, {shape.name: {"$not": bson.Regex(r"^\$")}}]} if shape.kind == "string" else found
 
 
 def _sums(measures: Sequence[Measure]) -> list[tuple[str, str]]:

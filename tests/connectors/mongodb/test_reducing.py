@@ -27,7 +27,8 @@ ODD: list[dict[str, Any]] = [
     {"k": 7, "n": 5}, {"k": ["red"], "n": 6}, {"k": None, "n": 7}, {"k": True, "n": 8},
     {"day": bson.DatetimeMS(2**62), "n": 9}, {"day": "2024-01-01", "n": 10}, {"day": [DAY], "n": 11},
     {"flag": 1, "n": 12}, {"flag": [True], "n": 13}, {"k": "red", "n": bson.Int64(2**53 + 1)},
-    {"k": "é\U0001f600", "n": 1},
+    {"k": "é\U0001f600", "n": 1}, {"k": "red\n$n", "n": 18},
+    {"k": "$n", "n": 14}, {"k": "$n", "n": 15}, {"k": "$$ROOT", "n": 16}, {"k": "$", "n": 17},
 ]  # fmt: skip
 
 
@@ -116,7 +117,7 @@ def test_the_first_documents_and_those_without_a_value(session: Session, alone: 
         assert "only the first 32" in notes(session, alone, sql.replace("n < 45 or n is null", "k = 'red'"))
         notes(session, alone, sql)
     result = session.sql("select _id from m.mixed order by _id desc limit 3")
-    assert result.arrow().column(0).to_pylist() == [1022, 1021, 1020]
+    assert result.arrow().column(0).to_pylist() == [1000 + len(ODD) - one for one in (1, 2, 3)]
     assert '.sort({"_id": -1}).limit(3)' in result.explain().sources[0].native_text
 
 

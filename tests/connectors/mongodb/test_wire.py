@@ -357,3 +357,31 @@ def test_groups_that_the_server_gives_up_are_not_handed_on() -> None:
             assert plan.aggregated
             with pytest.raises(NotExact):
                 drained(connector, plan)
+
+
+class Busy(Scripted):
+    """Answers commands, but once it is busy leaves waiting who looks at how it is."""
+
+    busy = False
+
+    def _said(self, command: dict[str, Any]) -> dict[str, Any] | bytes:
+        if self.busy and next(iter(command)) in ("hello", "isMaster", "ismaster"):
+            threading.Event().wait(60)
+        return super()._said(command)
+
+
+def test_a_server_that_is_too_busy_to_say_how_it_is_loses_no_statement() -> None:
+    """The driver looks every ten seconds, if it is left to itself, and gives up what runs where no answer comes."""
+    more = {"ok": 1.0, "cursor": {"id": bson.Int64(7), "ns": "shop.orders", "firstBatch": ROWS[:1]}}
+    last = {"ok": 1.0, "cursor": {"id": bson.Int64(0), "ns": "shop.orders", "nextBatch": ROWS[1:]}}
+
+    def answer(name: str, command: dict[str, Any]) -> dict[str, Any] | None:
+        if name == "getMore":
+            time.sleep(3)
+            server.busy = True
+            time.sleep(12)
+            return last
+        return more if name == "find" and of_the_scan(command) else None
+
+    with Busy(answer) as server, connected(server) as connector:
+        assert read(connector) == ROWS
