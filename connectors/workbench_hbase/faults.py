@@ -35,6 +35,7 @@ BUSY = frozenset(
      "RpcThrottlingException", "PleaseHoldException", "ServerTooBusyException"}
 )  # fmt: skip
 """Later is better."""
+_ANOTHER = " Do host, port, `route`, `framed` and `tls` fit the server?"
 _LOG_IN = ("AccessControlException", "FatalConnectionException", "BadAuthException", "SaslException")
 
 
@@ -55,6 +56,9 @@ class Faults:
             raise self.of(error.kind, error.why, "", table, text) from None
         except SourceError as error:
             error.connection = error.connection or self.connection
+            another = isinstance(error, ProtocolError) or (isinstance(error, SourceTimeout) and not table)
+            if another and not error.message.endswith(_ANOTHER):
+                error.message = f"{error.message.rstrip('.')}.{_ANOTHER}"
             raise
         except OSError as error:
             raise Unreachable(self.where, str(error), self.connection) from None

@@ -117,6 +117,7 @@ class Link:
             self.wire.broken = not str(error).startswith("The server could not answer")
             if not self.wire.broken:
                 raise QueryFailed(f"{error}: its log knows", "TApplicationException") from None
+            error.message = f"{self.wire.where} answers, but not as a gateway does: {error.message}"
             raise
         self.wire.broken = False
         for number, said in body.items():

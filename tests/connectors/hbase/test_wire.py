@@ -137,6 +137,21 @@ def test_a_refusal_of_a_server_is_read_with_its_class() -> None:
         connector.close()
 
 
+@pytest.mark.parametrize("framed", [False, True])
+@pytest.mark.parametrize("route", ["native", "gateway"])
+@pytest.mark.parametrize("other", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-OpenSSH_9.2\r\n", bytes(4096)])
+def test_another_protocol_is_told_with_the_way_out(other: bytes, route: str, framed: bool) -> None:
+    with Scripted(other) as server:
+        host, port = server.address
+        where = {"host": host, "port": port, "gateway_port": port, "route": route, "framed": framed}
+        connector = HBaseConnector(ConnectionConfig("hb", where))
+        with pytest.raises(
+            ProtocolError, match=r"^hb: .*\. Do host, port, `route`, `framed` and `tls` fit the server\?$"
+        ):
+            connector.test()
+        connector.close()
+
+
 def test_a_server_that_says_nothing_is_given_up() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         wire = Wire(*silent.getsockname()[:2], timeout=1.0)
