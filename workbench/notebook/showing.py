@@ -68,7 +68,8 @@ def _is(value: Any, module: str, name: str) -> bool:
 
 
 class ProgressLine:
-    """A line that is rewritten: in a notebook a display that is updated, at a terminal the last line of stderr."""
+    """A line that is rewritten: in a notebook a display that is updated, one for each cell, whatever it asks; at a
+    terminal the last line of stderr."""
 
     def __init__(self, shell: Any, sources: Callable[[], list[str]] = list) -> None:
         self._shell, self._sources = shell, sources
@@ -85,8 +86,10 @@ class ProgressLine:
         if "WORKBENCH_DASHBOARD" in os.environ:
             return  # the page says how far it is, and would keep the line for good
         self._written = now
-        if self._cell != self._shell.execution_count or progress.seconds < self._seconds:
+        if self._cell != self._shell.execution_count:
             self._handle, self._cell, self._names = None, self._shell.execution_count, []
+        elif progress.seconds < self._seconds:  # another statement
+            self._names = []
         self._seconds = progress.seconds
         if not progress.finished and now - self._asked >= SOURCES_EVERY:
             self._asked = now

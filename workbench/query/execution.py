@@ -196,6 +196,11 @@ class Execution:
         if self.error is not None:
             raise self.error
 
+    def tell_end(self, on_progress: Callable[[Progress], object] | None) -> None:
+        """That it is done, where it was said how far it is."""
+        if on_progress is not None and self.seconds > PROGRESS_AFTER:
+            on_progress(self.progress())
+
     def wait_bound(self, on_progress: Callable[[Progress], object] | None = None) -> pa.Schema:
         self.wait(self._bound.is_set, on_progress)
         assert self.schema is not None

@@ -369,6 +369,7 @@ class Result:
             if batch is not None:
                 yield batch
             elif execution.done and not direct.ready():
+                execution.tell_end(on_progress)
                 return
 
 
