@@ -96,7 +96,7 @@ class ProgressLine:
             # They only make the line nicer: what it tells of must not end for them.
             with contextlib.suppress(WorkbenchError, OSError, sqlite3.Error):
                 self._names = self._sources()
-        text = described(progress, self._names)
+        text = described(progress, [] if progress.finished else self._names)
         if getattr(self._shell, "kernel", None) is not None:
             self._display(text, progress)
         elif sys.stderr.isatty():

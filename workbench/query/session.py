@@ -456,19 +456,22 @@ def connect(
     secret: str | Secret | Mapping[str, str | Secret] | None = None,
     writable: bool = False,
     tables: Mapping[str, Mapping[str, Any]] | None = None,
+    connector: str | None = None,
     test: bool = True,
     **parameters: Any,
 ) -> Connection:
     """Saves a connection: `wb.connect("shop", "mysql://analyst@db.example/shop")`, or `path=` for files. The secret
-    is asked for, or `"env:NAME"`; it is kept outside the notebook. Other settings go by their names. A connection that
-    is there is replaced only by one that works, unless `test` is False; else NotReplaced is raised."""
+    is asked for, or `"env:NAME"`; it is kept outside the notebook. `connector` names the kind where the URL or the path
+    does not tell it. Other settings go by their names. A connection that is there is replaced only by one that works,
+    unless `test` is False; else NotReplaced is raised."""
     # Whatever may hold a secret is wrapped first: no variable of this frame shows it in a traceback.
     url = Secret(url) if isinstance(url, str) else url
     secret = typed(secret)
     given, parameters = Hidden(parameters), {}
     saved: Saved = default().catalog.connect(
-        name, url, path=path, secret=secret, writable=writable, tables=tables, parameters=given.value(), test=test
-    )
+        name, url, path=path, secret=secret, writable=writable, tables=tables, parameters=given.value(),
+        connector=connector, test=test,
+    )  # fmt: skip
     return Connection(default().catalog, saved.name)
 
 
