@@ -365,16 +365,21 @@ def test_the_history_has_what_was_asked_and_is_searched_by_it(register: Register
 def test_parts_are_one_line_of_the_history_and_are_forgotten_first(path: Path) -> None:
     now = 1_000.0
     register = Register(path, clock=lambda: now)
-    for _ in range(3):
-        register.begin("part", "select", "select 1 from web.events").finish("done")
+    parts = [register.begin("part", "select", "select 1 from web.events") for _ in range(3)]
+    assert [one.kind for one in register.runs()] == ["part"] * 3
+    for part in parts:
+        part.finish("done")
     register.note("report", "overview of web.events", "done", started=990.0, rows=7, connections=["web"])
     (line,) = register.history()
     assert (line.kind, line.title, line.state, line.rows) == ("report", "overview of web.events", "done", 7)
     assert (line.started, line.ended, line.connections) == (990.0, 1_000.0, ("web",))
     assert register.history(search="select") == []
-    assert len(register.runs(active=False)) == 4
+    assert {register.get(part.id).kind for part in parts} == {"part"}
     now += 3_601
     register.begin("query", "t").finish("done")
+    for part in parts:
+        with pytest.raises(UnknownRun):
+            register.get(part.id)
     assert [one.kind for one in register.runs(active=False)] == ["query", "report"]
     register.close()
 

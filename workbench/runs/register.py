@@ -51,6 +51,7 @@ select id, kind, title, pid, process_started, host, user, state, started, ended,
     statement, connections
 from runs
 """
+_WHOLE = f"(kind <> '{PART}' or state = 'lost')"
 _NATIVES = "select run, connection, native_id, since from natives"
 _BEGIN = (
     "insert into runs (id, kind, title, pid, process_started, host, user, state, started, updated, statement,"
@@ -225,13 +226,15 @@ class Register:
         self.write_finish(run.id, state, run.kept(error), (rows, 0, None))
 
     def runs(self, active: bool = True, limit: int = 200) -> list[RunInfo]:
-        """The newest first. `active`: only those for which `RunInfo.active` holds."""
+        """The newest first. `active`: only those for which `RunInfo.active` holds; else what has run, too, as in the
+        history."""
         with self._store.reading() as db:
             if active:
                 where = f"{_RUNS} where ended is null or id in (select run from natives) order by started desc"
                 rows = db.execute(where).fetchall()
             else:
-                rows = db.execute(f"{_RUNS} order by started desc limit ?", (limit,)).fetchall()
+                where = f"{_RUNS} where ended is null or {_WHOLE} order by started desc limit ?"
+                rows = db.execute(where, (limit,)).fetchall()
             natives = _natives(db.execute(f"{_NATIVES} order by since"))
         infos = (self._info(row, natives) for row in rows)
         return [info for info in infos if info.active or not active][:limit]
@@ -242,7 +245,7 @@ class Register:
         pattern = "%" + search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
         with self._store.reading() as db:
             rows = db.execute(
-                f"{_RUNS} where ended is not null and (kind <> '{PART}' or state = 'lost')"
+                f"{_RUNS} where ended is not null and {_WHOLE}"
                 " and (statement like ?1 escape '\\' or title like ?1 escape '\\')"
                 " order by started desc limit ?2",
                 (pattern, limit),
