@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.streams.process_help import adds_up
-from workbench.streams import Bolt, Topology, bolt, fields, spout, tumbling
+from workbench.contract.errors import TopologyError
+from workbench.streams import Bolt, Gauge, LiveSink, ParquetReplay, Topology, bolt, fields, spout, tumbling
+from workbench.streams.folding import fold
 from workbench.streams.replay import Replay
 from workbench.streams.running import Running
+from workbench.streams.tapping import Tap
 from workbench.streams.tuples import Batch
 from workbench.streams.windowing import _milliseconds
 
@@ -76,6 +83,42 @@ def test_a_tables_value_that_python_has_none_of_fails_its_row_alone(
     adds_up(running)
 
 
+def test_such_a_value_is_shown_as_text_and_ends_no_view() -> None:
+    tap = Tap("odd", ("value", "n"))
+    tap.batch(Batch(pa.table({"value": NO_TEXT, "n": [1, 2, 3]})))
+    assert tap.drain() == ([("a", 1), (b"\xff", 2), ("c", 3)], 0)
+
+
+class NoNumber:
+    def __float__(self) -> float:
+        raise RuntimeError("no number")
+
+
+def test_a_value_that_raises_when_it_is_drawn_is_counted_and_said(started: Start) -> None:
+    running = started(Topology("drawn").spout("s", given(("a", 1))).bolt("watch", LiveSink(), inputs="s"))
+    drawn = fold(0, Gauge(running, "watch", y="n"), ("value", "n"))
+    drawn.add([("a", 1), ("a", NoNumber()), ("a", 2)], 0.0)
+    about = drawn.changes()[0]["about/0"]
+    assert (about["rows"], about["bad"], about["why"]) == (3, 1, "no number")
+
+
+def test_a_replay_that_is_asked_for_by_several_at_once_leaves_one_run(started: Start, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"at": [0, 3_600_000]}), tmp_path / "a.parquet")
+    t = Topology("again").spout("s", ParquetReplay(tmp_path, time="at", speed=1))
+    running = started(t.bolt("out", lambda row: None, inputs="s"))
+    threads = [threading.Thread(target=running.replay) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found, states = running, list[str]()
+    while found is not None:
+        last, found = found, found.following  # type: ignore[assignment]
+        states.append(last.state)
+    last.stop()
+    assert states == ["stopped"] * 4 + ["running"]
+
+
 def test_halves_of_a_batch_come_in_its_order() -> None:
     replay = Replay(retries=0)
     replay.failed(replay.add(Batch([(1,), (2,), (3,), (4,)], ("n",))), 0.0)
@@ -120,6 +163,34 @@ def test_what_ends_the_run_leaves_its_tuple_pending(started: Start, raised: Base
         running.wait(30)
     counts = {name: running.metrics().count(name, "s") for name in ("emitted", "acked", "failed", "pending")}
     assert counts == {"emitted": 4, "acked": 3, "failed": 0, "pending": 1}
+
+
+@pytest.mark.parametrize("base", [Taken, TakenAndAcked])
+def test_a_chain_of_900_bolts_is_no_deeper_than_a_stack(started: Start, base: Any) -> None:
+    class On(base):  # type: ignore[misc]
+        outputs = ("value", "n")
+
+        def execute(self, tuple: Any) -> None:  # noqa: A002
+            self.collector.emit((tuple.value, tuple.n + 1), anchors=None if self.auto_ack else [tuple])
+            if not self.auto_ack:
+                self.collector.ack(tuple)
+
+    got: list[int] = []
+    t = Topology("chain", max_retries=0).spout("s0", given(*[("a", number) for number in range(30)]))
+    for number in range(900):
+        t.bolt(f"s{number + 1}", On([]), inputs=f"s{number}")
+    before = sys.getrecursionlimit()
+    try:
+        running = started(t.bolt("out", Taken(got), inputs="s900")).wait(60)
+    finally:
+        sys.setrecursionlimit(before)
+    assert (running.dead_letters, sorted(got)) == ([], list(range(900, 930)))
+    for number in range(901, 1002):
+        t.bolt(f"s{number}", On([]), inputs=f"s{number - 1}")
+    with pytest.raises(TopologyError, match="goes through 1,002 components"):
+        t.check()
+    assert "s901" not in running.topology.nodes  # it runs as it was
+    assert "s901" not in running.guarantees()
 
 
 KEYS = [(np.int64(7), 7), (np.float32(1.5), 1.5), (np.bool_(True), True), (np.uint8(255), 255)]

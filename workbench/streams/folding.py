@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from workbench.contract.errors import UnknownField
-from workbench.streams.tuples import Row, shown
+from workbench.streams.tuples import Row, shown, told
 from workbench.streams.views import FunnelNow, Gauge, LiveTable, Series, StreamView, TopN
 
 __all__ = ["Fold", "fold", "plain"]
@@ -56,9 +56,9 @@ class Fold:
         for row in rows:
             try:
                 self._take(row, now)
-            except (TypeError, ValueError, OverflowError, ArithmeticError) as error:
+            except Exception as error:  # noqa: BLE001  # whatever the value makes of it; it is counted and shown
                 about["bad"] += 1
-                about["why"] = f"{error}"[:TEXT]
+                about["why"] = told(error).partition(": ")[2][:TEXT]
 
     def skip(self, rows: int) -> None:
         """So many were gone before they could be looked at."""

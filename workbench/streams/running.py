@@ -94,6 +94,7 @@ class Running:
         """Makes the topic of a dashboard; set by the runner."""
         self.again: Callable[[Topology], Running] | None = None
         """Runs a topology as this one runs; set by the runner."""
+        self._replaying = threading.Lock()
         self.following: Running | None = None
         """The run that `replay` started."""
         self.replaced: Callable[[Running], None] | None = None
@@ -165,19 +166,20 @@ class Running:
         """Starts it again from the beginning of what its spouts play (`ParquetReplay`), at another `speed` where one is
         said; what still runs is stopped, and what it kept as state begins anew. Views go on with the new run, which is
         returned, and is `following` here. Raises UsageError where its spouts cannot be played again."""
-        if self.following is not None:
-            return self.following.replay(speed)
-        topology = self.topology.played_again(speed)
-        if self.again is None:
-            raise UsageError("This run cannot be started again from here.")
         if threading.current_thread() is self._engine.thread:
             raise UsageError("A component cannot start its own topology again.")
-        if not self.ended(0):
-            self.stop()
-        self.following = self.again(topology)
-        if self.replaced is not None:
-            self.replaced(self.following)
-        return self.following
+        with self._replaying:  # two who press Replay at once start it twice, one after the other
+            if self.following is None:
+                topology = self.topology.played_again(speed)
+                if self.again is None:
+                    raise UsageError("This run cannot be started again from here.")
+                if not self.ended(0):
+                    self.stop()
+                self.following = self.again(topology)
+                if self.replaced is not None:
+                    self.replaced(self.following)
+                return self.following
+        return self.following.replay(speed)
 
     def wait(self, seconds: float | None = None) -> Running:
         """Until it has ended, or so long. Raises what made it fail."""

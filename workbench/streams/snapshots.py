@@ -110,6 +110,7 @@ class SnapshotFile:
         self.topology, self.path, self._wall = topology if isinstance(topology, str) else topology.name, path, wall
         self._shape = shape_of(topology) if not isinstance(topology, str) else shape or {}
         self._base: sqlite3.Connection | None = None
+        self._inode = (0, 0)
         self.id = ""
 
     def open(self, recover: bool = True, forget: Iterable[str] = ()) -> Saved:
@@ -131,6 +132,8 @@ class SnapshotFile:
                 base.execute(statement)
             saved = self._read(base, recover, tuple(forget))
             base.execute("commit")
+            found = self.path.stat()
+            self._inode = found.st_dev, found.st_ino
         self.id = saved.id
         return saved
 
@@ -139,6 +142,7 @@ class SnapshotFile:
         with self._told():
             base = self._base
             assert base is not None
+            self._is_there()
             base.execute("begin immediate")
             try:
                 base.execute("delete from parts")
@@ -176,6 +180,15 @@ class SnapshotFile:
             self._base = None
 
     # --- inside
+
+    def _is_there(self) -> None:
+        """SQLite would write on into a file that has no name any more, and the next run would find nothing."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            found = None
+        if found is None or (found.st_dev, found.st_ino) != self._inode:
+            raise self._refused("it was removed or replaced while this run had it open. Run it again, to begin anew.")
 
     def _read(self, base: sqlite3.Connection, recover: bool, forget: tuple[str, ...]) -> Saved:
         meta = dict(base.execute("select name, value from meta").fetchall())
@@ -237,7 +250,8 @@ class SnapshotFile:
             if "locked" in text:
                 why = "another run has it open. Stop that one, or name another: run(state=…)."
             else:
-                why = f"it cannot be opened or written: {text}."
+                there = "" if self.path.parent.is_dir() else f" Its folder {self.path.parent} is not there."
+                why = f"it cannot be opened or written: {text}.{there}"
             raise self._refused(why) from None
         except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
             self.close()

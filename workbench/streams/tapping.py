@@ -77,7 +77,7 @@ class Tap:
         for one in taken:
             if one.__class__ is Batch:
                 over = len(one) - self.keep
-                rows += (Batch(one.table.slice(over)) if over > 0 and one.columnar else one).rows
+                rows += (Batch(one.table.slice(over)) if over > 0 and one.columnar else one).legible()
             else:
                 rows.append(tuple(one))
         rows = rows[-self.keep :]

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["DEAD_LETTER", "DEAD_LETTER_FIELDS", "Input", "Node", "Topology"]
 
 MOST_TASKS = 1024
+LONGEST_WAY = 1000
+"""Components one after the other: each is called by the one before it."""
 RUNNERS = {
     "inline": ("state", "recover", "forget", "clock", "wall"),
     "processes": ("workers", "memory", "hang", "state", "recover", "forget"),
@@ -163,7 +165,8 @@ class Topology:
             for one in node.inputs:
                 self._check_input(node, one)
             self._check_window(node)
-        self.order()
+        if (way := self.longest_way()) > LONGEST_WAY:
+            self._refuse(f"a tuple goes through {way:,} components, one after the other; {LONGEST_WAY:,} are the most.")
 
     def _check_window(self, node: Node) -> None:
         """What windows alone hold does not time out. What a bolt that acks by itself has, too, does, so the time-out is
@@ -220,6 +223,13 @@ class Topology:
             if (one.component, one.stream) == (component, stream)
         ]
 
+    def longest_way(self) -> int:
+        """How many components a tuple goes through at most. Raises TopologyError at a cycle."""
+        ways: dict[str, int] = {}
+        for name in self.order():
+            ways[name] = 1 + max((ways[one.component] for one in self.nodes[name].inputs), default=0)
+        return max(ways.values(), default=0)
+
     def _refuse(self, why: str) -> NoReturn:
         raise TopologyError(self.name, why)
 
@@ -241,8 +251,14 @@ class Topology:
             if name not in RUNNERS[runner]:
                 others = "".join(f' t.run("{one}", {name}=…) knows it.' for one in RUNNERS if name in RUNNERS[one])
                 raise UnknownOption(name, RUNNERS[runner], f"Of the runner `{runner}`, that is.{others}")
-        running: Running = module.run(self, register=register, **options)
+        running: Running = module.run(self._as_it_is(), register=register, **options)
         return running
+
+    def _as_it_is(self) -> Topology:
+        """Another one, which bolts that are added to this one later do not change: it runs."""
+        again = Topology(self.name, **self.given)
+        again.config, again.nodes = dict(self.config), dict(self.nodes)
+        return again
 
     @property
     def replayable(self) -> bool:
@@ -259,8 +275,7 @@ class Topology:
                 f"Spout `{live[0]}` of topology `{self.name}` gives what happens now, and cannot be played again. What "
                 "ParquetReplay plays can."
             )
-        again = Topology(self.name, **self.given)
-        again.config = dict(self.config)
+        again = self._as_it_is()
         for name, node in self.nodes.items():
             spout = node.kind == "spout" and speed is not None
             again.nodes[name] = replace(node, component=node.component.at_speed(speed)) if spout else node

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import Any
@@ -27,6 +28,10 @@ from workbench.streams.windowing import WindowTask
 from workbench.streams.windows import LATE, LATE_FIELDS
 
 __all__ = ["Wiring"]
+
+
+SHORT_WAY, FRAMES, COMPONENTS_FRAMES = 20, 12, 1200
+"""A chain that is longer than the first may have so many frames of a component on the stack for each more."""
 
 
 class Wiring:
@@ -74,6 +79,9 @@ class Wiring:
     def open(self, thread: int) -> None:
         """In the runner's thread. Raises what a component raises."""
         self.config = {**self.config, "snapshots": self.keeper is not None}
+        # A chain of bolts is a chain of calls, and Python's own limit is for those of the components.
+        deep = FRAMES * max(0, self.topology.longest_way() - SHORT_WAY)
+        sys.setrecursionlimit(max(sys.getrecursionlimit(), COMPONENTS_FRAMES + deep if deep else 0))
         order = self.topology.order()
         for id in reversed(order):  # noqa: A001
             node = self.topology.nodes[id]
