@@ -1,6 +1,7 @@
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 
 import { setInsertedRows } from './names';
+import { settings as printing } from './printed/following';
 
 const PLUGIN = 'analytics-workbench:plugin';
 
@@ -12,6 +13,7 @@ export async function followSettings(registry: ISettingRegistry | null): Promise
   const settings = await registry.load(PLUGIN);
   const take = (): void => {
     setInsertedRows(settings.get('insertedRows').composite as number);
+    printing.on = settings.get('longOutputs').composite !== false;
     document.body.toggleAttribute('data-wb-no-strip', settings.get('sqlStrip').composite === false);
   };
   settings.changed.connect(take);
