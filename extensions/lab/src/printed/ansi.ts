@@ -20,7 +20,7 @@ export const PLAIN: Look = { fg: null, bg: null, bold: false, underline: false, 
 const NAMES = ['black', 'red', 'green', 'yellow', 'blue', 'magenta', 'cyan', 'white'];
 // A control sequence ends with its first byte from @ to ~, and within its line.
 const SEQUENCE = /\x1b\[([^@-~\n\r\u2028\u2029]*)([@-~])/g;
-const UNFINISHED = /\x1b(?:\[[^@-~\n\r\u2028\u2029]*)?$/;
+const UNFINISHED = /\x1b\[[^@-~\n\r\u2028\u2029]*$/;
 const LONGEST_SEQUENCE = 64;
 
 /** What is printed as runs of one look each, and the look of what comes after; `look` is that of its begin. */
@@ -39,8 +39,9 @@ export function runsOf(text: string, look: Look): { runs: Run[]; look: Look } {
       look = changed(look, codesOf(found[1])); // the other sequences move a cursor that is not there
     }
   }
-  if (at < text.length) {
-    runs.push({ text: text.slice(at), look });
+  const rest = text.slice(at).replace(UNFINISHED, ''); // nothing until the rest of it comes
+  if (rest) {
+    runs.push({ text: rest, look });
   }
   return { runs, look };
 }
@@ -52,7 +53,7 @@ export function wholeBefore(text: string, end: number): number {
     return end - unfinished[0].length;
   }
   const last = text.charCodeAt(end - 1);
-  return last >= 0xd800 && last < 0xdc00 ? end - 1 : end;
+  return last === 0x1b || (last >= 0xd800 && last < 0xdc00) ? end - 1 : end;
 }
 
 /** The element of a run, with the classes that Lab's themes colour, or its bare text. */
