@@ -82,6 +82,7 @@ def test_a_topology_is_watched_paused_and_stopped_while_a_cell_spins(
 ) -> None:
     page = lab.page
     expect(view.locator(".wb-Name")).to_have_text("trending")
+    expect(view.get_by_role("button", name="Replay")).to_be_hidden()  # its spout gives what happens now
     expect(view.locator(".wb-Box")).to_have_count(3)
     expect(view.locator(".wb-Edge")).to_have_count(2)
     expect(view.locator(".wb-EdgeRate").first).to_contain_text("/s")

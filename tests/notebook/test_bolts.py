@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 
-from workbench.contract.errors import DocumentError, InvalidParameter, TopologyError, UsageError
+from workbench.contract.errors import InvalidParameter, TopologyError, UsageError
 from workbench.runs import Register
 from workbench.streams import Topology, travelling
 
@@ -103,10 +103,10 @@ def test_what_is_written_in_other_cells_is_refused_by_name(
     run(CELL).raise_error()
     run("from workbench.streams import Bolt\nclass Mine(Bolt):\n    def execute(self, tuple): pass").raise_error()
     t = Topology("mine").spout("views", shell.user_ns["views"]).bolt("mine", shell.user_ns["Mine"], inputs="views")
-    with pytest.raises(DocumentError, match=r"`mine`: `Mine` is written in the notebook.*begins with `%%bolts name`"):
+    with pytest.raises(TopologyError, match=r"`mine`: `Mine` is written in the notebook.*begins with `%%bolts name`"):
         t.run("processes", register=register)
     t = Topology("mine").spout("views", shell.user_ns["views"]).bolt("mine", lambda row: None, inputs="views")
-    with pytest.raises(DocumentError, match=r"component `mine`.*as a lambda"):
+    with pytest.raises(TopologyError, match=r"component `mine`.*as a lambda"):
         t.run("processes", register=register)
     assert not register.runs(active=False)
 

@@ -21,7 +21,7 @@ import pytest
 
 from tests.streams import process_parts as parts
 from tests.streams.process_help import adds_up, children, gone, pids
-from workbench.contract.errors import DocumentError, InvalidParameter, TopologyError
+from workbench.contract.errors import InvalidParameter, TopologyError
 from workbench.runs import Register
 from workbench.runs.subscriber import frames
 from workbench.streams import Tail, Topology, fields, find, tumbling
@@ -286,10 +286,10 @@ def test_what_others_cannot_import_is_refused_by_name(register: Register) -> Non
         .spout("numbers", parts.Numbers(3))
         .bolt("out", lambda row: kept.append(row), inputs="numbers")
     )
-    with pytest.raises(DocumentError, match=r"component `out`.*as a lambda.*%%bolts name"):
+    with pytest.raises(TopologyError, match=r"component `out`.*as a lambda.*%%bolts name"):
         t.run("processes", register=register)
     t = Topology("open").spout("numbers", parts.Numbers(3)).bolt("out", parts.Write(Path("x")), inputs="numbers")  # type: ignore[arg-type]
-    with pytest.raises(DocumentError, match="an argument is no plain value"):
+    with pytest.raises(TopologyError, match="an argument is no plain value"):
         t.run("processes", register=register)
     with pytest.raises(InvalidParameter, match="'storm'; a topology runs on 'inline', 'processes'"):
         t.run("storm", register=register)

@@ -14,12 +14,13 @@ from workbench.contract.errors import EmitRefused
 from workbench.runs import Register
 from workbench.runs.publisher import Publisher
 from workbench.streams.collecting import patient_collector
+from workbench.streams.given_up import DeadLetter
 from workbench.streams.metrics import History, Scrape, scraped
 from workbench.streams.printing import Log, printing_to
 from workbench.streams.recovering import LAST_NAPS, Recovery
 from workbench.streams.registers import own_register, watch
 from workbench.streams.report import Metrics
-from workbench.streams.running import DeadLetter, Interrupted, Running, Snapshot
+from workbench.streams.running import Interrupted, Running, Snapshot
 from workbench.streams.tapping import Taps
 from workbench.streams.task import Fault, Task, where
 from workbench.streams.telling import Telling

@@ -21,16 +21,17 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from workbench.contract.errors import InvalidParameter, TopologyError
+from workbench.contract.errors import DocumentError, InvalidParameter, TopologyError
 from workbench.streams import travelling
 from workbench.streams.component import IteratorSpout, Spout
 from workbench.streams.configuration import seconds
+from workbench.streams.given_up import DeadLetter
 from workbench.streams.printing import Log
 from workbench.streams.processes_frames import read_all, written
 from workbench.streams.processes_wire import json_bytes, read_scrape
 from workbench.streams.processes_wiring import placed
 from workbench.streams.report import Metrics
-from workbench.streams.running import DeadLetter, Running, Snapshot
+from workbench.streams.running import Running, Snapshot
 from workbench.streams.saving import imported, references
 from workbench.streams.sinks import Sink
 from workbench.streams.task import Fault
@@ -65,7 +66,7 @@ def run(
 ) -> Running:
     """Starts it. `workers` processes share the tasks; one that has more than `memory` bytes, or does not return for
     `hang` seconds, is ended and started anew (if nothing is said: three quarters of the machine's memory in all, and
-    twice the `message_timeout`). Raises DocumentError for a component that cannot travel, and what a component's `open`
+    twice the `message_timeout`). Raises TopologyError for a component that cannot travel, and what a component's `open`
     or `prepare` raises."""
     from workbench.streams.registers import own_register
 
@@ -110,7 +111,10 @@ def _kept(
 
 def _start(topology: Topology, workers: int, state: bool) -> dict[str, Any]:
     """All that the processes need, as plain values."""
-    document = topology.to_document()
+    try:
+        document = topology.to_document()
+    except DocumentError as error:
+        raise TopologyError(topology.name, f"in other processes it {error.why}") from None
     _newest(topology, document)
     tasks = placed(topology, workers)
     numbers = itertools.count(1)

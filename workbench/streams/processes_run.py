@@ -24,6 +24,7 @@ from typing import Any
 from workbench.execution.stop import Watch
 from workbench.runs import Register
 from workbench.runs.publisher import Publisher
+from workbench.streams.given_up import DeadLetter
 from workbench.streams.guarantees import Guarantees
 from workbench.streams.metrics import History, Scrape
 from workbench.streams.processes_counts import Counts
@@ -32,7 +33,7 @@ from workbench.streams.processes_kept import KeptCrew, shape_of_start
 from workbench.streams.processes_slot import Slot, ending
 from workbench.streams.processes_wire import json_bytes, plain_scrape, read_scrape
 from workbench.streams.report import Metrics
-from workbench.streams.running import DeadLetter, Running, Snapshot
+from workbench.streams.running import Running, Snapshot
 from workbench.streams.task import Fault
 from workbench.streams.telling import Telling
 

@@ -7,9 +7,10 @@ import html
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from workbench.contract.errors import UsageError
+from workbench.streams.given_up import DeadLetter, DeadLetters, Faults
 from workbench.streams.printing import Log
 from workbench.streams.report import Metrics
 from workbench.streams.task import Fault
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from workbench.streams.topology import Topology
     from workbench.streams.views import StreamView
 
-__all__ = ["DeadLetter", "Interrupted", "Running", "Snapshot"]
+__all__ = ["Interrupted", "Running", "Snapshot"]
 
 PATIENCE = 2.0
 """Seconds that a component has to return when the topology is stopped, before it is interrupted."""
@@ -30,20 +31,6 @@ PATIENCE = 2.0
 
 class Interrupted(BaseException):
     """Raised in a component that does not return although the topology is stopped."""
-
-
-class DeadLetter(tuple[Any, ...]):
-    """A row that was given up: `row`, the `component` that failed with it, the `error`, and how many `tries` it had."""
-
-    __slots__ = ()
-
-    def __new__(cls, row: tuple[Any, ...], component: str, error: str, tries: int) -> DeadLetter:
-        return super().__new__(cls, (row, component, error, tries))
-
-    row = property(lambda self: self[0])
-    component = property(lambda self: self[1])
-    error = property(lambda self: self[2])
-    tries = property(lambda self: self[3])
 
 
 @dataclass(frozen=True)
@@ -195,9 +182,9 @@ class Running:
         return self._engine.metrics()
 
     @property
-    def errors(self) -> list[Fault]:
+    def errors(self) -> Faults:
         """The last errors of the components, the newest last; each fails its tuple's tree, none ends the run."""
-        return self._engine.faults()
+        return Faults(self._engine.faults())
 
     @property
     def log(self) -> Log:
@@ -205,9 +192,9 @@ class Running:
         return self._engine.log
 
     @property
-    def dead_letters(self) -> list[DeadLetter]:
+    def dead_letters(self) -> DeadLetters:
         """The last rows that were given up."""
-        return self._engine.letters()
+        return DeadLetters(self._engine.letters())
 
     def guarantees(self) -> Guarantees:
         """What each sink may claim, "effectively once" or "at least once", and why not more; what has happened since

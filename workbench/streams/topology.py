@@ -242,7 +242,8 @@ class Topology:
         `state=True` (or a name, or a path): what stateful bolts and windows keep, and how far the spouts are, is put
         into a file every `snapshot_every`, and the next run goes on from there; with `recover=False` it begins anew,
         `forget=("count",)` leaves out what was kept of these. Raises what `check` does, what a component's `open` or
-        `prepare` raises, StateRefused, and DocumentError for a component that cannot travel to another process."""
+        `prepare` raises, StateRefused, and TopologyError for a component that cannot travel to another process. What is
+        added to the topology afterwards is in the next run."""
         self.check()
         if runner not in RUNNERS:
             raise InvalidParameter("runner", f"is {runner!r}; a topology runs on {', '.join(map(repr, RUNNERS))}.")
@@ -277,8 +278,8 @@ class Topology:
             )
         again = self._as_it_is()
         for name, node in self.nodes.items():
-            spout = node.kind == "spout" and speed is not None
-            again.nodes[name] = replace(node, component=node.component.at_speed(speed)) if spout else node
+            if node.kind == "spout" and speed is not None:
+                again.nodes[name] = replace(node, component=node.component.at_speed(speed))
         return again
 
     def to_document(self) -> dict[str, Any]:

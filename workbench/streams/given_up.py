@@ -1,0 +1,116 @@
+"""Errors of components and rows that were given up, as lists that show themselves: what happened, how often, and the
+row of the last time, instead of a line for each."""
+
+from __future__ import annotations
+
+import html
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Generic, TypeVar
+
+from workbench.streams.task import Fault
+
+__all__ = ["DeadLetter", "DeadLetters", "Faults"]
+
+T = TypeVar("T")
+SHOWN, WIDEST = 20, 100
+"""Lines of a table, and characters of a cell."""
+
+
+class DeadLetter(tuple[Any, ...]):
+    """A row that was given up: `row`, the `component` that failed with it, the `error`, and how many `tries` it had."""
+
+    __slots__ = ()
+
+    def __new__(cls, row: tuple[Any, ...], component: str, error: str, tries: int) -> DeadLetter:
+        return super().__new__(cls, (row, component, error, tries))
+
+    row = property(lambda self: self[0])
+    component = property(lambda self: self[1])
+    error = property(lambda self: self[2])
+    tries = property(lambda self: self[3])
+
+
+class _Grouped(list[T], Generic[T]):
+    """Shows one line for each component and error, the one that happened last first."""
+
+    none = ""
+    columns: tuple[str, ...] = ()
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """The cells of the table that it shows."""
+        groups: dict[tuple[str, str], list[T]] = {}
+        for one in reversed(self):
+            groups.setdefault(self._key(one), []).append(one)
+        return [
+            (component, error, f"{len(found):,}", *self._last(found[0])) for (component, error), found in groups.items()
+        ]
+
+    def _key(self, one: T) -> tuple[str, str]:
+        raise NotImplementedError
+
+    def _last(self, one: T) -> tuple[str, ...]:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        if not self:
+            return self.none
+        table = [self.columns, *(tuple(map(_short, row)) for row in self.rows()[:SHOWN])]
+        widths = [max(len(row[place]) for row in table) for place in range(len(self.columns))]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
+        ]
+        return "\n".join([*lines, *self._more()])
+
+    def _repr_html_(self) -> str:
+        if not self:
+            return f"<p>{html.escape(self.none)}</p>"
+        head = _line(self.columns, "th")
+        body = "".join(_line(map(_short, row), "td") for row in self.rows()[:SHOWN])
+        more = "".join(f"<p>{html.escape(line)}</p>" for line in self._more())
+        return f"<table class='mathjax_ignore'><thead>{head}</thead><tbody>{body}</tbody></table>{more}"
+
+    def _more(self) -> Sequence[str]:
+        left = len(self.rows()) - SHOWN
+        return [f"and {left:,} others"] if left > 0 else []
+
+
+class Faults(_Grouped[Fault]):
+    """The last errors of components, the newest last. Each is a `Fault`."""
+
+    none = "no errors"
+    columns = ("component", "error", "times", "last at", "row")
+
+    def __init__(
+        self, faults: Iterable[Fault] = (), clock: Callable[[float], time.struct_time] = time.localtime
+    ) -> None:
+        super().__init__(faults)
+        self._clock = clock
+
+    def _key(self, one: Fault) -> tuple[str, str]:
+        return one.component, one.error
+
+    def _last(self, one: Fault) -> tuple[str, ...]:
+        return time.strftime("%H:%M:%S", self._clock(one.at)), one.row
+
+
+class DeadLetters(_Grouped[DeadLetter]):
+    """The last rows that were given up, the newest last. Each is a `DeadLetter`."""
+
+    none = "no row was given up"
+    columns = ("component", "error", "rows", "tries", "last row")
+
+    def _key(self, one: DeadLetter) -> tuple[str, str]:
+        return one.component, one.error
+
+    def _last(self, one: DeadLetter) -> tuple[str, ...]:
+        return str(one.tries), repr(one.row)
+
+
+def _short(text: str) -> str:
+    plain = "".join(sign if sign.isprintable() else "�" for sign in " ".join(text.split()))
+    return plain if len(plain) <= WIDEST else f"{plain[: WIDEST - 1]}…"
+
+
+def _line(cells: Iterable[str], tag: str) -> str:
+    return "<tr>" + "".join(f"<{tag} style='text-align:left'>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
