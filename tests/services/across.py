@@ -88,9 +88,10 @@ class Stores:
         return [self.mysql.pid, self.hive.pid, self.mongo.pid, *self.hbase.pids]
 
     @contextlib.contextmanager
-    def connected(self, catalog: Catalog, shape: Shape | None = None) -> Iterator[demo.Demo]:
-        """The connections are there and the shop is loaded; at the end both are gone. Raises ServiceError where one of
-        the names is a connection of the user's to something else."""
+    def connected(self, catalog: Catalog, shape: Shape | None = None, drop: bool = True) -> Iterator[demo.Demo]:
+        """The connections are there and the shop is loaded; at the end both are gone, the shop's tables not where the
+        servers are about to go. Raises ServiceError where one of the names is a connection of the user's to something
+        else."""
         must_be_free(catalog)
         made = demo.ensure(catalog, shape)
         try:
@@ -101,7 +102,8 @@ class Stores:
             for name in NAMES:
                 with contextlib.suppress(UnknownConnection):
                     catalog.remove(name)
-            self._drop()
+            if drop:
+                self._drop()
 
     def _connect(self, catalog: Catalog) -> None:
         for name, url, password, tables in (

@@ -65,8 +65,13 @@ def main(arguments: list[str] | None = None) -> int:
         with told as text:
             sys.stdout.write(text)
             sys.stdout.flush()
-            while True:
-                time.sleep(0.2)  # not for good: a signal may be another thread's
+            try:
+                while True:
+                    time.sleep(0.2)  # not for good: a signal may be another thread's
+            except KeyboardInterrupt:
+                sys.stdout.write("ending …\n")
+                sys.stdout.flush()
+                raise
     except KeyboardInterrupt:
         pass
     except ServiceError as error:
@@ -111,7 +116,7 @@ def across() -> Iterator[str]:
         with Stores.served() as stores:
             sys.stdout.write("spreading the demo shop over them (a minute) …\n")
             sys.stdout.flush()
-            with stores.connected(catalog) as made:
+            with stores.connected(catalog, drop=False) as made:
                 lines = "".join(f"    {name:8s}{catalog.saved(name).where}\n" for name in (*NAMES, "web"))
                 notes = "".join(f"{note}\n" for note in made.notes)
                 yield (
