@@ -24,7 +24,7 @@ from typing import TextIO
 QUIET_SECONDS = 10.0
 SHOWN = 6_000
 """Characters of a command's output that are shown when it has failed."""
-_UV = re.compile(r"^\s*((?:Resolved|Downloading|Prepared|Installed|Building|Uninstalled) [^\x1b\n]{1,80})")
+_UV = re.compile(r"^\s*((?:Resolved|Downloading|Downloaded|Prepared|Installed|Building|Uninstalled) [^\x1b\n]{1,80})")
 
 
 class Line:

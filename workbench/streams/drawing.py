@@ -61,7 +61,9 @@ def svg(topology: Topology) -> str:
         'fill="currentColor" stroke="currentColor" stroke-width="0">'
     ]
     for node in topology.nodes.values():
-        parts += [_arrow(places[one.component], places[node.id], one) for one in node.inputs if one.component in places]
+        parts += [_arrow(places[one.component], places[node.id]) for one in node.inputs if one.component in places]
+    for node in topology.nodes.values():  # above all arrows, for they cross
+        parts += [_label(places[one.component], places[node.id], one) for one in node.inputs if one.component in places]
     promises = _promises(topology)
     parts += [_box(node, *places[node.id], promises.get(node.id, "")) for node in topology.nodes.values()]
     return "".join([*parts, "</svg>"])
@@ -101,14 +103,22 @@ def _box(node: Node, x: int, y: int, promise: str) -> str:
     )
 
 
-def _arrow(start: tuple[int, int], end: tuple[int, int], one: Input) -> str:
+def _arrow(start: tuple[int, int], end: tuple[int, int]) -> str:
     x1, y1, x2, y2 = start[0] + _BOX_W, start[1] + _BOX_H // 2, end[0], end[1] + _BOX_H // 2
     bend = (x1 + x2) // 2
-    label = f"{'' if one.stream == DEFAULT else one.stream + ' '}{one.grouping}"
     return (
         f'<path d="M{x1},{y1} C{bend},{y1} {bend},{y2} {x2 - 7},{y2}" fill="none" stroke-width="1.2" opacity="0.6"/>'
         f'<path d="M{x2 - 8},{y2 - 4} L{x2},{y2} L{x2 - 8},{y2 + 4} Z" opacity="0.6"/>'
-        f'<text x="{bend}" y="{(y1 + y2) // 2 - 5}" text-anchor="middle" font-size="10" opacity="0.8">'
+    )
+
+
+def _label(start: tuple[int, int], end: tuple[int, int], one: Input) -> str:
+    """In the page's own colour around it, so that it is read where it lies on an arrow."""
+    x, y = (start[0] + _BOX_W + end[0]) // 2, (start[1] + end[1] + _BOX_H) // 2 - 5
+    label = f"{'' if one.stream == DEFAULT else one.stream + ' '}{one.grouping}"
+    around = "paint-order:stroke;stroke:var(--jp-layout-color0,Canvas);stroke-width:4px"
+    return (
+        f'<text x="{x}" y="{y}" text-anchor="middle" font-size="10" style="{around}">'
         f"{html.escape(_short(label, 24))}</text>"
     )
 
