@@ -102,6 +102,8 @@ def comparable(value: Any) -> Any:
 STATEMENTS = [
     "select k, sum(x), count(*), avg(f), min(s), max(d), avg(x) + 1 z from t group by k order by k",
     "select count(*), count(y), sum(x) from t",
+    "select k, count_if(y > 3) n, count_if(x > 500) + 1 m from t where x % 35 = 0 or k > 3 group by k order by k",
+    "select count_if(y > 3) n, count(y) c from t where y is null",
     "select count(*), sum(x), max(s) from t where x < 0",
     "select count(distinct y), sum(distinct x), avg(d), count(y) from t where x > 10",
     "select n, sum(x) filter (where f > 3) q, count(distinct s) from t join u using (k) group by n"

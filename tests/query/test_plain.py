@@ -141,3 +141,7 @@ def test_a_table_that_has_changed_is_told(world: World, rehearsed: list[str]) ->
     with pytest.raises(SnapshotChanged):
         world.rows("select id from shop.t where id = 7")
     assert world.rows("select id from shop.t where id = '7'") == [("7",)]
+    world.put("t", pa.table({"other": [8]}))
+    with pytest.raises(SnapshotChanged, match="no column `id` any more"):
+        world.rows("select * from shop.t")
+    assert world.rows("select * from shop.t") == [(8,)]

@@ -50,7 +50,8 @@ WHOLE = f"{RESERVED}parts"
 """The table of parts in `merge` and `last`."""
 _ADDED = {"sum": "sum", "count": "sum", "count_star": "sum", "count_if": "sum", "min": "min", "max": "max",
           "bool_and": "bool_and", "bool_or": "bool_or", "any_value": "any_value", "sum_no_overflow": "sum"}  # fmt: skip
-_COUNTS = ("count", "count_star", "count_if")
+_COUNTS = ("count", "count_star")
+"""What is nought where there is nothing. `count_if` is a sum to DuckDB: NULL there, and as wide as one."""
 _MEANS = ("avg", "mean")
 _DISTINCT = ("count", "sum", "avg", "mean", "min", "max")
 _KEY, _SUM = f"{RESERVED}key ", f"{RESERVED}sum "

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
 
-from workbench.contract.errors import Cancelled, NotExact, SnapshotChanged, SourceError
+from workbench.contract.errors import Cancelled, NotExact, SnapshotChanged, SourceError, UnknownColumn
 from workbench.contract.predicate import Predicate
 from workbench.contract.reduction import Aggregate, Top
 from workbench.contract.scan import ScanPlan, ScanRequest
@@ -345,6 +345,10 @@ class Stage:
         except SourceError as error:
             error.connection = error.connection or target.connection
             raise
+        except UnknownColumn as error:
+            if error.name not in target.schema.names:
+                raise
+            raise _changed(target, f"it has no column `{error.name}` any more") from None
         if plan.aggregated:
             assert aggregate is not None
             if not plan.schema.equals(aggregate.schema(target.schema)):
@@ -363,8 +367,8 @@ def _columns(schema: pa.Schema, names: tuple[str, ...]) -> pa.Schema:
     return pa.schema([schema.field(name) for name in names])
 
 
-def _changed(target: RemoteTarget) -> SnapshotChanged:
-    return SnapshotChanged(str(target.table), "its columns have other types", target.connection)
+def _changed(target: RemoteTarget, why: str = "its columns have other types") -> SnapshotChanged:
+    return SnapshotChanged(str(target.table), why, target.connection)
 
 
 def _side_by_side(work: Callable[[Item], Made], items: Sequence[Item]) -> list[Made]:
