@@ -134,8 +134,9 @@ class MongoDBReader(GeneratedReader):
         command: dict[str, Any] = dict(bson.decode(self._split.state["command"], dated()))
         batch, limit = command.get("batchSize") or command["cursor"]["batchSize"], int(self._guard * 1000)
         command |= {"maxTimeMS": limit, "comment": self._control.mark}
-        asked, first = False, True
+        asked, first, replies = False, True, 0
         while self._cursor or not asked:
+            replies += 1
             raw = self._connector.raw(self._database, command, self._guard, session)
             self._received += len(raw)
             found, self._cursor = self._documents.reply(raw)
@@ -148,6 +149,8 @@ class MongoDBReader(GeneratedReader):
                 self._still_the_same(found)
             yield self._made(found)
             command = {"getMore": bson.Int64(self._cursor), "collection": self._name, "batchSize": batch}
+        if replies > 1:  # some servers take a cursor of what was dropped to be at its end
+            self._is_there()
 
     def _put(self, item: Any) -> None:
         while not self._over.is_set():

@@ -359,6 +359,27 @@ def test_groups_that_the_server_gives_up_are_not_handed_on() -> None:
                 drained(connector, plan)
 
 
+@pytest.mark.parametrize("now", ["gone", "made again"])
+def test_a_cursor_that_ends_with_its_collection_is_no_whole_result(now: str) -> None:
+    """FerretDB says so of a collection that is dropped while it is read."""
+    more = {"ok": 1.0, "cursor": {"id": bson.Int64(7), "ns": "shop.orders", "firstBatch": ROWS[:1]}}
+    end = {"ok": 1.0, "cursor": {"id": bson.Int64(0), "ns": "shop.orders", "nextBatch": []}}
+
+    def answer(name: str, command: dict[str, Any]) -> dict[str, Any] | None:
+        if name == "listCollections":
+            ended = bool(server.commands("getMore"))
+            info = {"uuid": bson.Binary(bytes(15) + bytes([ended]), 4)}
+            there = [] if ended and now == "gone" else [{"name": "orders", "type": "collection", "info": info}]
+            return {"ok": 1.0, "cursor": {"id": bson.Int64(0), "ns": "shop.$cmd.listCollections", "firstBatch": there}}
+        if name == "getMore":
+            return end
+        return more if name == "find" and of_the_scan(command) else None
+
+    expected = pytest.raises(UnknownTable if now == "gone" else SnapshotChanged)
+    with Scripted(answer) as server, connected(server) as connector, expected:
+        read(connector)
+
+
 class Busy(Scripted):
     """Answers commands, but once it is busy leaves waiting who looks at how it is."""
 
