@@ -388,3 +388,25 @@ class Large(IteratorSpout):
 class Refuses(Bolt):
     def execute(self, tuple: Any) -> None:  # noqa: A002
         raise ValueError("not that\ud83d one " + "\u20ac" * 1_900)
+
+
+@bolt("end", "key", "count")
+def counted(window: Any) -> Any:
+    counts: dict[str, int] = {}
+    for row in window:
+        counts[row.key] = counts.get(row.key, 0) + 1
+    return [(window.end, key, count) for key, count in sorted(counts.items())]
+
+
+@bolt("number", "what")
+def of_all_kinds(tuple: Any) -> Any:  # noqa: A002
+    """Rows with a value that is no plain one; which, the number says."""
+    import datetime
+    import decimal
+
+    values: list[Any] = [
+        None, True, -1, 2.5, float("nan"), 2**53, 2**70, 10**5000, "text", "x" * 300, "1e3", b"bytes", "\ud83d",
+        decimal.Decimal("12.50"), datetime.datetime(2026, 1, 2, 3, 4, 5), (1, "two"), {"a": [1, 2]}, object,
+        datetime.datetime(2026, 1, 2, 3, 4, 5, 6000, datetime.UTC), datetime.date(2026, 1, 2),
+    ]  # fmt: skip
+    return [(tuple.number, values[tuple.number % len(values)])]

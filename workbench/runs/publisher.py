@@ -46,7 +46,7 @@ PACE = 0.04
 LEAVING = 50
 """Hundredths of a second that subscribers have to take the end of their topics."""
 KEPT_ENDED = 100
-"""Topics that have ended and can still be asked for."""
+"""Topics that have ended and can still be asked for, besides those that are kept on purpose."""
 
 
 class FrameTooLong(ValueError):  # it never leaves the module: the subscriber is told
@@ -64,6 +64,7 @@ class Publisher:
         self._register = register
         self._lock = threading.RLock()
         self._topics: dict[str, Topic] = {}
+        self._kept = set[str]()
         self._controls: dict[str, Callable[[str], str | None]] = {}
         self._shows: dict[str, Callable[[Any], str]] = {}
         self._texts: dict[str, Callable[[str], str]] = {}
@@ -107,12 +108,24 @@ class Publisher:
         with self._lock:
             before = self._topics.pop(name, None)
             self._topics[name] = topic
-            over = [key for key, one in self._topics.items() if one.ended]
+            over = [key for key, one in self._topics.items() if one.ended and _run(key) not in self._kept]
             for key in over[: max(0, len(over) - KEPT_ENDED)]:
                 del self._topics[key]
         if before is not None:
             before.end()
         return topic
+
+    def keep(self, run_id: str, kept: bool = True) -> None:
+        """Whether the topics of that run can be asked for until they are forgotten, however many end after them."""
+        with self._lock:
+            (self._kept.add if kept else self._kept.discard)(run_id)
+
+    def forget(self, name: str) -> None:
+        """Nobody can ask for that topic any more; who watches it is told its end."""
+        with self._lock:
+            topic = self._topics.pop(name, None)
+        if topic is not None:
+            topic.end()
 
     def control(self, run_id: str, do: Callable[[str], str | None] | None) -> None:
         """`do` is told what others ask of the run, in a thread of its own, and raises WorkbenchError for what it does
@@ -325,6 +338,10 @@ class Publisher:
         finally:
             gone.cancel()
             mailbox.close()
+
+
+def _run(topic: str) -> str:
+    return topic.split("/")[1] if "/" in topic else ""
 
 
 async def _settled(tasks: set[asyncio.Task[Any]]) -> None:

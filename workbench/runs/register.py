@@ -325,6 +325,15 @@ class Register:
                 (me.pid, me.started, me.host, address, token),
             )
 
+    def adopt(self, run_id: str) -> None:
+        """A run that is over is this process' from now on: it publishes what is known of it. Nothing happens to one
+        that is not over."""
+        me = Process.current()
+        self._store.write(
+            "update runs set pid = ?, process_started = ?, host = ? where id = ? and ended is not null",
+            (me.pid, me.started, me.host, run_id),
+        )
+
     def engine(self, run_id: str) -> Engine | None:
         """Where that run's process publishes; None where it does not. Raises UnknownRun."""
         self.get(run_id)

@@ -115,7 +115,7 @@ class Topic:
 
     def __init__(self, name: str, state: Mapping[str, Any], keep: Mapping[str, int] | None = None) -> None:
         self.name, self.keep = name, dict(keep or {})
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # what is collected as garbage ends topics, wherever that happens
         self._state = dict(state)
         self._number = 0
         self._epoch = secrets.token_hex(4)
@@ -131,6 +131,12 @@ class Topic:
     @property
     def ended(self) -> bool:
         return self._ended
+
+    @property
+    def snapshot(self) -> Frame:
+        """The state as it is now."""
+        with self._lock:
+            return self._snapshot()
 
     @property
     def number(self) -> int:

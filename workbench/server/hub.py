@@ -168,7 +168,8 @@ class Hub:
                     return
             info: RunInfo = await self._read(lambda: self._register.get(run_id))
             if not info.active:
-                topic.end(f"`{info.title}` is over, and who had `{topic.name}` is gone.")
+                how = f"{info.state}: {info.error}" if info.error else info.state
+                topic.end(f"`{info.title}` has ended ({how.rstrip('.')}), and who had `{topic.name}` is gone.")
                 return
             await asyncio.sleep(POLL_SECONDS)
 

@@ -9,28 +9,27 @@ how much was seen: `rows`, those that were `skipped`, `bad` ones that did not fi
 
 from __future__ import annotations
 
-import datetime
 import heapq
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from workbench.contract.errors import UnknownField
-from workbench.streams.tuples import Row, shown, told
+from workbench.streams.seeing import finite, milliseconds, plain, text
+from workbench.streams.tuples import Row, told
 from workbench.streams.views import FunnelNow, Gauge, LiveTable, Series, StreamView, TopN
 
-__all__ = ["Fold", "fold", "plain"]
+__all__ = ["Fold", "fold"]
 
 MOST_KEYS = 10_000
 """Values of a field that are told apart; of more, the smaller half is forgotten, and `about` says so."""
-TEXT = 200
+WHY = 200
 OTHERS = "others"
 _COMBINED: dict[str, Callable[[float, float], float]] = {
     "sum": lambda before, value: before + value,
     "last": lambda _, value: value,
     "max": max,
 }
-_EARLIEST, _LATEST = -62_135_596_800_000.0, 253_402_300_799_999.0
 
 
 class Fold:
@@ -58,7 +57,7 @@ class Fold:
                 self._take(row, now)
             except Exception as error:  # noqa: BLE001  # whatever the value makes of it; it is counted and shown
                 about["bad"] += 1
-                about["why"] = told(error).partition(": ")[2][:TEXT]
+                about["why"] = told(error).partition(": ")[2][:WHY]
 
     def skip(self, rows: int) -> None:
         """So many were gone before they could be looked at."""
@@ -89,7 +88,7 @@ class Fold:
         about = self._about
 
         def at(row: Row, now: float) -> float:
-            found = otherwise(now) if place is None else _milliseconds(row[place])
+            found = otherwise(now) if place is None else milliseconds(row[place])
             if about["first"] is None or found < about["first"]:
                 about["first"] = found
             if about["last"] is None or found > about["last"]:
@@ -102,7 +101,7 @@ class Fold:
         if not name:
             return lambda row: 1
         place = self._place(name)
-        return lambda row: _finite(row[place])
+        return lambda row: finite(row[place])
 
 
 class _Points(Fold):
@@ -122,8 +121,9 @@ class _Points(Fold):
         self._dirty: set[float] = set()
         self._order: list[float] = []
         """A heap of the times."""
-        self._told: set[float] = set()
-        self._again, self._twice = False, 0
+        self._placed: dict[float, int] = {}
+        """The number of the last point of each time, as they were told."""
+        self._again, self._count = False, 0
         self.keep = {f"points/{number}": 2 * view.keep}  # a time is there again when its values change
 
     def start(self) -> dict[str, Any]:
@@ -131,7 +131,7 @@ class _Points(Fold):
 
     def _take(self, row: Row, now: float) -> None:
         at, value = self._at(row, now), self._y(row)
-        line = "" if self._by is None else _text(row[self._by])
+        line = "" if self._by is None else text(row[self._by])
         points = self._points.get(at)
         if points is None:
             if len(self._points) >= self._kept:
@@ -153,17 +153,22 @@ class _Points(Fold):
             else:
                 del self._sums[line]
         self._dirty.discard(at)
-        self._told.discard(at)
+        self._placed.pop(at, None)
 
     def _changes(self) -> tuple[dict[str, Any], dict[str, list[Any]]]:
         values: dict[str, Any] = {}
         if self._by is not None and self._dirty:
             self._choose()
         name = f"points/{self.number}"
-        self._twice += len(self._dirty & self._told)
-        self._told |= self._dirty
-        if self._again or self._twice > self._kept:  # so the list, as it is kept, holds all times
-            self._again, self._twice = False, 0
+        count = self._count + len(self._dirty)
+        oldest = min((place for at, place in self._placed.items() if at not in self._dirty), default=count)
+        whole = self._again or count - oldest > self.keep[name]  # the list, as it is kept, is to hold all times
+        self._placed |= {
+            at: self._count + place for place, at in enumerate(sorted(self._points if whole else self._dirty))
+        }
+        self._count += len(self._points if whole else self._dirty)
+        if whole:
+            self._again = False
             self._dirty.clear()
             values[f"lines/{self.number}"] = [*self._lines, *([OTHERS] if self._rest else [])]
             values[name] = [self._point(at) for at in sorted(self._points)]
@@ -212,7 +217,7 @@ class _Totals(Fold):
         self._newest, self._changed = -math.inf, True
 
     def _take(self, row: Row, now: float) -> None:
-        at, value, key = self._at(row, now), self._y(row), _text(row[self._key])
+        at, value, key = self._at(row, now), self._y(row), text(row[self._key])
         if self._over:
             if at > self._newest:
                 self._newest = at
@@ -286,8 +291,8 @@ class _Table(Fold):
         return {f"rows/{self.number}": [], f"columns/{self.number}": self._columns}
 
     def _take(self, row: Row, now: float) -> None:
-        level = None if self._levels is None else _text(row[self._levels])
-        cells = [_milliseconds(row[place]) if place in self._times else plain(row[place]) for place in self._places]
+        level = None if self._levels is None else text(row[self._levels])
+        cells = [milliseconds(row[place]) if place in self._times else plain(row[place]) for place in self._places]
         self._rows.append([now, level, *cells])
 
     def _changes(self) -> tuple[dict[str, Any], dict[str, list[Any]]]:
@@ -302,36 +307,6 @@ def fold(number: int, view: StreamView, names: Sequence[str]) -> Fold:
     """View `number` of a dashboard, of a stream with these fields. Raises UnknownField."""
     made: Fold = _FOLDS[view.kind](number, view, names)
     return made
-
-
-def plain(value: Any) -> Any:
-    """As JSON: numbers, truth and nothing as they are, a moment as text, all else as text of 200 characters."""
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, int | float):
-        return value if math.isfinite(value) and abs(value) < 2**53 else str(value)[:TEXT]
-    if isinstance(value, datetime.datetime):
-        return value.isoformat(sep=" ", timespec="milliseconds" if value.microsecond else "seconds")
-    return _text(value)
-
-
-def _text(value: Any) -> str:
-    return value[:TEXT] if isinstance(value, str) else "" if value is None else shown(value, TEXT)
-
-
-def _milliseconds(at: Any) -> float:
-    if isinstance(at, datetime.datetime):
-        at = (at if at.tzinfo else at.replace(tzinfo=datetime.UTC)).timestamp() * 1000
-    if isinstance(at, int | float) and not isinstance(at, bool) and _EARLIEST < at < _LATEST:
-        return float(at)
-    raise ValueError(f"{shown(at, 80)} is no time: that is milliseconds or a datetime.")
-
-
-def _finite(value: Any) -> float:
-    found = float(value) if not isinstance(value, int) or abs(value) >= 2**53 else value
-    if not math.isfinite(found):
-        raise ValueError(f"{shown(value, 80)} is no number that can be drawn.")
-    return found
 
 
 def _short(value: float) -> float:

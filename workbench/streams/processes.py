@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import dataclasses
 import itertools
 import json
 import os
@@ -17,15 +18,18 @@ import subprocess
 import sys
 import tempfile
 import threading
+import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from workbench.contract.errors import DocumentError, InvalidParameter, TopologyError
 from workbench.streams import travelling
 from workbench.streams.component import IteratorSpout, Spout
 from workbench.streams.configuration import seconds
+from workbench.streams.ended import retain
 from workbench.streams.given_up import DeadLetter
+from workbench.streams.outline import Outline
 from workbench.streams.printing import Log
 from workbench.streams.processes_frames import read_all, written
 from workbench.streams.processes_wire import json_bytes, read_scrape
@@ -38,8 +42,11 @@ from workbench.streams.task import Fault
 
 if TYPE_CHECKING:
     from workbench.runs import Register
+    from workbench.runs.topics import Topic
+    from workbench.streams.ended import Last
     from workbench.streams.guarantees import Guarantees
     from workbench.streams.topology import Node, Topology
+    from workbench.streams.views import StreamView
 
 __all__ = ["MOST_WORKERS", "Elsewhere", "RunningProcesses", "run"]
 
@@ -80,15 +87,16 @@ def run(
         raise InvalidParameter("hang", f"is {hang!r}; it is {LEAST_HANG:g} s or more.")
     kept = None if state is False or state is None else _kept(topology, state, recover, forget)
     start = _start(topology, workers, kept is not None)
+    register = register or own_register()
     start |= {
         "state": kept,
-        "register": str((register or own_register()).path),
+        "register": str(register.path),
         "memory": most,
         "hang": longest,
     }
-    engine = Elsewhere(topology, start)
+    engine = Elsewhere(topology, start, register)
     engine.start()
-    running = RunningProcesses(engine, register or own_register())
+    running = RunningProcesses(engine, register)
     running.again = lambda other: run(
         other, register=register, workers=workers, memory=memory, hang=hang, state=state, recover=False
     )
@@ -119,17 +127,6 @@ def _start(topology: Topology, workers: int, state: bool) -> dict[str, Any]:
     tasks = placed(topology, workers)
     numbers = itertools.count(1)
     components = {next(numbers): node.id for node in topology.nodes.values() for _ in range(node.parallelism)}
-    shape = [
-        {
-            "id": node.id,
-            "kind": node.kind,
-            "parallelism": node.parallelism,
-            "inputs": [
-                {"component": one.component, "stream": one.stream, "grouping": str(one.grouping)} for one in node.inputs
-            ],
-        }
-        for node in topology.nodes.values()
-    ]
     return {
         "topology": document,
         "sources": travelling.sources_of(references(document)),
@@ -138,7 +135,7 @@ def _start(topology: Topology, workers: int, state: bool) -> dict[str, Any]:
         "tasks": tasks,
         "components": components,
         "kinds": {node.id: node.kind for node in topology.nodes.values()},
-        "shape": shape,
+        "outline": dataclasses.replace(Outline.of(topology), replayable=False).document(),
         "windows": [name for name in topology.order() if _gathers(topology.nodes[name])],
         "guarantees": _guarantees(topology, state).document(),
     }
@@ -206,8 +203,13 @@ def _memory() -> int:
 class Elsewhere:
     """The run's process, as an engine of a handle. One thread reads what it says; who asks waits for the answer."""
 
-    def __init__(self, topology: Topology, start: Mapping[str, Any]) -> None:
-        self.topology, self._log = topology, Log()
+    def __init__(self, topology: Topology, start: Mapping[str, Any], register: Register) -> None:
+        self.topology, self._log, self._register = topology, Log(), register
+        self.outline = Outline.of(topology)
+        self._left: list[dict[str, Any]] = []
+        self.last: Last | None = None
+        """What is left of it, when it is over."""
+        self._forsaken = False
         self.error: BaseException | None = None
         self.id, self._state, self._text = "", "running", ""
         self._folder = _folder()
@@ -296,6 +298,12 @@ class Elsewhere:
         self._hear_kept()
         return None if self._snapshot is None else Snapshot(*self._snapshot)
 
+    def forsaken(self) -> None:
+        """Nobody has the handle any more."""
+        self._forsaken = True
+        if self.last is not None:
+            retain(self.last)
+
     def _hear_kept(self) -> None:
         kept = self._asked("kept") if self._starting["state"] is not None else None
         if kept is not None:
@@ -316,7 +324,7 @@ class Elsewhere:
 
     def _asked(self, what: str, **more: Any) -> Any:
         """The answer; None once it has ended."""
-        if not self.thread.is_alive() or threading.current_thread() is self.thread:
+        if self._state not in ("running", "paused") or threading.current_thread() is self.thread:
             return None
         number, answered, found = next(self._numbers), threading.Event(), list[Any]()
         self._waiting[number] = answered, found
@@ -371,9 +379,9 @@ class Elsewhere:
     def _main(self) -> None:
         over = False
         try:
-            while not over:
+            while True:
                 said = json.loads(read_all(self._from))
-                over = self._hear(said["number"], said["state"], said["body"])
+                over = self._hear(said["number"], said["state"], said["body"]) or over
         except (EOFError, OSError):  # it has ended
             pass
         except Exception as error:  # noqa: BLE001  # what it says cannot be read, so it is of no use
@@ -385,6 +393,7 @@ class Elsewhere:
             self._state = "failed"
             why = f"its process (pid {self._process.pid}) ended unasked, with {self._process.returncode}"
             self.error = self.error or TopologyError(self.topology.name, f"{why}, and its workers with it.")
+        self._keep_last()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()
@@ -392,10 +401,22 @@ class Elsewhere:
             answered.set()
         self._ready.set()
 
+    def _keep_last(self) -> None:
+        from workbench.streams.processes_left import adopted
+
+        if self.id:
+            why = "" if self.error is None else f"{type(self.error).__name__}: {self.error}"
+            last = adopted(self._register, self.id, self.outline, self._left, why)
+            self._left, self.last = [], last
+            if self._forsaken:
+                retain(last)
+
     def _hear(self, number: int, state: str, body: Any) -> bool:
         if number == 0 and "started" in body:
             self.id = body["started"]
             self._ready.set()
+        elif number == 0 and "left" in body:
+            self._left.append(body["left"])
         elif number == 0:
             last = body["over"]
             self._last = self._measured(last["metrics"])
@@ -423,6 +444,8 @@ class RunningProcesses(Running):
         self._elsewhere = engine
         self.topic = f"runs/{engine.id}/topology"
         self.publish = self._published(register)
+        self.show = self._show
+        weakref.finalize(self, engine.forsaken)
 
     def _published(self, register: Register) -> Callable[[], Any]:
         def publish() -> Any:
@@ -430,6 +453,18 @@ class RunningProcesses(Running):
             return register.engine(self.id)
 
         return publish
+
+    def _show(self, views: Sequence[StreamView]) -> Topic | str:
+        from workbench.streams.far import Far
+        from workbench.streams.showing import folds_of
+        from workbench.streams.tapping import Taps
+        from workbench.streams.watched import shown
+
+        outline = self._elsewhere.outline
+        folds_of(outline, Taps.of_outline(outline, Far), views)  # raises what it raises where it runs
+        if (last := self._elsewhere.last) is not None:
+            return last.views.show(views)
+        return shown(self.engine, self.id, outline.name, views)
 
     def stop(self, patience: float = 2.0) -> Running:
         """Ends it, and all of its processes: a worker that does not return within `patience` seconds is killed."""

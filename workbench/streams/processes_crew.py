@@ -16,10 +16,13 @@ from typing import Any
 
 import zmq
 
+from workbench.streams.far import Far
+from workbench.streams.outline import Outline
 from workbench.streams.printing import Log
 from workbench.streams.processes_slot import CREDIT, Slot
 from workbench.streams.processes_tracking import SHIFT
 from workbench.streams.processes_wire import MOST, json_bytes
+from workbench.streams.tapping import Taps
 
 __all__ = ["QUEUED", "Crew"]
 
@@ -42,6 +45,9 @@ class Crew:
         self._router.setsockopt(zmq.LINGER, 0)
         self._address = f"ipc://{folder}/run"
         self._router.bind(self._address)
+        self._outline = Outline.of_document(start["outline"])
+        self._taps = Taps.of_outline(self._outline, Far)
+        self._looked: list[str] = []
         tasks = {int(task): worker for task, worker in start["tasks"].items()}
         self._slots = [Slot(number, tasks) for number in range(start["workers"])]
         self._by_token: dict[bytes, Slot] = {}
@@ -110,12 +116,28 @@ class Crew:
             self._kept(slot, parts[0].bytes, parts[1].bytes)
         elif kind == b"G":
             self._claims(slot, json.loads(parts[0].bytes))
+        elif kind == b"V":
+            name, rows, skipped, values = (part.bytes for part in parts)
+            self._router.send_multipart((slot.token, b"V"))
+            self._seen(name.decode(), int(rows), int(skipped), values)
         elif kind == b"ready":
             self._ready(slot)
         elif kind == b"failed":
             slot.failed = json.loads(parts[0].bytes)
         elif kind == b"closed":
             slot.closed = True
+
+    def _seen(self, name: str, rows: int, skipped: int, values: bytes) -> None:
+        """Rows of a stream that is kept for views."""
+        if isinstance(tap := self._taps.all.get(name), Far):
+            tap.put(rows, skipped, values)
+
+    def _look(self) -> None:
+        """Workers are told which of these streams somebody looks at."""
+        looked = [name for name, tap in self._taps.all.items() if tap.looked]
+        if looked != self._looked:
+            self._looked = looked
+            self._broadcast({"look": looked})
 
     def _work(self, slot: Slot, kind: bytes, data: bytes) -> None:
         slot.forwarded += 1

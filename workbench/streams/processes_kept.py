@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from workbench.contract.errors import StateRefused
@@ -16,7 +15,7 @@ from workbench.streams.processes_saving import Saving
 from workbench.streams.processes_slot import Slot
 from workbench.streams.processes_wire import told_error
 
-__all__ = ["KeptCrew", "shape_of_start"]
+__all__ = ["KeptCrew"]
 
 
 class KeptCrew(Crew):
@@ -126,17 +125,3 @@ class KeptCrew(Crew):
 
     def _kept_so_far(self) -> dict[str, Any]:
         return {"promises": self._promises(), "snapshot": None if self._saving is None else self._saving.told()}
-
-
-def shape_of_start(start: Mapping[str, Any]) -> Any:
-    """As much of a topology as viewers need."""
-    nodes = {
-        one["id"]: SimpleNamespace(
-            id=one["id"],
-            kind=one["kind"],
-            parallelism=one["parallelism"],
-            inputs=[SimpleNamespace(**given) for given in one["inputs"]],
-        )
-        for one in start["shape"]
-    }
-    return SimpleNamespace(name=start["topology"]["name"], nodes=nodes, replayable=False)

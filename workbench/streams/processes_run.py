@@ -29,7 +29,7 @@ from workbench.streams.guarantees import Guarantees
 from workbench.streams.metrics import History, Scrape
 from workbench.streams.processes_counts import Counts
 from workbench.streams.processes_frames import Frames, read_all, written
-from workbench.streams.processes_kept import KeptCrew, shape_of_start
+from workbench.streams.processes_kept import KeptCrew
 from workbench.streams.processes_slot import Slot, ending
 from workbench.streams.processes_wire import json_bytes, plain_scrape, read_scrape
 from workbench.streams.report import Metrics
@@ -75,7 +75,7 @@ class Run(KeptCrew):
         self._parent = os.getppid()
         os.set_blocking(source, False)
         self._frames = Frames()
-        self.topology: Any = shape_of_start(start)
+        self.topology: Any = self._outline
         self.error: BaseException | None = None
         self._over = threading.Event()
         self.thread = threading.Thread(target=self._over.wait, name="workbench-run", daemon=True)
@@ -189,9 +189,9 @@ class Run(KeptCrew):
     def _go(self, slot: Slot) -> None:
         slot.going, slot.heard = True, self.clock()
         state = "paused" if self._state == "paused" else "running"
-        self._router.send_multipart((slot.token, b"C", json_bytes({"state": "running", "full": self._full})))
+        self._word([slot], {"state": "running", "full": self._full, "look": self._looked})
         if state == "paused":
-            self._router.send_multipart((slot.token, b"C", json_bytes({"state": state})))
+            self._word([slot], {"state": state})
         self._forward(slot)
 
     def _started(self) -> None:
@@ -200,7 +200,7 @@ class Run(KeptCrew):
         self._watch = Watch(self._register)
         self._watch.add(self._run, lambda: self.ask("stop"))
         self._handle = Running(self)
-        self._telling = Telling(Publisher.of(self._register), self._handle)
+        self._telling = Telling(Publisher.of(self._register), self._handle, self._taps)
         self._telling.introduce(self._register)
         self._telling.start()
         self._tell(0, {"started": self.id})
@@ -336,7 +336,7 @@ class Run(KeptCrew):
     def _fail(self, error: Mapping[str, Any]) -> None:
         self._failure = error
         self._text = f"{error['type']}: {error['text']}"
-        self.error = RuntimeError(self._text)
+        self.error = type(str(error["type"]), (RuntimeError,), {})(error["text"])
         if self._state == "starting":
             self._state, self._ending = "failed", True
             return
@@ -369,6 +369,7 @@ class Run(KeptCrew):
             self._merge()
             if self._run is not None:
                 self._progress()
+            self._look()
             if self._state == "running":
                 self._settle()
 
@@ -473,6 +474,8 @@ class Run(KeptCrew):
             "kept": self._kept_so_far(),
         }
         self._tell(0, {"over": last, "text": self._text})
+        for part in self._telling.left(5.0) if self._telling is not None else ():
+            self._tell(0, {"left": part})
         self._answers_due.put(None)
         while self._writer.is_alive() and os.getppid() == self._parent:
             self._writer.join(0.2)

@@ -7,11 +7,9 @@ Started by that (`processes_run.py`), which says on its stdin all that it needs.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import mmap
 import os
-import signal
 import sys
 import threading
 import time
@@ -24,8 +22,10 @@ import zmq
 from workbench.contract.errors import EmitRefused
 from workbench.streams import travelling
 from workbench.streams.collecting import patient_collector
+from workbench.streams.far import Sender
 from workbench.streams.metrics import scraped
 from workbench.streams.printing import Log, printing_to
+from workbench.streams.processes_guard import end_with_parent, guard
 from workbench.streams.processes_keeping import Part, pieces
 from workbench.streams.processes_tracking import LOST
 from workbench.streams.processes_wire import (
@@ -39,7 +39,7 @@ from workbench.streams.processes_wire import (
     told_error,
 )
 from workbench.streams.processes_wiring import PartWiring
-from workbench.streams.task import Task, where
+from workbench.streams.task import Task
 from workbench.streams.topology import Topology
 from workbench.streams.tracking import Source
 
@@ -56,26 +56,17 @@ MESSAGES = 16
 
 def main(start: Mapping[str, Any]) -> None:
     """The process: `start` is what the run said."""
-    _end_with_parent(start["parent"])
+    end_with_parent(start["parent"])
     worker = Worker(start)
-    threading.Thread(target=worker.watch, args=(start["parent"],), name="workbench-watch", daemon=True).start()
+    threading.Thread(target=guard, args=(start, worker.watched), name="workbench-watch", daemon=True).start()
     with printing_to(worker.log), patient_collector():
         worker.run()
     sys.stdout.flush()
     os._exit(0)  # threads of components that do not end are not waited for
 
 
-def _end_with_parent(parent: int) -> None:
-    if sys.platform == "linux":
-        # At once, also while C code holds the interpreter.
-        ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if os.getppid() != parent:
-        os._exit(1)
-
-
 class Worker:
-    """The loop. All but `watch` and `post` is of its one thread."""
+    """The loop. All but `watched` and `_post` is of its one thread."""
 
     def __init__(self, start: Mapping[str, Any]) -> None:
         self._start, self.log = start, Log()
@@ -152,21 +143,13 @@ class Worker:
         self._tasks, self._spouts = self._wiring.all_tasks(), self._wiring.spouts()
         self._dead = {task.component: 0 for task in self._spouts}
         self._wiring.open(threading.get_ident())
+        self._sender = Sender(self._wiring.taps, self._view, self.clock)
 
     # --- other threads
 
-    def watch(self, parent: int) -> None:
-        """Ends the process when the run's is gone; says where a component is that does not return."""
-        turns, since = -1, time.monotonic()
-        while True:
-            time.sleep(0.2)
-            if os.getppid() != parent:
-                os._exit(1)
-            if self._turns != turns:
-                turns, since = self._turns, time.monotonic()
-            elif time.monotonic() - since > 0.5 and self._state != "waiting":
-                with contextlib.suppress(OSError):
-                    os.write(self._start["notes"], json_bytes({"where": where(threading.main_thread().ident)}) + b"\n")
+    def watched(self) -> tuple[int, bool]:
+        """Its turns so far, and whether it has begun."""
+        return self._turns, self._state != "waiting"
 
     def _post(self, call: Callable[..., None], given: tuple[Any, ...]) -> None:
         while True:
@@ -204,6 +187,7 @@ class Worker:
             moved = self._tell_all() or moved
             moved = self._tick(now) or moved
             self._flush()
+            self._sender.step(now)
             self._status(idle=not moved)
             if moved:
                 self._naps = 0
@@ -219,6 +203,9 @@ class Worker:
                 break
             if kind == b"C":
                 self._obey(json.loads(parts[0]))
+                continue
+            if kind == b"V":
+                self._sender.heard()
                 continue
             moved = True
             if kind == b"D":
@@ -254,6 +241,8 @@ class Worker:
     def _obey(self, what: Mapping[str, Any]) -> None:
         if "full" in what:
             self._full = bool(what["full"])
+        if "look" in what:
+            self._sender.look(what["look"])
         state = what.get("state")
         if state == "running" and self._state == "paused":
             for task in self._spouts:
@@ -390,6 +379,9 @@ class Worker:
     def _send(self, kind: bytes, *parts: bytes) -> None:
         self._socket.send_multipart((kind, *parts), copy=False)
 
+    def _view(self, name: str, rows: int, skipped: int, values: bytes) -> None:
+        self._send(b"V", name.encode(), b"%d" % rows, b"%d" % skipped, values)
+
     def _frame(self, worker: int, rows: int, payload: bytes) -> None:
         self._flush_told()  # who else has some of a root is known before they can ack it
         self._sent += 1
@@ -493,6 +485,7 @@ class Worker:
             except Exception as error:  # noqa: BLE001  # the others are to be closed all the same; it is shown
                 task.raised(error)
         self._last_status()
+        self._sender.rest()
         self._send(b"closed", b"")
         self._socket.close()
         self._context.term()

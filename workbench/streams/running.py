@@ -77,7 +77,7 @@ class Running:
         """What viewers see of it, set by the runner; its name, where another process has it."""
         self.publish: Callable[[], PublishedAt | None] | None = None
         """Lets others watch it from now on, and says where; set by the runner."""
-        self.show: Callable[[Sequence[StreamView]], Topic] | None = None
+        self.show: Callable[[Sequence[StreamView]], Topic | str] | None = None
         """Makes the topic of a dashboard; set by the runner."""
         self.again: Callable[[Topology], Running] | None = None
         """Runs a topology as this one runs; set by the runner."""
@@ -104,13 +104,11 @@ class Running:
         """Where viewers find it, from now on."""
         return None if self.publish is None else self.publish()
 
-    def shown(self, views: Sequence[StreamView]) -> Topic:
-        """The topic of a dashboard of its streams: see `workbench.streams.showing`. Raises UsageError."""
+    def shown(self, views: Sequence[StreamView]) -> Topic | str:
+        """The topic of a dashboard of its streams, or its name where another process has it: see
+        `workbench.streams.showing`. Raises UsageError."""
         if self.show is None:
-            raise UsageError(
-                "Streams of this run are in other processes, and not kept for views. Those of a topology that runs "
-                'inline are: t.run("inline").'
-            )
+            raise UsageError("This run is not told to anybody, so there is nothing to show.")
         return self.show(views)
 
     @property

@@ -15,7 +15,7 @@ import logging
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from workbench.contract.errors import UsageError, WorkbenchError
@@ -23,9 +23,12 @@ from workbench.runs import tickets
 from workbench.runs.publisher import Publisher
 from workbench.runs.topics import Topic
 from workbench.streams.counting import quantile
+from workbench.streams.ended import Last, retain
+from workbench.streams.outline import Outline
 from workbench.streams.report import QUANTILES
 from workbench.streams.showing import Views
-from workbench.streams.views import StreamView, of_spec
+from workbench.streams.tapping import Taps
+from workbench.streams.views import StreamView
 
 if TYPE_CHECKING:
     from workbench.runs import Register
@@ -33,7 +36,6 @@ if TYPE_CHECKING:
     from workbench.streams.metrics import Scrape
     from workbench.streams.report import Metrics
     from workbench.streams.running import Running
-    from workbench.streams.tapping import Taps
     from workbench.streams.topology import Topology
 
 __all__ = ["CONTROLS", "KEEP", "Sampler", "Telling", "shape"]
@@ -42,13 +44,13 @@ _log = logging.getLogger(__name__)
 WATCHED, UNWATCHED = 0.1, 1.0
 """Seconds between two changes, while somebody looks and while nobody does."""
 SOON = 0.2
-"""Seconds after which a topology can be watched: what is over sooner has no viewers."""
+"""Seconds after which a topology can be watched; what is over sooner, when it is."""
 KEEP = {"at": 600, "emitted": 600, "acked": 600, "p50": 600, "p99": 600, "log": 200}
 CONTROLS = ("stop", "pause", "resume", "replay")
 _SUMS = ("emitted", "transferred", "executed", "acked", "failed", "pending")
 
 
-def shape(topology: Topology) -> dict[str, Any]:
+def shape(topology: Topology | Outline) -> dict[str, Any]:
     """What does not change while it runs."""
     nodes = topology.nodes.values()
     return {
@@ -116,7 +118,8 @@ class Sampler:
 
 class Telling:
     """Publishes one run, from a thread of its own. A socket that cannot be bound is logged, and the run goes on. When
-    it is over its last state can be looked at, and played again where it can be, as long as somebody has its handle."""
+    it is over its last state can be looked at (see `ended.py`), and played again where it can be, as long as somebody
+    has its handle."""
 
     def __init__(
         self, publisher: Publisher, running: Running, taps: Taps | None = None, wall: Callable[[], float] = time.time
@@ -124,7 +127,6 @@ class Telling:
         self._publisher, self._wall, self._id = publisher, wall, running.id
         self._running: Running | None = running
         self._handle = weakref.ref(running)
-        weakref.finalize(running, _let_go, publisher, running.id)
         self._sampler = Sampler(running.topology)
         self._logged = self._faults = 0
         self._promises = running.guarantees().document()
@@ -133,16 +135,18 @@ class Telling:
             "guarantees": self._promises,
             "run": running.id,
             "state": running.state,
-            "error": "",
+            "error": running.failure,
             "uptime": 0.0,
         }
         lists: dict[str, Any] = {name: [] for name in KEEP}
         # In the processes of a run nobody can start it again: whoever started it can.
         self._replayable = state["replayable"] = running.again is not None and running.topology.replayable
         self.topic: Topic = publisher.topic(f"runs/{running.id}/topology", {**state, **lists}, KEEP)
-        self.views = Views(publisher, running.id, running.topology, taps, wall)
+        topology: Any = running.topology
+        outline = topology if isinstance(topology, Outline) else Outline.of(topology)
+        self.views = Views(publisher, running.id, outline, taps or Taps(), wall)
+        weakref.finalize(running, retain, Last(publisher, self.topic, self.views))
         publisher.control(running.id, self._control)
-        publisher.show(running.id, self._shown)
         publisher.text(running.id, self._text)
         self._thread = threading.Thread(target=self._main, name=f"workbench-telling-{running.id}", daemon=True)
 
@@ -172,6 +176,14 @@ class Telling:
         while self._publisher.serving and time.monotonic() < deadline:
             time.sleep(0.01)
 
+    def left(self, patience: float) -> Iterator[dict[str, Any]]:
+        """Once it is over: all that can be seen of it, in parts for `Views.restore` of another process, the topic's own
+        first. Nothing where the end is not told within so many seconds."""
+        self._thread.join(patience)
+        if not self._thread.is_alive():
+            yield {"topic": self.topic.snapshot["snapshot"]}
+            yield from self.views.left()
+
     def published(self, register: Register) -> Engine | None:
         """Lets others watch it from now on, and says where they find it."""
         self.open()
@@ -190,12 +202,6 @@ class Telling:
         {"stop": running.stop, "pause": running.pause, "resume": running.resume}[what]()
         return None
 
-    def _shown(self, specs: Any) -> str:
-        running = self._handle()
-        if running is None or not isinstance(specs, list):
-            raise UsageError("Views are a list of definitions.")
-        return self.views.show([of_spec(running, one) for one in specs]).name
-
     def _text(self, what: str) -> str:
         running = self._handle()
         if what != "metrics" or running is None:
@@ -211,6 +217,7 @@ class Telling:
                 self._tell(running)
                 while not running.ended(WATCHED if self.topic.watched else UNWATCHED):
                     self._tell(running)
+            self.open()  # its last state can be looked at, however soon it was over
             self._tell(running)
             self._tell(running)  # that nothing comes any more: what is seen of it from now on has no rates
         finally:
@@ -226,9 +233,10 @@ class Telling:
         self._thread.join()
         engine = following.engine or register.engine(following.id)
 
-        def where(topic: Topic) -> dict[str, str]:
-            ticket = tickets.ticket(engine, topic.name) if engine is not None else ""
-            return {"run": following.id, "topic": topic.name, "ticket": ticket}
+        def where(topic: Topic | str) -> dict[str, str]:
+            name = topic if isinstance(topic, str) else topic.name
+            ticket = tickets.ticket(engine, name) if engine is not None else ""
+            return {"run": following.id, "topic": name, "ticket": ticket}
 
         def dashboard(views: Sequence[StreamView]) -> dict[str, str]:
             return where(following.shown(views))
@@ -302,14 +310,6 @@ def _speed(text: str) -> float:
         return float(text)
     except ValueError:
         raise UsageError(f"`{text[:20]}` is no speed: 1 is as fast as it was, 60 an hour a minute.") from None
-
-
-def _let_go(publisher: Publisher, run_id: str) -> None:
-    """Nobody has the handle of that run any more."""
-    publisher.control(run_id, None)
-    publisher.show(run_id, None)
-    publisher.text(run_id, None)
-    publisher.release()
 
 
 def _ms(seconds: float | None) -> float | None:

@@ -146,6 +146,11 @@ class Batch:
         return self._table is not None
 
     @property
+    def nbytes(self) -> int:
+        """Of the Arrow table that it was made of; 0 where it was not."""
+        return 0 if self._table is None else int(self._table.nbytes)
+
+    @property
     def rows(self) -> list[Row]:
         if self._rows is None:
             columns = [column.to_pylist() for column in self._table.columns]

@@ -1,4 +1,5 @@
-"""A topology that runs in any process of the user, as far as it can be looked at from another one."""
+"""A topology of any process of the user, as far as it can be looked at from another one: one that runs, or the last
+state of one that has ended."""
 
 from __future__ import annotations
 
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
 __all__ = ["UnknownTopology", "Watched", "find"]
 
 TITLE = "topology "
+MOST = 1_000
+"""Runs that are looked through."""
 
 
 class UnknownTopology(UnknownName):
-    kind = "topology that runs"
+    kind = "topology that runs or has ended lately"
 
 
 class Watched:
@@ -48,35 +51,45 @@ class Watched:
     def shown(self, views: Sequence[StreamView]) -> str:
         """The topic of a dashboard of its streams, which its process makes. Raises ConnectionLost, Unreachable, and
         ProtocolError with what that process refuses."""
-        from workbench.runs import subscriber
-
-        engine = self.engine
-        if engine is None:
-            raise UsageError(f"Topology `{self.name}` cannot be watched: its process tells nothing.")
-        found, specs = Future[str](), [one.spec() for one in views]
-
-        def ask() -> None:
-            try:
-                found.set_result(asyncio.run(subscriber.show(engine, self.id, specs)))
-            except BaseException as error:  # noqa: BLE001  # raised where it was asked
-                found.set_exception(error)
-
-        threads.run(ask)  # in a notebook's thread a loop is running already
-        return found.result()
+        return shown(self.engine, self.id, self.name, views)
 
     def __repr__(self) -> str:
         return f"topology {self.name} ({self.state}, run {self.id}); wb.view(…) shows it"
 
 
+def shown(engine: Engine | None, run_id: str, name: str, views: Sequence[StreamView]) -> str:
+    """The topic of a dashboard of that engine's run. Raises as `Watched.shown` does."""
+    from workbench.runs import subscriber
+
+    if engine is None:
+        raise UsageError(f"Topology `{name}` cannot be watched: its process tells nothing, or has ended.")
+    found, specs = Future[str](), [one.spec() for one in views]
+
+    def ask() -> None:
+        try:
+            found.set_result(asyncio.run(subscriber.show(engine, run_id, specs)))
+        except BaseException as error:  # noqa: BLE001  # raised where it was asked
+            found.set_exception(error)
+
+    threads.run(ask)  # in a notebook's thread a loop is running already
+    return found.result()
+
+
 def find(name: str, *, register: Register | None = None) -> Watched:
-    """The topology of that name that was started last and still runs, in whichever process. So a notebook that is
-    published shows one topology to all who look. Raises UnknownName."""
+    """The topology of that name that was started last and still runs, in whichever process; where none does, the last
+    state of the one that ended last. So a notebook that is published shows one topology to all who look. Raises
+    UnknownName."""
     if register is None:
         from workbench.streams.registers import own_register
 
         register = own_register()
-    found = [info for info in register.runs(active=True, limit=1_000) if info.kind == "topology"]
-    for info in sorted(found, key=lambda one: one.started, reverse=True):
+    runs = register.runs(active=True, limit=MOST), register.runs(active=False, limit=MOST)
+    found = [sorted((one for one in some if one.kind == "topology"), key=_newest, reverse=True) for some in runs]
+    for info in (*found[0], *found[1]):
         if info.title == TITLE + name:
             return Watched(register, info)
-    raise UnknownTopology(name, [info.title.removeprefix(TITLE) for info in found])
+    raise UnknownTopology(name, {info.title.removeprefix(TITLE) for info in (*found[0], *found[1])})
+
+
+def _newest(info: RunInfo) -> tuple[float, float]:
+    return info.ended or info.started, info.started

@@ -74,6 +74,10 @@ class LiveView(anywidget.AnyWidget):
     def follow(self) -> None:
         """The page goes on with the run that this one was started again as: `watched` says which that is."""
 
+    def place(self) -> Engine | None:
+        """Where the topic is now: what has ended may be kept by another process."""
+        return self._engine
+
     def control(self, what: str) -> None:
         """`stop`, `pause`, … as the page asks where it has no server to ask."""
 
@@ -89,7 +93,7 @@ class LiveView(anywidget.AnyWidget):
         if message.get("follow"):
             self.follow()
         if message.get("watch") or message.get("follow"):
-            self._sending = _Sending(self._watched, self._engine, self.send)
+            self._sending = _Sending(self._watched, self.place(), self.send)
             self._sending.start()
         if isinstance(message.get("control"), str) and self.controls:
             self.control(message["control"])

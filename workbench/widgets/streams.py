@@ -9,6 +9,7 @@ import ipywidgets
 import traitlets
 
 from workbench.contract.errors import InvalidParameter
+from workbench.runs.register import Engine
 from workbench.streams.views import StreamView
 from workbench.widgets.live import LiveView, newest, script
 
@@ -29,6 +30,10 @@ class StreamViews(LiveView):
         self._views, self._run = list(views), newest(views[0].run)
         super().__init__(self._run.shown(self._views), self._run.id, self._run.engine, controls=False)
         self.rows = list(rows)
+
+    def place(self) -> Engine | None:
+        found: Engine | None = self._run.engine
+        return found
 
     def follow(self) -> None:
         self._run = newest(self._run)

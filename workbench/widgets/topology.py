@@ -10,6 +10,7 @@ from workbench.streams.telling import CONTROLS
 from workbench.widgets.live import LiveView, newest, script
 
 if TYPE_CHECKING:
+    from workbench.runs.register import Engine
     from workbench.streams.watched import Watched
 
 __all__ = ["TopologyView"]
@@ -25,6 +26,10 @@ class TopologyView(LiveView):
         if running.topic is None:
             raise UsageError("This topology is not told to anybody, so there is nothing to show.")
         super().__init__(running.topic, running.id, running.engine, controls)
+
+    def place(self) -> Engine | None:
+        found: Engine | None = self._running.engine
+        return found
 
     def control(self, what: str) -> None:
         what, _, speed = what.partition(" ")
