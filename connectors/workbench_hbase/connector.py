@@ -63,7 +63,7 @@ class HBaseConnector:
             finally:
                 route.close()
         details = {"route": route.name, "cluster": cluster, "namespace": self.namespace or "all"}
-        return ServerInfo("HBase", version or "unknown", details)
+        return ServerInfo("HBase", version or "(its version is not said)", details)
 
     def cancel(self, native_id: str) -> None:
         raise Unsupported(

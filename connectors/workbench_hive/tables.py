@@ -151,7 +151,8 @@ class HiveTables:
         every = [parsed(name) for name in self._names(session, request.table)]
         wanted = kept(every, types, request.predicates)
         found = conditions(wanted, types, min(request.splits * 2, _MOST_SPLITS))
-        return found, (f"{len(wanted):,} of {len(every):,} partitions, in {max(len(found), 1)} parts",)
+        parts = f"{len(found)} parts" if len(found) > 1 else "one part"
+        return found, (f"{len(wanted):,} of {len(every):,} partitions, in {parts}",)
 
     def _names(self, session: Session, table: TableRef) -> Sequence[str]:
         with self._lock:

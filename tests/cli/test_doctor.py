@@ -38,10 +38,11 @@ def fault(found: dict[str, list[dict[str, str]]], subject: str) -> dict[str, str
     return faults[0]
 
 
-def test_nothing_is_wrong(command: Command, shop: Path) -> None:
+def test_nothing_is_wrong(command: Command, shop: Path, tmp_path: Path) -> None:
     found = findings(command)
     assert {state for ones in found.values() for state in (one["state"] for one in ones)} <= {"ok", "note"}
     assert found["connection shop"][0]["text"].startswith("DuckDB")
+    assert found["folder"][0]["text"].startswith(f"{tmp_path / 'workbench'}: ")
     done = command("doctor")
     assert "FAULT" not in done.stdout
     assert "nothing is wrong" in done.stderr

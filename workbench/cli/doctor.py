@@ -32,6 +32,7 @@ def run(options: argparse.Namespace) -> int:
         ("packages", installation.packages),
         ("native core", installation.native_core),
         ("imports", installation.shadows),
+        ("folder", connections.folder),
         ("keyring", connections.keyring),
         ("connectors", connections.connectors),
         ("connections", connections.sources),

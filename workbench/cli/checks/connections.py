@@ -15,7 +15,7 @@ from workbench.cli.checks import Finding, State
 if TYPE_CHECKING:
     from workbench.catalog import Catalog, Saved
 
-__all__ = ["connectors", "keyring", "runs", "sources"]
+__all__ = ["connectors", "folder", "keyring", "runs", "sources"]
 
 PATIENCE = 10.0
 
@@ -29,6 +29,13 @@ def connectors() -> Iterator[Finding]:
         yield Finding("connectors", State.FAULT, str(problem), f"Update or uninstall {problem.package}.")
     names = ", ".join(installed.manifests())
     yield Finding("connectors", State.OK if names else State.FAULT, names or "none is installed")
+
+
+def folder() -> Iterator[Finding]:
+    """Where all that is the user's lies."""
+    from workbench.catalog import places
+
+    yield Finding("folder", State.OK, f"{places.home()}: connections, results, the demo, what has run")
 
 
 def keyring() -> Iterator[Finding]:
