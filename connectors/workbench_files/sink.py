@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import secrets
@@ -78,6 +79,12 @@ class FilesSinks:
                 )
 
 
+def _stem(stream: str) -> str:
+    """Of a stream's parts; of two streams it is never the same."""
+    plain = re.sub(r"[^A-Za-z0-9-]", "-", stream)
+    return plain if plain == stream else f"{plain}-{hashlib.sha256(stream.encode()).hexdigest()[:12]}"
+
+
 class FilesWriter:
     """Rows go into a hidden file, which `commit` puts in its place."""
 
@@ -87,7 +94,7 @@ class FilesWriter:
         self._folder, self._spec, self._connection = folder, spec, connection
         self._schema = pa.schema([column.remove_metadata() for column in spec.schema])
         # A named stream's part has the same name when it is written again; else two writers never meet.
-        self._stem = re.sub(r"[^A-Za-z0-9-]", "-", spec.stream) if spec.stream else secrets.token_hex(6)
+        self._stem = _stem(spec.stream) if spec.stream else secrets.token_hex(6)
         self._temporary: Path | None = None
         self._half: HalfMade | None = None
         self._writer: pq.ParquetWriter | None = None

@@ -93,6 +93,7 @@ def test_a_series_has_the_sums_of_its_lines_and_of_the_others(rows: list[Any], c
 @given(ROWS, st.integers(1, 5))
 @example([(3, "a", 1), *[(0, "a", 1)] * 4, (1, "a", 1), (2, "a", 1)], 3)
 @settings(max_examples=40, deadline=None)
+@example([(60_000, "a", 1), *[(0, "a", 1)] * 3, (120_000, "a", 1)], 2)
 def test_a_series_keeps_its_newest_times_and_a_late_page_has_them_all(rows: list[Any], keep: int) -> None:
     page = Page(Series(RUN, "minutes", x="end", y="views", keep=keep))
     newest: dict[float, int] = {}

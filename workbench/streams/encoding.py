@@ -8,6 +8,7 @@ library only, but for Arrow tables.
 from __future__ import annotations
 
 import base64
+import contextlib
 import datetime
 import decimal
 import json
@@ -55,16 +56,39 @@ def from_text(text: str) -> Any:
 
 
 def canonical(key: Any) -> str:
-    """The same text for keys that are one key of a dict: 1, 1.0 and True."""
+    """The same text for keys that are one key of a dict: 1, 1.0, True and Decimal("1.00"); the same moment in two
+    zones; a stream's tuple and a plain one."""
     return to_text(_canonical(key))
 
 
 def _canonical(key: Any) -> Any:
-    if type(key) is tuple:
+    if isinstance(key, tuple):
         return tuple(map(_canonical, key))
+    if isinstance(key, frozenset):
+        return ("\0a frozenset", *sorted(map(canonical, key)))
+    if type(key).__module__ == "numpy" and hasattr(key, "item"):
+        return _canonical(key.item())
     if type(key) is bool or (type(key) is float and key.is_integer()):
         return int(key)
+    if type(key) is decimal.Decimal:
+        return _number(key)
+    if type(key) is datetime.datetime:
+        return (key if key.tzinfo is None else key.astimezone(datetime.UTC)).replace(fold=0)
+    if type(key) is datetime.time:
+        return key.replace(fold=0)
     return key
+
+
+def _number(key: decimal.Decimal) -> Any:
+    """As the int or the float that it is equal to, where there is one; else without zeros at its end."""
+    if not key.is_finite():
+        return key
+    if key.adjusted() < 4000 and key == key.to_integral_value():
+        return int(key)
+    with contextlib.suppress(OverflowError):
+        if float(key) == key:
+            return _canonical(float(key))
+    return key.normalize(decimal.Context(len(key.as_tuple().digits), Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX))
 
 
 def encoded(value: Any) -> Any:

@@ -3,9 +3,12 @@ such, and those that it refuses are found."""
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, time as time_of_day, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from workbench.contract.change import Changes, Guarantee, Position, WriteSpec
@@ -21,7 +24,7 @@ from workbench.contract.errors import (
     Unsupported,
 )
 from workbench.contract.scan import TableRef
-from workbench.streams.tuples import Batch, Row
+from workbench.streams.tuples import Batch, Row, shown
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -391,8 +394,55 @@ def _columns(rows: Sequence[Row], schema: pa.Schema) -> pa.RecordBatch:
     import pyarrow as pa
 
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(schema)
-    arrays = [pa.array(list(column), type=field.type) for column, field in zip(columns, schema, strict=True)]
+    arrays = [_array(list(column), field.type) for column, field in zip(columns, schema, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
+    """Raises where a value does not fit, also where Arrow would cut something off it without a word."""
+    import pyarrow as pa
+
+    made = pa.array(values, type=kind)
+    if not set(map(type, values)) <= _AS_THEY_ARE.get(str(kind), _ANY_COLUMN):
+        for value in values:
+            if value is not None and _loses(value, kind):
+                raise ValueError(f"{shown(value, 100)} is no value of type {kind} unless something is cut off it.")
+    return made
+
+
+_ANY_COLUMN: set[type] = {str, bytes, bool, type(None)}
+_AS_THEY_ARE: Mapping[str, set[type]] = {
+    "int64": {int, bool, type(None)},
+    "int32": {int, bool, type(None)},
+    "double": {float, int, type(None)},
+    "timestamp[us]": {datetime, type(None)},
+    "timestamp[ns]": {datetime, type(None)},
+}
+"""Python's types of which a column of that type takes each value whole, or refuses it itself."""
+
+
+def _loses(value: Any, kind: pa.DataType) -> bool:
+    """Of a value that Arrow takes for a column of that type: whether it is another one then. A float of 32 bits is a
+    number rounded, not one that has become infinite."""
+    import pyarrow.types as is_a
+
+    if is_a.is_integer(kind) and isinstance(value, float | Decimal):
+        return bool(value != int(value))
+    if is_a.is_floating(kind) and isinstance(value, int | float):
+        return math.isfinite(value) and abs(value) >= _INFINITE.get(str(kind), math.inf)
+    if is_a.is_date(kind) and isinstance(value, datetime):
+        return value.time() != time_of_day()
+    unit = _CUT_OFF.get(getattr(kind, "unit", ""), 0)
+    if unit and isinstance(value, datetime | time_of_day):
+        return bool(value.microsecond % unit)
+    if unit and isinstance(value, timedelta):
+        return bool(value.microseconds % unit)
+    return False
+
+
+_CUT_OFF = {"s": 1_000_000, "ms": 1_000}
+"""Microseconds that a unit has no place for."""
+_INFINITE = {"float": 2.0**128 - 2.0**103, "halffloat": 65_520.0}
 
 
 def _one(table: pa.Table) -> pa.RecordBatch:
@@ -410,7 +460,7 @@ def _misfit(row: Row, schema: pa.Schema) -> str:
 
     for value, field in zip(row, schema, strict=True):
         try:
-            pa.array([value], type=field.type)
+            _array([value], field.type)
         except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
             return f"`{field.name}`: {error}"
     return ""
