@@ -58,7 +58,7 @@ def _demo() -> bool:
     from workbench.catalog import Catalog, places
     from workbench.cli.screen import ProgressLine
 
-    catalog, progress = Catalog(), ProgressLine()
+    catalog, progress = Catalog(), ProgressLine(log=sys.stdout)
     new = not places.demo(catalog.home).exists()
     if new:
         print("Making the demo shop: customers, orders, and ninety days of events.", flush=True)

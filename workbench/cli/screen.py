@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from workbench.query.explain import amount
@@ -15,22 +15,28 @@ if TYPE_CHECKING:
 __all__ = ["ProgressLine", "aligned", "amount", "cells", "duration"]
 
 _WIDEST = 60
+_LOGGED = 10.0
+"""Seconds between two lines of a log."""
 
 
 class ProgressLine:
-    """One line on stderr that is written over; silent when stderr is not a terminal. `report` is for `fraction` and a
-    text, `query` for a query's progress."""
+    """One line on stderr that is written over; where stderr is not a terminal, a line of `log` every ten seconds, or
+    nothing. `report` is for `fraction` and a text, `query` for a query's progress."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream or sys.stderr
+    def __init__(
+        self, stream: TextIO | None = None, log: TextIO | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._stream, self._log, self._clock = stream or sys.stderr, log, clock
         self._on = self._stream.isatty()
         self._shown = 0
-        self._began = time.monotonic()
+        self._began = self._clock()
         self._last = 0.0
 
     def report(self, what: str, fraction: float | None) -> None:
-        now = time.monotonic()
+        now = self._clock()
         done = fraction is not None and fraction >= 1
+        if not self._on:
+            self._note(what, now)
         if not self._on or (now - self._last < 0.1 and not done) or now - self._began < 0.3:
             return
         self._last = now
@@ -38,6 +44,12 @@ class ProgressLine:
         self._write(f"{share}{what}")
         if done:
             self.clear()
+
+    def _note(self, what: str, now: float) -> None:
+        if self._log is not None and now - max(self._last, self._began) >= _LOGGED:
+            self._last = now
+            self._log.write(f"  … {now - self._began:.0f} s: {what}\n")
+            self._log.flush()
 
     def query(self, progress: Any) -> None:
         """`progress` has seconds, rows, bytes, fraction and finished."""

@@ -281,6 +281,8 @@ class Report:
     def _title(self) -> str:
         table = self.events.table
         name = str(table) if isinstance(table, str) or is_path(table) else f"a {type(table).__name__}"
+        if self.events.log_read is not None:
+            name = str(self.events.log_read.path)
         return f"report: {self.definition.kind} of {name}, {self.definition.period}"
 
     def _follow(self, result: Result) -> None:
