@@ -72,6 +72,8 @@ class Looks:
                 while self._new:
                     self._again(_Turn(self._new.popleft()), self._clock())
                 pause = self._due[0][0] - self._clock() if self._due else LONG_NAP
+                if pause <= 0 and self._bytes >= MOST_BYTES and self._waiting_bytes() >= MOST_BYTES:
+                    pause = HELD  # nobody reads on before there is room for all
                 if pause > 0:
                     self._changed.wait(pause)
                     self._changed.clear()
@@ -102,6 +104,7 @@ class Looks:
             for _ in range(IN_A_ROW):
                 began = self._clock()
                 if (entry := turn.feed.look()) is None:
+                    partition.confirmed(turn.feed)
                     return self._nap(turn, self._clock() - began)
                 turn.naps = 0
                 if (queued := partition.queued(entry)) is not None:
@@ -119,10 +122,13 @@ class Looks:
         return 0.0
 
     def _is_held(self, partition: Partition) -> bool:
-        """Whether there is no room for more: of this one, or of all."""
-        if self._bytes >= MOST_BYTES:  # as far as is known here: others take from the queues
-            self._bytes = sum(turn.partition.incoming.bytes for _, _, turn in self._due) + partition.incoming.bytes
+        """Whether there is no room for more: of this one, or of all, as far as is known here."""
         return partition.incoming.full or self._bytes >= MOST_BYTES
+
+    def _waiting_bytes(self) -> int:
+        """In all queues, as it is now: others take from them."""
+        self._bytes = sum(turn.partition.incoming.bytes for _, _, turn in self._due)
+        return self._bytes
 
     def _nap(self, turn: _Turn, cost: float) -> float:
         self._cost += (cost - self._cost) / 50  # of a look that finds nothing, on the whole
@@ -131,9 +137,12 @@ class Looks:
         return max(nap, self._cost * len(self._due) * SHARE)
 
     def _leave(self, turn: _Turn, error: BaseException | None) -> None:
-        if turn.feed is not None and error is None:
-            turn.partition.confirmed(turn.feed)
-        self._close(turn)
+        try:
+            if turn.feed is not None and error is None:
+                turn.partition.confirmed(turn.feed)
+            self._close(turn)
+        except BaseException as other:  # noqa: BLE001  # of this one alone: the others go on
+            error = error or other
         turn.partition.ended(error)
 
     @staticmethod
