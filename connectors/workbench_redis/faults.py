@@ -49,7 +49,7 @@ class Faults:
             if begun:
                 return ConnectionLost(f"The connection to {self.where} ended: {said}. Ask again.", who)
             return Unreachable(self.where, said or type(error).__name__, who)
-        if "NOPERM" in said:
+        if isinstance(error, theirs.NoPermissionError) or "NOPERM" in said:
             return StatementRefused("That", f"{said}; the user of this connection lacks the right in the server's ACL")
         if "WRONGTYPE" in said or "no such key" in said:
             return UnknownTable(table or "stream", (), "Only streams are tables.")

@@ -86,6 +86,9 @@ def missing(about: About, entry: str, number: int, known: str = "0-0") -> str:
         return f"Entries after it were deleted, up to {about.deleted}."
     behind = not about.first or ordered(about.first) > ordered(entry)
     trimmed = about.added - about.length - number
+    if about.counts and (about.added < number or (behind and trimmed < 0)):  # what is gone is less than was read
+        told = f"it has had {about.added:,} entries, and {number:,} were there up to {entry}"
+        return f"The stream was deleted and made again since: {told}. What the one before had got meanwhile is gone."
     if behind and trimmed > 0:
         return f"The stream was trimmed: {trimmed:,} entries after it are gone."
     return ""

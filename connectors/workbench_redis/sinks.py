@@ -17,7 +17,7 @@ from workbench.contract.errors import (
 )
 from workbench.contract.scan import TableRef
 from workbench.kit import records
-from workbench_redis.entries import written
+from workbench_redis.entries import META, written
 from workbench_redis.streams import WHO
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ class RedisSinks:
                 raise InvalidParameter("key", f"names `{name}`, which is not among the columns")
         there = self._connector.tables.entries(table).kinds
         for column in spec.schema:
-            if column.name == ID and spec.key == (ID,):
-                continue
+            if column.name in META and column.name not in there:
+                continue  # as the stream is read; its writer refuses them when it has rows
             if there and column.name not in there:
                 told = f"has the column `{column.name}`; entries of `{table}` have {', '.join(there)}"
                 raise InvalidParameter("schema", told)
@@ -109,6 +109,9 @@ class RedisWriter:
             raise InvalidParameter("changes", f"have other columns than `{self._table}` was opened with")
         if changes.ops is not None and any(one != "insert" for one in changes.ops.to_pylist()):
             raise Unsupported(WHO, "update or delete rows", "A stream only takes inserts.")
+        own = [name for name in META if name in self._spec.schema.names and self._spec.key != (name,)]
+        if own:
+            raise InvalidParameter("schema", f"has `{own[0]}`, which Redis gives each entry itself: leave it out")
         refused: list[str] = []
         for row in changes.rows.to_pylist():
             entry = str(row.pop(ID)) if self._spec.key == (ID,) and row.get(ID) is not None else "*"

@@ -40,6 +40,8 @@ class About:
     last: str
     added: int
     deleted: str
+    counts: bool = True
+    """Whether the server knows `added`: Redis 7 and later do."""
 
     @classmethod
     def of(cls, found: Mapping[Any, Any]) -> About:
@@ -48,8 +50,8 @@ class About:
         first = _plain(entry[0]) if entry else ""
         length = int(said["length"])
         added = int(said.get("entries-added", length))
-        return cls(length, first, _plain(said["last-generated-id"]), added,
-                   _plain(said.get("max-deleted-entry-id", "0-0")))  # fmt: skip
+        deleted = _plain(said.get("max-deleted-entry-id", "0-0"))
+        return cls(length, first, _plain(said["last-generated-id"]), added, deleted, "entries-added" in said)
 
 
 class RedisTables:

@@ -18,13 +18,14 @@ from workbench.contract.errors import (
     InvalidParameter,
     PositionLost,
     SourceError,
+    StatementRefused,
     UnknownTable,
     Unreachable,
     Unsupported,
     UrlRefused,
 )
 from workbench.contract.secret import Secret
-from workbench.streams import Feed, Topology
+from workbench.streams import Feed, Rate, Sink, Topology
 from workbench.testing.control import RecordingControl
 from workbench.testing.proxy import free_port
 from workbench.testing.scanning import scan
@@ -163,6 +164,11 @@ def test_what_is_missing_is_plain_arithmetic() -> None:
     assert missing(whole, "0-0", 0) == ""
     assert missing(About(0, "", "3-0", 3, "0-0"), "3-0", 3) == ""
     assert "3 entries" in missing(About(0, "", "3-0", 3, "0-0"), "0-0", 0)
+    assert missing(About(2, "2-0", "3-0", 3, "0-0"), "1-0", 1) == ""
+    for length, first, added in ((2, "7-0", 2), (9, "7-0", 9), (0, "", 2)):
+        made_again = About(length, first, "15-0", added, "0-0")
+        assert "made again" in missing(made_again, "3-0", 3)
+    assert missing(About(2, "7-0", "8-0", 2, "0-0", counts=False), "3-0", 3) == ""
 
 
 def test_rows_and_their_position_are_one_transaction(server: Redis) -> None:
@@ -211,6 +217,60 @@ def test_a_group_shows_what_was_confirmed(server: Redis) -> None:
     with server.client() as client:
         (group,) = client.xinfo_groups(NAME.name)
     assert (group["name"], group["last-delivered-id"], group["lag"]) == (b"dashboards", b"3-0", 0)
+
+
+def test_a_stream_that_is_deleted_and_made_again_is_told_although_its_ids_go_on(server: Redis) -> None:
+    """Ids are times, so those of the new one are greater: what came before it was deleted would be left out."""
+    connector = opened(server)
+    with server.client() as client:
+        for number in range(3):
+            client.xadd(NAME.name, {"id": number})
+        place = followed(connector, 3)[-1].last
+        for count in (1, 5):
+            client.xadd(NAME.name, {"id": 100})
+            client.delete(NAME.name)
+            for number in range(count):
+                client.xadd(NAME.name, {"id": number})
+            with pytest.raises(PositionLost, match=r"deleted and made again.*Follow the stream from the beginning"):
+                followed(connector, 1, place)
+        assert len(ids(followed(connector, 5))) == 5
+
+
+FOLLOWS = ("+hello", "+ping", "+info", "+select", "+client|setname", "+scan", "+exists",
+           "+xinfo|stream", "+xrange", "+xrevrange", "+xread", "+multi", "+exec")  # fmt: skip
+
+
+def test_a_user_who_may_only_follow_one_stream(server: Redis) -> None:
+    """The rights that it needs, as the docs say them; what else it asks for is refused by name."""
+    add(server, ("1-0", {"id": 1}))
+    with server.client() as client:
+        client.execute_command("ACL", "SETUSER", "narrow", "on", ">pw", "~orders", "resetchannels", "-@all", *FOLLOWS)
+        client.xadd("other", {"id": 1})
+        try:
+            where = {**server.config().parameters, "user": "narrow"}
+            connector = RedisConnector(ConnectionConfig("r", where, {"password": Secret("pw")}, writable=True))
+            assert connector.test().version
+            assert ids(followed(connector, 1)) == [1]
+            assert scan(connector, NAME, ("id",)).to_pylist() == [{"id": 1}]
+            with pytest.raises(StatementRefused, match="lacks the right"):
+                connector.tables.schema(TableRef("other"))
+            rows = pa.RecordBatch.from_pydict({"id": [2]})
+            writer = connector.sinks.open(NAME, WriteSpec(rows.schema))
+            writer.write(Changes(NAME, rows, None, Position("s", "1"), Position("s", "1")), 1)
+            with pytest.raises(StatementRefused, match="lacks the right"):
+                writer.commit(None)
+            feed = connector.feeds.subscribe(NAME, "0", None, RecordingControl())
+            assert next(feed).rows.num_rows == 1  # type: ignore[union-attr]
+            client.execute_command("ACL", "SETUSER", "narrow", "-xrange")
+            with pytest.raises(StatementRefused, match="xrange"):
+                for _ in feed:
+                    pass
+            feed.close()
+            connector.close()
+        finally:
+            client.execute_command("ACL", "DELUSER", "narrow")
+            client.delete("other")
+    assert scan(opened(server), NAME, ("id",)).num_rows == 1, "nothing was written"
 
 
 def test_tls_log_in_and_what_else_is_refused(server: Redis) -> None:
@@ -275,3 +335,69 @@ def test_a_topology_follows_a_stream_over_the_server_s_restart(
         eventually(lambda: got == [1, 2], within=60)
     finally:
         running.stop(10)
+
+
+def test_a_topology_says_what_was_trimmed_and_waits_for_a_stream_that_is_gone(
+    server: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eventually: Any
+) -> None:
+    """Over TLS, by an authority of one's own."""
+    monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path / "home"))
+    add(server, ("1-0", {"id": 1}), ("2-0", {"id": 2}))
+    catalog, kept = Catalog(), tmp_path / "position.json"
+    url = f"redis://{USER}@{server.host}:{server.tls_port}/0?tls=verify&ca_file={server.certificate}"
+    catalog.connect("bus", url, secret=Secret(server.password))
+    catalog.close()
+
+    def start(**more: Any) -> tuple[Any, list[int]]:
+        got: list[int] = []
+        t = Topology("orders").spout("orders", Feed("bus.orders", position_file=kept, **more))
+        return t.bolt("out", lambda row: got.append(row.id), inputs="orders").run(), got
+
+    running, got = start()
+    try:
+        eventually(lambda: got == [1, 2], within=60)
+    finally:
+        running.stop(20)
+    add(server, *((f"{number}-0", {"id": number}) for number in range(3, 8)))
+    with server.client() as client:
+        client.xtrim(NAME.name, minid="6-0", approximate=False)
+    running, _ = start()
+    try:
+        with pytest.raises(PositionLost, match="3 entries after it are gone"):
+            running.wait(60)
+    finally:
+        running.stop(20)
+    running, got = start(lost="begin")
+    try:
+        eventually(lambda: got == [6, 7], within=60)
+        with server.client() as client:
+            client.delete(NAME.name)
+        eventually(lambda: any("again in" in line for line in list(running.log)), within=60)
+        add(server, ("9-0", {"id": 9}))
+        eventually(lambda: got == [6, 7, 9], within=60)
+    finally:
+        running.stop(20)
+
+
+def test_a_topology_writes_into_a_stream_that_has_entries(
+    server: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the entries' own columns among those that are read."""
+    monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path / "home"))
+    add(server, ("1-0", {"id": 1}))
+    catalog = Catalog()
+    catalog.connect("bus", server.url(), secret=Secret(server.password), writable=True)
+    catalog.close()
+    for first in (10, 20):
+        numbers = Rate(1_000, lambda number, first=first: (first + number,), ("id",), total=2)  # type: ignore[misc]
+        t = Topology("writes", snapshot_every="100ms").spout("rows", numbers)
+        running = t.bolt("save", Sink("bus.orders"), inputs="rows").run(state=tmp_path / f"{first}.sqlite")
+        try:
+            running.wait(60)
+        finally:
+            running.stop(20)
+    assert scan(opened(server), NAME, ("id",)).column("id").to_pylist() == [1, 10, 11, 20, 21]
+    writer = opened(server, writable=True).sinks.open(NAME, WriteSpec(pa.schema([("entry_id", pa.string())])))
+    rows = pa.RecordBatch.from_pydict({"entry_id": ["5-0"]})
+    with pytest.raises(InvalidParameter, match="leave it out"):
+        writer.write(Changes(NAME, rows, None, Position("s", "1"), Position("s", "1")), 1)
