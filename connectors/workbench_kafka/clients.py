@@ -65,6 +65,7 @@ class Clients:
             "queued.max.messages.kbytes": FETCH_KB,
             "fetch.message.max.bytes": FETCH_BYTES,
             "fetch.wait.max.ms": 100,
+            "topic.metadata.propagation.max.ms": 5000,
             "error_cb": said,
             **more,
         }

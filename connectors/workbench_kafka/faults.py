@@ -20,13 +20,23 @@ from workbench.contract.errors import (
     WorkbenchError,
 )
 
-__all__ = ["Faults", "Said"]
+__all__ = ["NO_TOPIC", "PASSING", "Faults", "Said"]
 
 REMEDY = (
     "Follow the partition from the beginning (after=None), which gives all that the topic still has, and load what is "
     "missing from elsewhere; or keep messages longer (retention.ms)."
 )
+NO_TOPIC = ("UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION", "UNKNOWN_TOPIC_ID")
 _PERMANENT = ("_AUTHENTICATION", "SASL_AUTHENTICATION_FAILED", "_SSL")
+_AWAY = ("_TRANSPORT", "_TIMED_OUT", "_ALL_BROKERS_DOWN", "_RESOLVE", "_DESTROY_BROKER")
+_CUT_OFF = ("transport failure", "timed out", "disconnected", "connection reset", "before request sent")
+"""The driver says `_AUTHENTICATION` of a broker, too, that went away while one logged in."""
+PASSING = (*_AWAY, "LEADER_NOT_AVAILABLE", "NOT_LEADER_FOR_PARTITION", "BROKER_NOT_AVAILABLE", "REPLICA_NOT_AVAILABLE",
+            "COORDINATOR_NOT_AVAILABLE", "COORDINATOR_LOAD_IN_PROGRESS", "NOT_COORDINATOR", "NETWORK_EXCEPTION",
+            "FENCED_LEADER_EPOCH", "UNKNOWN_LEADER_EPOCH", "KAFKA_STORAGE_ERROR", "NOT_ENOUGH_REPLICAS",
+            "NOT_ENOUGH_REPLICAS_AFTER_APPEND", "OFFSET_NOT_AVAILABLE", "CONCURRENT_TRANSACTIONS", "NOT_CONTROLLER",
+            "UNSTABLE_OFFSET_COMMIT", "_WAIT_COORD")  # fmt: skip
+"""Of a cluster in which a broker has just gone or come: another one takes its place soon."""
 
 
 class Said:
@@ -34,17 +44,20 @@ class Said:
 
     def __init__(self) -> None:
         self._errors: deque[Any] = deque(maxlen=20)
-        self.down = False
-        """Whether no broker is reached."""
+        self.down = self.trouble = False
+        """Whether no broker is reached; whether something went wrong with one of them, since one was heard of."""
 
     def __call__(self, error: Any) -> None:
         self._errors.append(error)
+        self.trouble = True
         if error.name() == "_ALL_BROKERS_DOWN":
             self.down = True
 
     def heard(self) -> None:
-        """A broker answered."""
-        self.down = False
+        """The broker that is asked has answered: what was said before does not hold any more."""
+        if self.trouble:
+            self.down = self.trouble = False
+            self._errors.clear()
 
     def last(self, *names: str) -> Any:
         """The newest, or the newest of these names."""
@@ -53,10 +66,11 @@ class Said:
     @property
     def refusal(self) -> Any:
         """Something that does not become better by waiting."""
-        return self.last(*_PERMANENT)
+        found = self.last(*_PERMANENT)
+        return None if found is not None and _cut_off(found) else found
 
     def why(self) -> str:
-        found = self.refusal or self.last("_TRANSPORT", "_RESOLVE") or self.last()
+        found = self.refusal or self.last("_TRANSPORT", "_RESOLVE", "_AUTHENTICATION") or self.last()
         return _plain(found.str()) if found is not None else "no broker answered in time"
 
 
@@ -81,34 +95,40 @@ class Faults:
         """`error` is the driver's KafkaError."""
         name, text, who = error.name(), _plain(error.str()), self.connection
         refusal = said.refusal if said is not None else None
-        if refusal is not None and name in ("_TRANSPORT", "_TIMED_OUT", "_ALL_BROKERS_DOWN", "_RESOLVE"):
+        if refusal is not None and name in _AWAY:
             name, text = refusal.name(), _plain(refusal.str())
-        if name in ("_AUTHENTICATION", "SASL_AUTHENTICATION_FAILED"):
+        if name in ("_AUTHENTICATION", "SASL_AUTHENTICATION_FAILED") and not _cut_off(error):
             return AuthenticationFailed(self.user, self.where, text, who, self.variable)
         if name in ("TOPIC_AUTHORIZATION_FAILED", "GROUP_AUTHORIZATION_FAILED", "CLUSTER_AUTHORIZATION_FAILED",
                     "TRANSACTIONAL_ID_AUTHORIZATION_FAILED"):  # fmt: skip
             return StatementRefused(
                 "That", f"{text}; the user of this connection lacks the right in the cluster's ACLs"
             )
-        if name in ("UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION", "UNKNOWN_TOPIC_ID"):
+        if name in NO_TOPIC:
             return UnknownTable(table or "topic")
         if name in ("OFFSET_OUT_OF_RANGE", "_AUTO_OFFSET_RESET"):
             return PositionLost(f"in {table}", REMEDY, who)
-        if name in ("_TRANSPORT", "_ALL_BROKERS_DOWN", "_RESOLVE", "_SSL", "_TIMED_OUT", "REQUEST_TIMED_OUT",
-                    "_TIMED_OUT_QUEUE"):  # fmt: skip
+        if name in (*_AWAY, "_SSL", "_AUTHENTICATION", "REQUEST_TIMED_OUT", "_TIMED_OUT_QUEUE"):
             return Unreachable(self.where, said.why() if said is not None else text, who)
+        if name in PASSING:
+            return Unreachable(self.where, f"{text} ({name})", who)
         if name in ("_BAD_MSG", "_BAD_COMPRESSION", "_INVALID_TYPE"):
             return ProtocolError(f"{self.where} answers, but not as Kafka does: {text}.", who)
         if name in ("_MSG_TIMED_OUT",):
             return SourceTimeout("The write", self.seconds, who)
         return QueryFailed(text, name, "", who)
 
-    def lost(self, said: Said) -> WorkbenchError:
-        """No broker answers in the middle of the work."""
+    def lost(self, said: Said, place: str = "") -> WorkbenchError:
+        """No broker answers in the middle of the work, or not the one that leads `place`."""
         refusal = said.refusal
         if refusal is not None:
             return self.of(refusal, said)
-        return ConnectionLost(f"No broker of {self.where} answers any more: {said.why()}.", self.connection)
+        who = "No broker" if said.down or not place else f"The broker that leads {place}, or none,"
+        return ConnectionLost(f"{who} of {self.where} answers any more: {said.why()}.", self.connection)
+
+
+def _cut_off(error: Any) -> bool:
+    return error.name() == "_AUTHENTICATION" and any(word in str(error.str()).lower() for word in _CUT_OFF)
 
 
 def _plain(text: str) -> str:

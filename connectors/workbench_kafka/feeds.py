@@ -14,6 +14,7 @@ from workbench.contract.scan import Control, TableRef
 from workbench.kit.batches import pieces
 from workbench_kafka.decode import Messages
 from workbench_kafka.faults import REMEDY
+from workbench_kafka.identity import Identity
 from workbench_kafka.patience import Patience
 from workbench_kafka.topics import Topic
 
@@ -33,15 +34,20 @@ class KafkaFeeds:
 
     def __init__(self, connector: KafkaConnector) -> None:
         self._connector = connector
+        self.identity = Identity(connector)
 
     def partitions(self, table: TableRef) -> Sequence[str]:
         return [str(one) for one in self._connector.tables.topic(table).partitions]
 
     def subscribe(self, table: TableRef, partition: str, after: Position | None, control: Control) -> KafkaFeed:
+        topic, number, start = self.begin(table, partition, after)
+        return KafkaFeed(self._connector, table, topic, number, start, control)
+
+    def begin(self, table: TableRef, partition: str, after: Position | None) -> tuple[Topic, int, int]:
+        """The partition, and the offset from which on it is read. Raises PositionLost, with the reason."""
         topic, number = self._partition(table, partition)
         low, high = self._connector.tables.watermarks(topic, number)
-        start = low if after is None else self._checked(topic, number, after, low, high)
-        return KafkaFeed(self._connector, table, topic, number, start, control)
+        return topic, number, low if after is None else self._checked(topic, number, after, low, high)
 
     def now(self, table: TableRef, partition: str) -> Position:
         topic, number = self._partition(table, partition)
@@ -64,7 +70,7 @@ class KafkaFeeds:
             if cluster != topic.cluster:
                 why = f"It is of another cluster ({cluster or 'none'}, and this is {topic.cluster})."
             else:
-                why = f"The topic was deleted and made again since (its id was {there}, and is {topic.id})."
+                why = _made_again(there, topic.id)
             raise PositionLost(shown, f"{why} {REMEDY}", name)
         if not after.value.isdecimal():
             raise PositionLost(shown, f"It is no offset. {REMEDY}", name)
@@ -76,6 +82,10 @@ class KafkaFeeds:
             why = f"The partition ends before, at {high}: its end was lost, or it was restored from an older copy."
             raise PositionLost(shown, f"{why} {REMEDY}", name)
         return offset
+
+
+def _made_again(before: str, now: str) -> str:
+    return f"The topic was deleted and made again since (its id was {before}, and is {now})."
 
 
 def _parts(source: str) -> tuple[str, str]:
@@ -99,10 +109,11 @@ class KafkaFeed:
         self._fixed = self._messages.shape.form != "json" or bool(settings.get("only"))
         self._waiting: deque[Changes | SchemaChange] = deque()
         self._turn, self._closed = threading.Lock(), threading.Event()
-        self._beat = 0.0
+        self._beat, self._began = 0.0, time.monotonic()
         clients = connector.clients
         self._consumer, self._said = clients.open_consumer()
-        self._patience = Patience(clients, self._said)
+        connector.feeds.identity.began()
+        self._patience = Patience(clients, self._said, self._consumer, topic.name, partition)
         try:
             with clients.faults.named(self._said, topic.name):
                 self._consumer.assign([TopicPartition(topic.name, partition, start)])
@@ -122,9 +133,10 @@ class KafkaFeed:
                     return self._waiting.popleft()
                 with self._connector.clients.faults.named(self._said, self._topic.name):
                     got = self._consumer.consume(MESSAGES, LOOK)
+                self._is_the_same()
                 quiet = self._take(got)
                 self._patience.heard(bool(got))
-                if quiet and not self._waiting and (beat := self._heartbeat()) is not None:
+                if quiet and not self._waiting and not self._said.trouble and (beat := self._heartbeat()) is not None:
                     return beat
             self._end()
             raise StopIteration
@@ -155,7 +167,13 @@ class KafkaFeed:
     def _end(self) -> None:
         if not self._over:
             self._over = True
+            self._connector.feeds.identity.ended()
             self._connector.clients.close(self._consumer)
+
+    def _is_the_same(self) -> None:
+        if now := self._connector.feeds.identity.other(self._topic, self._began):
+            shown = f"{self._at} of {self._topic.name}[{self._partition}]"
+            raise PositionLost(shown, f"{_made_again(self._topic.id, now)} {REMEDY}", self._connector.config.name)
 
     def _position(self, offset: int) -> Position:
         return Position(self._topic.source, str(offset))
@@ -180,6 +198,7 @@ class KafkaFeed:
     def _refused(self, error: Any) -> Exception:
         found = self._connector.clients.faults.of(error, self._said, self._topic.name)
         if isinstance(found, PositionLost):
+            self._connector.feeds.begin(self._table, str(self._partition), self._position(self._at))  # says why
             shown = f"{self._at} of {self._topic.name}[{self._partition}]"
             return PositionLost(shown, f"Retention has overtaken the reader. {REMEDY}", self._connector.config.name)
         return found

@@ -45,7 +45,7 @@ class KafkaReader(GeneratedReader):
         self._is_the_same()
         name, partition = self._split.table.name, int(state["partition"])
         with clients.consumer() as (consumer, said):
-            patience = Patience(clients, said)
+            patience = Patience(clients, said, consumer, name, partition)
             with clients.faults.named(said, name):
                 consumer.assign([TopicPartition(name, partition, at)])
             while at < end and left != 0:

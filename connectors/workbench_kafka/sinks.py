@@ -9,6 +9,7 @@ from workbench.contract.change import Guarantee, WriteSpec
 from workbench.contract.errors import InvalidParameter, StatementRefused, UnknownTable, Unsupported
 from workbench.contract.scan import TableRef
 from workbench.kit import records
+from workbench_kafka.decode import META
 from workbench_kafka.writer import KafkaWriter
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class KafkaSinks:
                 raise InvalidParameter("key", f"names `{name}`, which is not among the columns")
         there = self._connector.tables.shape(table).kinds
         for column in spec.schema:
+            if column.name in META and column.name not in there:
+                continue  # as the table is read; its writer refuses them when it has rows
             if there and column.name not in there:
                 told = f"has the column `{column.name}`; messages of `{table}` have {', '.join(there)}"
                 raise InvalidParameter("schema", told)

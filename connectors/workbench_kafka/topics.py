@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from workbench.contract.errors import ProtocolError, UnknownColumn, UnknownTable, Unsupported
+from workbench.contract.errors import ProtocolError, UnknownColumn, UnknownTable, Unreachable, Unsupported
 from workbench.contract.predicate import Applied, columns_of
 from workbench.contract.scan import Control, ScanPlan, ScanRequest, Split, TableInfo, TableRef
 from workbench.kit import records
 from workbench.kit.like import like as fits
 from workbench_kafka.decode import META, Shape, value_of
+from workbench_kafka.faults import PASSING
 from workbench_kafka.reader import KafkaReader
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ SAMPLE = 200
 SAMPLED = 8
 """… in so many partitions."""
 FRESH = 60.0
+ASK = 5.0
+"""Seconds for one answer of a partition's leader."""
 SPLIT_MESSAGES = 5_000
 WHO = "The Kafka connector"
 
@@ -184,11 +187,26 @@ class KafkaTables:
             yield pair
 
     def _watermarks(self, consumer: Any, said: Any, topic: Topic, partition: int) -> tuple[int, int]:
-        from confluent_kafka import TopicPartition
+        from confluent_kafka import KafkaException, TopicPartition
 
         clients = self._connector.clients
+        place = TopicPartition(topic.name, partition)
+        until = time.monotonic() + clients.seconds
         with clients.faults.named(said, topic.name):
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic.name, partition), timeout=clients.seconds)
+            while True:  # a broker that has just gone is another's to stand in for
+                left = until - time.monotonic()
+                try:
+                    low, high = consumer.get_watermark_offsets(place, timeout=max(0.05, min(ASK, left)))
+                    break
+                except KafkaException as error:
+                    name = error.args[0].name()
+                    if left > 0 and said.refusal is None and name in (*PASSING, "_UNKNOWN_PARTITION"):
+                        time.sleep(0.05)
+                    elif name != "_UNKNOWN_PARTITION":
+                        raise
+                    else:  # the topic has it, and its broker is away
+                        why = f"no broker leads {topic.name}[{partition}] just now"
+                        raise Unreachable(clients.faults.where, why, clients.faults.connection) from None
         return int(low), int(high)
 
     def _ranges(self, topic: Topic, workers: int) -> Sequence[tuple[int, int, int]]:

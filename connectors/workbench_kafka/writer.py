@@ -15,6 +15,7 @@ from workbench.contract.change import Changes, Guarantee, Position, Rejects, Wri
 from workbench.contract.errors import ConnectionLost, InvalidParameter, LimitExceeded, QueryFailed
 from workbench.contract.scan import TableRef
 from workbench.kit.operations import operations
+from workbench_kafka.decode import META
 
 if TYPE_CHECKING:
     from workbench_kafka.connector import KafkaConnector
@@ -71,6 +72,8 @@ class KafkaWriter:
             return self._rejects if sequence == self._sequence else Rejects()
         if changes.rows.schema.names != self._spec.schema.names:
             raise InvalidParameter("changes", f"have other columns than `{self._table}` was opened with")
+        if own := [name for name in META if name in self._spec.schema.names]:
+            raise InvalidParameter("schema", f"has `{own[0]}`, which Kafka gives each message itself: leave it out")
         refused: list[str] = []
         for row, operation in zip(changes.rows.to_pylist(), operations(changes, self._spec), strict=True):
             values = [row[name] for name in self._spec.key]

@@ -1,5 +1,6 @@
-"""One Kafka node (KRaft, no ZooKeeper) as a process of ours, on loopback: `Kafka()` is up when it is made. Listeners:
-plain at `port`, with a user by SASL at `sasl_port`, over TLS at `tls_port` by the certificate `certificate`.
+"""Kafka (KRaft, no ZooKeeper) as processes of ours, on loopback: `Kafka()` is up when it is made, one node or `nodes`.
+Listeners of each: plain at `port`, with a user by SASL at `sasl_port`, over TLS at `tls_port` by the
+certificate `certificate`, and as sites have it at `site_port`: a user by SCRAM or PLAIN, over TLS, by `authority`.
 """
 
 from __future__ import annotations
@@ -9,11 +10,19 @@ import secrets
 import shutil
 import subprocess
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 import confluent_kafka
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import (
+    AdminClient,
+    NewPartitions,
+    NewTopic,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
 from cryptography.hazmat.primitives import serialization
 
 from tests.services import certificate
@@ -40,24 +49,57 @@ class Kafka:
     host = "127.0.0.1"
     demo: Mapping[str, Any] = {"tables": ("orders",), "unit": "milliseconds"}
 
-    def __init__(self, password: str = PASSWORD) -> None:
+    def __init__(self, password: str = PASSWORD, nodes: int = 1) -> None:
         self.password = password
         self.folder = private_folder("kafka")
-        self.port, self.sasl_port, self.tls_port, self._controller = (free_port() for _ in range(4))
+        self._nodes = [_Node(self.folder / str(number), number) for number in range(1, nodes + 1)]
         try:
-            self._configure()
-            self._process = self._started()
+            self.certificate, key = certificate.make(self.folder)
+            self.authority, mine, site = certificate.signed(self.folder)
+            stores = _store(self.folder, "store", self.certificate, key), _store(self.folder, "site", mine, site)
+            for node in self._nodes:
+                node.configure(self._nodes, password, *stores)
+            for node in self._nodes:
+                node.begin()
+            for node in self._nodes:
+                node.wait()
+            self.login(USER, password)
         except BaseException:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            self.close()
             raise
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        return self._nodes[0].pid
+
+    @property
+    def port(self) -> int:
+        return self._nodes[0].ports["PLAINTEXT"]
+
+    @property
+    def sasl_port(self) -> int:
+        return self._nodes[0].ports["SASL"]
+
+    @property
+    def tls_port(self) -> int:
+        return self._nodes[0].ports["SSL"]
+
+    @property
+    def site_port(self) -> int:
+        return self._nodes[0].ports["SITE"]
 
     @property
     def servers(self) -> str:
-        return f"{self.host}:{self.port}"
+        """All of them."""
+        return ",".join(f"{self.host}:{node.ports['PLAINTEXT']}" for node in self._nodes)
+
+    def site(self, node: int = 1, **more: Any) -> dict[str, Any]:
+        """How a site's user comes in: the parameters of a connection that asks `node` first, then the others."""
+        ports = [one.ports["SITE"] for one in self._nodes]
+        first = ports.pop(node - 1)
+        others = {"servers": ",".join(f"{self.host}:{port}" for port in ports)} if ports else {}
+        way = {"user": USER, "tls": "verify", "ca_file": str(self.authority)}
+        return {"host": self.host, "port": first, **others, **way, **more}
 
     @classmethod
     def served(cls) -> Self:
@@ -81,13 +123,41 @@ class Kafka:
     def admin(self) -> AdminClient:
         return AdminClient({"bootstrap.servers": self.servers, "log_level": 0})
 
-    def create(self, topic: str, partitions: int = 1, **settings: str) -> None:
-        wanted = NewTopic(
-            topic, partitions, 1, config={name.replace("_", "."): value for name, value in settings.items()}
-        )
+    def login(self, user: str, password: str) -> None:
+        """By SCRAM: its password from now on."""
+        admin = self.admin()
+        kinds = (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512)
+        changes = [
+            UserScramCredentialUpsertion(user, ScramCredentialInfo(kind, 4096), password.encode()) for kind in kinds
+        ]
+        for change in changes:
+            admin.alter_user_scram_credentials([change], request_timeout=30)[user].result(60)
+
+    def create(self, topic: str, partitions: int = 1, copies: int = 0, **settings: str) -> None:
+        """`copies`: as many as there are nodes, if nothing is said."""
+        named = {name.replace("_", "."): value for name, value in settings.items()}
+        wanted = NewTopic(topic, partitions, copies or len(self._nodes), config=named)
         admin = self.admin()
         admin.create_topics([wanted], operation_timeout=30)[topic].result(60)
         self._until(topic, there=True)
+
+    def widen(self, topic: str, partitions: int) -> None:
+        """More partitions."""
+        admin = self.admin()
+        admin.create_partitions([NewPartitions(topic, partitions)], request_timeout=30)[topic].result(60)
+        self._until(topic, there=True)
+
+    def leader(self, topic: str, partition: int = 0) -> int:
+        """The node that leads it, 0 while none does."""
+        leader = self.admin().list_topics(topic, timeout=30).topics[topic].partitions[partition].leader
+        return max(int(leader), 0)
+
+    def lead_as_planned(self, topic: str) -> None:
+        """Each partition by the node that is the first of its copies: leaders move back after nodes were away."""
+        admin = self.admin()
+        partitions = admin.list_topics(topic, timeout=30).topics[topic].partitions
+        places = [confluent_kafka.TopicPartition(topic, one) for one in partitions]
+        admin.elect_leaders(confluent_kafka.ElectionType.PREFERRED, places).result(60)
 
     def drop(self, topic: str) -> None:
         admin = self.admin()
@@ -116,7 +186,9 @@ class Kafka:
         self, topic: str, values: Iterable[Any], partition: int = 0, keys: Iterable[Any] | None = None, **more: Any
     ) -> None:
         """Bytes and None as they are, all else as JSON."""
-        producer = confluent_kafka.Producer({"bootstrap.servers": self.servers, "linger.ms": 0, "log_level": 0})
+        producer = confluent_kafka.Producer(
+            {"bootstrap.servers": self.servers, "linger.ms": 0, "log_level": 0, "enable.idempotence": True}
+        )
         names = iter(keys) if keys is not None else None
         for value in values:
             body = value if value is None or isinstance(value, bytes) else json.dumps(value).encode()
@@ -134,20 +206,22 @@ class Kafka:
 
     # -- its life
 
-    def kill(self) -> None:
+    def kill(self, node: int = 1) -> None:
         """As a power cut would."""
-        self._process.kill()
+        self._nodes[node - 1].kill()
 
     def restart(self) -> None:
         """On the same ports and data."""
-        self._process.stop()
-        self._process = self._started()
+        self._nodes[0].stop()
+        self.start()
 
-    def start(self) -> None:
-        self._process = self._started()
+    def start(self, node: int = 1) -> None:
+        self._nodes[node - 1].begin()
+        self._nodes[node - 1].wait()
 
     def close(self) -> None:
-        self._process.stop(10)
+        for node in self._nodes:
+            node.stop(10)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self) -> Self:
@@ -156,41 +230,59 @@ class Kafka:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _configure(self) -> None:
-        self.certificate, key = certificate.make(self.folder)
-        loaded = serialization.load_pem_private_key(key.read_bytes(), None)
-        pem = loaded.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        store = self.folder / "store.pem"
-        store.touch(mode=0o600)
-        store.write_bytes(pem + self.certificate.read_bytes())
-        quoted = self.password.replace("\\", "\\\\").replace('"', '\\"')
-        login = "org.apache.kafka.common.security.plain.PlainLoginModule required "
-        login += f'username="{USER}" password="{quoted}" user_{USER}="{quoted}";'
-        listeners = {"PLAINTEXT": self.port, "SASL": self.sasl_port, "SSL": self.tls_port}
-        at = ",".join(f"{name}://{self.host}:{port}" for name, port in listeners.items())
+
+class _Node:
+    """Broker and controller in one."""
+
+    def __init__(self, folder: Path, number: int) -> None:
+        folder.mkdir()
+        self.folder, self.number = folder, number
+        self.ports = {name: free_port() for name in ("PLAINTEXT", "SASL", "SSL", "SITE", "CONTROLLER")}
+        self._process: Process | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def configure(self, nodes: Sequence[_Node], password: str, store: Path, site: Path) -> None:
+        quoted = password.replace("\\", "\\\\").replace('"', '\\"')
+        plain = "org.apache.kafka.common.security.plain.PlainLoginModule required "
+        plain += f'username="{USER}" password="{quoted}" user_{USER}="{quoted}";'
+        scram = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+        listeners = {name: f"{name}://{Kafka.host}:{port}" for name, port in self.ports.items()}
+        advertised = ",".join(at for name, at in listeners.items() if name != "CONTROLLER")
+        voters = ",".join(f"{one.number}@{Kafka.host}:{one.ports['CONTROLLER']}" for one in nodes)
+        copies = str(len(nodes))
         settings = {
             "process.roles": "broker,controller",
-            "node.id": "1",
-            "controller.quorum.voters": f"1@{self.host}:{self._controller}",
-            "listeners": f"{at},CONTROLLER://{self.host}:{self._controller}",
-            "advertised.listeners": at,
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT,SSL:SSL,CONTROLLER:PLAINTEXT",
+            "node.id": str(self.number),
+            "controller.quorum.voters": voters,
+            "listeners": ",".join(listeners.values()),
+            "advertised.listeners": advertised,
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT,SSL:SSL,SITE:SASL_SSL,"
+            "CONTROLLER:PLAINTEXT",
             "controller.listener.names": "CONTROLLER",
             "inter.broker.listener.name": "PLAINTEXT",
             "listener.name.sasl.sasl.enabled.mechanisms": "PLAIN",
-            "listener.name.sasl.plain.sasl.jaas.config": login,
+            "listener.name.sasl.plain.sasl.jaas.config": plain,
+            "listener.name.site.sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512",
+            "listener.name.site.plain.sasl.jaas.config": plain,
+            "listener.name.site.scram-sha-256.sasl.jaas.config": scram,
+            "listener.name.site.scram-sha-512.sasl.jaas.config": scram,
+            "listener.name.site.ssl.keystore.type": "PEM",
+            "listener.name.site.ssl.keystore.location": str(site),
             "ssl.keystore.type": "PEM",
             "ssl.keystore.location": str(store),
             "log.dirs": f"{self.folder}/data",
-            "offsets.topic.replication.factor": "1",
+            "offsets.topic.replication.factor": copies,
             "offsets.topic.num.partitions": "1",
-            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.replication.factor": copies,
             "transaction.state.log.min.isr": "1",
             "transaction.state.log.num.partitions": "1",
             "group.initial.rebalance.delay.ms": "0",
             "auto.create.topics.enable": "false",
+            "broker.session.timeout.ms": "6000",
             "num.network.threads": "2",
             "num.io.threads": "2",
             "log.cleaner.threads": "1",
@@ -206,18 +298,39 @@ class Kafka:
         )
         subprocess.run(made, cwd=self.folder, check=True, capture_output=True, timeout=120)
 
+    def begin(self) -> None:
+        self._process = Process("kafka", self._java("kafka.Kafka", "server.properties"), self.folder)
+
+    def wait(self) -> None:
+        assert self._process is not None
+        self._process.wait_ready(self._answers, _READY)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+
+    def stop(self, patience: float = 20) -> None:
+        if self._process is not None:
+            self._process.stop(patience)
+
     def _java(self, main: str, *arguments: str) -> list[str]:
         return [str(install("default-jre-headless", "java")), "-Xmx400m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
                 "-Djava.net.preferIPv4Stack=true", f"-Dlog4j2.configurationFile={self.folder}/log4j2.properties",
                 "-cp", f"{fetch.home()}/*", main, *arguments]  # fmt: skip
 
-    def _started(self) -> Process:
-        process = Process("kafka", self._java("kafka.Kafka", "server.properties"), self.folder)
-        process.wait_ready(self._answers, _READY)
-        return process
-
     def _answers(self) -> None:
-        assert self.admin().list_topics(timeout=2).brokers
+        admin = AdminClient({"bootstrap.servers": f"{Kafka.host}:{self.ports['PLAINTEXT']}", "log_level": 0})
+        assert self.number in admin.list_topics(timeout=2).brokers
+
+
+def _store(folder: Path, name: str, public: Path, private: Path) -> Path:
+    """A key and its certificate as Kafka takes them."""
+    key = serialization.load_pem_private_key(private.read_bytes(), None)
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    store = folder / f"{name}.pem"
+    store.touch(mode=0o600)
+    store.write_bytes(pem + public.read_bytes())
+    return store
 
 
 def _escaped(value: str) -> str:
