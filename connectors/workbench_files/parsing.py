@@ -49,16 +49,20 @@ def _csv(block: Block, table: FoundTable, schema: pa.Schema | None) -> pa.Record
     settings, data = table.settings, block.data
     data.decode()
     has_header = bool(settings.get("header", True)) and "columns" not in settings
-    skipped = int(settings.get("skip_rows", 0)) + has_header if block.start == 0 else 0
+    skipped = int(settings.get("skip_rows", 0)) if block.start == 0 else 0
     if schema is None and has_header and block.start:
         raise pa.ArrowInvalid("its header was not seen: follow it from the beginning")
     names = schema.names if schema is not None else settings.get("columns")
-    if names is None:  # the header is in this block
-        first = pa.BufferReader(data)
-        names = csv.open_csv(
-            first, csv.ReadOptions(use_threads=False), text.csv_parse(block.path, settings)
-        ).schema.names
-    if data.count(b"\n") <= skipped:
+    lines = data.count(b"\n") + (not data.endswith(b"\n"))  # a file's last line may have no end
+    if has_header and block.start == 0 and lines > skipped:
+        head = _header(block, table, skipped)
+        if names is None or head == list(names):
+            skipped, names = skipped + 1, head
+        elif set(head) & set(names):
+            raise pa.ArrowInvalid(f"its header is {', '.join(head)}, and was {', '.join(names)} before")
+        else:  # it was cut, and is written on by who wrote the header long ago
+            skipped = 0
+    if lines <= skipped or names is None:
         return None
     read = csv.ReadOptions(use_threads=False, block_size=len(data) + 1, skip_rows=skipped, column_names=list(names))
     types = {} if schema is None else {column.name: column.type for column in schema}
@@ -67,6 +71,12 @@ def _csv(block: Block, table: FoundTable, schema: pa.Schema | None) -> pa.Record
     )
     wide = schema or pa.schema([column.with_type(settled(column.type)) for column in found.schema])
     return _one(found, wide)
+
+
+def _header(block: Block, table: FoundTable, skipped: int) -> list[str]:
+    read = csv.ReadOptions(use_threads=False, skip_rows=skipped, block_size=len(block.data) + 1)
+    first = csv.open_csv(pa.BufferReader(block.data), read, text.csv_parse(block.path, table.settings))
+    return list(first.schema.names)
 
 
 def _one(found: pa.Table, schema: pa.Schema) -> pa.RecordBatch | None:

@@ -95,6 +95,34 @@ def test_csv_knows_its_header_in_each_file(tmp_path: Path, opened: Any) -> None:
     assert said(feed, 1) == [{"id": 3, "name": "three"}]
 
 
+def test_csv_that_is_cut_and_written_on_without_a_header_has_all_its_rows(tmp_path: Path, opened: Any) -> None:
+    """As `copytruncate` does it; and the last line of a file that was left needs no end."""
+    log = tmp_path / "s.csv"
+    log.write_text("a,b\n1,x\n")
+    feed = opened(tmp_path, "s")
+    assert said(feed, 1) == [{"a": 1, "b": "x"}]
+    os.truncate(log, 0)
+    with log.open("a") as file:
+        file.write("2,y\n3,z")
+    assert said(feed, 1) == [{"a": 2, "b": "y"}]
+    log.rename(tmp_path / "s.csv.1")
+    os.utime(tmp_path / "s.csv.1", (1, 1))
+    log.write_text("a,b\n4,w\n")
+    assert said(feed, 2) == [{"a": 3, "b": "z"}, {"a": 4, "b": "w"}]
+
+
+def test_csv_whose_next_file_has_another_header_is_said(tmp_path: Path, opened: Any) -> None:
+    log = tmp_path / "s.csv"
+    log.write_text("a,b\n1,10\n")
+    feed = opened(tmp_path, "s")
+    assert said(feed, 1) == [{"a": 1, "b": 10}]
+    log.rename(tmp_path / "s.csv.1")
+    os.utime(tmp_path / "s.csv.1", (1, 1))
+    log.write_text("b,a\n20,2\n")
+    with pytest.raises(ProtocolError, match="its header is b, a, and was a, b before"):
+        said(feed, 1)
+
+
 def test_plain_lines_are_a_table_and_are_followed(tmp_path: Path, opened: Any) -> None:
     log = tmp_path / "app.log"
     log.write_bytes(b"one\r\n\xff two\nhalf")
