@@ -8,13 +8,17 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
+from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from tests.streams.process_help import children, gone
 from tests.streams.process_parts import Write, written
 from workbench.catalog import Catalog
+from workbench.contract import Changes, Position, TableRef
 from workbench.contract.errors import (
     DocumentError,
     InvalidParameter,
@@ -25,6 +29,7 @@ from workbench.contract.errors import (
 )
 from workbench.runs import Register
 from workbench.streams import Bolt, Feed, StatefulBolt, Topology, feeding
+from workbench.streams.following import Partition
 from workbench.streams.running import Running
 
 Start = Callable[..., Running]
@@ -153,6 +158,52 @@ def test_a_run_goes_on_where_the_last_one_was_done(started: Start, logs: Path, e
     Take.got, Take.fails = [], {}
     started(topology(Feed(table(logs), position_file=kept)))
     eventually(lambda: ids() == [2, 3], within=60)
+
+
+@pytest.mark.parametrize("tasks", [(2, 1), (1, 2)])
+def test_the_next_run_may_have_other_tasks(
+    started: Start, logs: Path, eventually: Any, tmp_path: Path, tasks: tuple[int, int]
+) -> None:
+    kept = tmp_path / "position.json"
+    write(logs, "b", 10)
+    expected: list[int] = []
+    for turn, number in enumerate((*tasks, tasks[0])):
+        Take.got = []
+        write(logs, "a", 100 + turn)
+        write(logs, "b", 200 + turn)
+        running = started(topology(Feed(table(logs), position_file=kept), parallelism=number))
+        expected = sorted([100 + turn, 200 + turn] + ([1, 10] if turn == 0 else []))
+        eventually(lambda expected=expected: sorted(ids()) == expected, within=60)  # type: ignore[misc]
+        running.stop()
+
+
+def test_what_was_cut_within_a_transaction_goes_on_behind_the_rows_that_were_handed_on() -> None:
+    """As plain code: who reads is told three rows of five, then asks anew and is told all of them in other pieces."""
+    context: Any = SimpleNamespace(wake=lambda: None, random=Random(1), task=0)
+    feeds = SimpleNamespace(subscribe=lambda table, name, after, control: asked.append(after))
+    found: Any = SimpleNamespace(connector=SimpleNamespace(feeds=feeds), table="t", schema=pa.schema([]))
+    asked: list[Position | None] = []
+    partition = Partition(found, "0", after=None, now=False, begin_anew=False, shaped=lambda rows, ops: rows,
+                          log=asked.append, context=context)  # type: ignore[arg-type]  # fmt: skip
+    begin, end, later = (Position("s", str(number)) for number in (0, 5, 9))
+    given: list[Any] = []
+
+    def tell(last: Position, complete: bool, *ids: int) -> None:
+        entry = Changes(TableRef("t"), pa.record_batch({"id": list(ids)}), None, begin, last, complete)
+        if (queued := partition.queued(entry)) is not None:
+            given.append((queued[0][0].column("id").to_pylist() if queued[0][0] is not None else [], queued[0][3]))
+        partition.taken(entry)
+
+    partition.subscribe()
+    tell(begin, False, 1, 2)
+    tell(begin, False, 3)
+    partition.subscribe()
+    tell(begin, True, 1, 2)
+    tell(end, True, 3, 4, 5)
+    partition.subscribe()
+    tell(later, True, 6)
+    assert given == [([1, 2], False), ([3], False), ([4, 5], True), ([6], True)]
+    assert asked == [None, None, end]
 
 
 def test_a_position_that_is_gone_fails_the_run_or_begins_anew(

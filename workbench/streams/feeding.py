@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import threading
 import time
 import zlib
@@ -241,7 +243,7 @@ class Feed(IteratorSpout):
         names = feeds.partitions(self._place.table) if first else self._names_listed
         self._looked, self._listed = True, self.context.clock()
         for name in names:
-            if name not in self._partitions and _task_of(name, len(self.context.tasks)) == self.context.index:
+            if name not in self._partitions and self._is_mine(name):
                 now = first and self._first == "now" and name not in self._emitted
                 self._follow(name, now)
 
@@ -326,21 +328,44 @@ class Feed(IteratorSpout):
     # --- the position file
 
     def _kept(self) -> dict[str, Position]:
+        """Of this task's partitions, from the files of all tasks: there may have been others, or more or fewer. What
+        was written last holds."""
         if self._file is None:
             return {}
+        found: dict[str, Position] = {}
+        for _, path in sorted(self._there()):
+            found.update(self._read(path))
+        return {name: one for name, one in found.items() if self._is_mine(name)}
+
+    def _there(self) -> Iterator[tuple[int, Path]]:
+        """The files that there are, with the times when they were written."""
+        assert self._file is not None
+        name = re.compile(re.escape(self._file.name) + r"(\.\d+)?")
         try:
-            body = json.loads(self._path().read_bytes())
-            same, positions = body["table"] == self._table, body["positions"]
+            for path in self._file.absolute().parent.iterdir():
+                if name.fullmatch(path.name):
+                    with contextlib.suppress(FileNotFoundError):
+                        yield path.stat().st_mtime_ns, path
         except FileNotFoundError:
-            return {}
+            return
         except OSError as error:
-            raise PathUnreachable(str(self._path()), error.strerror or str(error)) from None
+            raise PathUnreachable(str(self._file), error.strerror or str(error)) from None
+
+    def _read(self, path: Path) -> dict[str, Position]:
+        try:
+            body = json.loads(path.read_bytes())
+            same, positions = body["table"] == self._table, body["positions"]
+        except OSError as error:
+            raise PathUnreachable(str(path), error.strerror or str(error)) from None
         except (ValueError, KeyError, TypeError) as error:
             why = f"is damaged ({type(error).__name__}). Remove it to begin anew."
-            raise DocumentError(str(self._path()), why) from None
+            raise DocumentError(str(path), why) from None
         if not same:
-            raise DocumentError(str(self._path()), "is of another table. Say another file.")
+            raise DocumentError(str(path), "is of another table. Say another file.")
         return _positions(positions, "position_file")
+
+    def _is_mine(self, partition: str) -> bool:
+        return _task_of(partition, len(self.context.tasks)) == self.context.index
 
     def _path(self) -> Path:
         """A file for each task."""
@@ -353,7 +378,8 @@ class Feed(IteratorSpout):
             return
         from workbench.documents.private import write_private
 
-        body = {"table": self._table, "positions": self.acked_position()}
+        mine = {name: one for name, one in self.acked_position().items() if self._is_mine(name)}
+        body = {"table": self._table, "positions": mine}
         try:
             write_private(self._path().absolute(), json.dumps(body).encode())
         except OSError as error:

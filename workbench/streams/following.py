@@ -73,6 +73,10 @@ class Partition:
         self._control = _Control(f"wb-feed-{context.task}-{abs(hash(name)) % 100_000}", self.stopping)
         self._confirm: Position | None = None
         self._left_out: set[str] = set()
+        self._handed = self._skip = 0
+        """Rows that were handed on behind `_after`, of what is not whole yet; and those of them that are still to come
+        again, since it was subscribed to anew."""
+        self._whole = True
 
     def confirm(self, upto: Position) -> None:
         """Told to the source by who reads, soon, and at the end."""
@@ -89,6 +93,7 @@ class Partition:
         assert feeds is not None
         if self._now and self._after is None:
             self._after = feeds.now(self._found.table, self.name)
+        self._skip = self._handed
         return feeds.subscribe(self._found.table, self.name, self._after, self._control)
 
     def queued(self, entry: Changes | SchemaChange | Heartbeat) -> tuple[Any, int] | None:
@@ -96,7 +101,14 @@ class Partition:
         self.connected, self._again = 1, 0
         if isinstance(entry, Changes):
             rows = self._shaped(entry.rows, entry.ops)
-            return (rows, entry.first, entry.last, entry.complete), rows.nbytes
+            again = min(self._skip, rows.num_rows)
+            self._skip -= again
+            self._handed += rows.num_rows - again
+            self._whole = entry.complete and not self._skip
+            if again < rows.num_rows:
+                rows = rows.slice(again)
+                return (rows, entry.first, entry.last, self._whole), rows.nbytes
+            return ((None, entry.last, entry.last, True), 0) if self._whole else None
         if isinstance(entry, Heartbeat):
             return (None, entry.at, entry.at, True), 0
         self._note(entry)
@@ -104,10 +116,9 @@ class Partition:
 
     def taken(self, entry: Changes | SchemaChange | Heartbeat) -> None:
         """It is in the queue, so one goes on behind it."""
-        if isinstance(entry, Heartbeat):
-            self._after = entry.at
-        elif isinstance(entry, Changes) and entry.complete:
-            self._after = entry.last
+        if isinstance(entry, Heartbeat) or (isinstance(entry, Changes) and self._whole):
+            self._after = entry.at if isinstance(entry, Heartbeat) else entry.last
+            self._handed = self._skip = 0
 
     def confirmed(self, feed: Feed) -> None:
         upto, self._confirm = self._confirm, None
@@ -119,7 +130,7 @@ class Partition:
         if isinstance(why, PositionLost) and self._begin_anew:
             self.lost += 1
             self._log(f"partition {self.name}: {why} It begins anew, for lost='begin'.")
-            self._after, self._now = None, False
+            self._after, self._now, self._handed = None, False, 0
             if not self._again:
                 self._again = 1
                 return None
