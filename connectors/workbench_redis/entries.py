@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["META", "Entries", "Entry", "milliseconds", "ordered", "sampled", "schema_of"]
 
 META = ("entry_id", "entry_time")
+_WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,18})")
+_NUMBER = re.compile(r"-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|nan|-?inf")
+"""As numbers are written, and not all that Python reads as one."""
 Entry = tuple[bytes, Mapping[bytes, bytes]]
 
 
@@ -112,15 +116,14 @@ class Entries:
 
 
 def _as(text: str, kind: str) -> Any:
-    try:
-        if kind == "integer":
-            return number if -(2**63) <= (number := int(text)) < 2**63 else None
-        if kind == "double":
-            return float(text)
-        if kind == "boolean":
-            return {"true": True, "1": True, "false": False, "0": False}.get(text.lower())
-    except ValueError:
-        return None
+    if kind == "integer":
+        return number if _WHOLE.fullmatch(text) and -(2**63) <= (number := int(text)) < 2**63 else None
+    if kind == "double":
+        whole = _WHOLE.fullmatch(text)
+        number = float(text) if whole or _NUMBER.fullmatch(text) else None
+        return None if whole and int(text) != number else number  # no neighbour of it
+    if kind == "boolean":
+        return {"true": True, "1": True, "false": False, "0": False}.get(text.lower())
     return text
 
 

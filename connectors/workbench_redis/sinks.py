@@ -86,6 +86,8 @@ class RedisWriter:
         self._sequence: int | None = None
         self._rejects = Rejects()
         self._open, self._broken = True, False
+        self._known: tuple[bytes | None] | None = None
+        """The position as this writer knows it, once it has looked."""
 
     @property
     def guarantee(self) -> Guarantee:
@@ -96,6 +98,8 @@ class RedisWriter:
             return None
         with self._connector.faults.named():
             found: Any = self._connector.client().hget(POSITIONS, self._field())
+        if self._known is None:
+            self._known = (found,)
         if found is None:
             return None
         source, value = json.loads(found)
@@ -136,12 +140,7 @@ class RedisWriter:
             return
         self._broken = True
         try:
-            with self._connector.client().pipeline(transaction=True) as together:
-                for entry, fields in self._kept:
-                    together.xadd(self._table.name, fields, entry)
-                if upto is not None and self._spec.stream:
-                    together.hset(POSITIONS, self._field(), json.dumps([upto.source, upto.value]))
-                answers = together.execute(raise_on_error=False)
+            answers = self._written(upto)
         except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
             keeps = self._guarantee is not Guarantee.APPEND
             again = "Open it again: its position says it." if keeps else "Look before you write again."
@@ -156,6 +155,40 @@ class RedisWriter:
     def close(self) -> None:
         self._open = False
         self._kept = []
+
+    def _written(self, upto: Position | None) -> list[Any]:
+        """What the server answers to each row. With a position: it is looked at and watched before, so that of two
+        commits of the same rows, one of which is late on its way, one goes through."""
+        import redis.exceptions
+
+        keeps = upto is not None and bool(self._spec.stream)
+        text = json.dumps([upto.source, upto.value]) if upto is not None else ""
+        tried = False
+        while True:
+            with self._connector.client().pipeline(transaction=True) as together:
+                if keeps:
+                    together.watch(POSITIONS)
+                    there: Any = together.hget(POSITIONS, self._field())
+                    if tried and there == text.encode():
+                        return []  # it was done, although its answer did not come
+                    if self._known is not None and there != self._known[0]:
+                        told = "Another writer of this stream has taken over; nothing of this commit is there."
+                        raise ConnectionLost(told, self._connector.config.name)
+                    self._known = (there,)
+                    together.multi()
+                for entry, fields in self._kept:
+                    together.xadd(self._table.name, fields, entry)
+                if keeps:
+                    together.hset(POSITIONS, self._field(), text)
+                try:
+                    answers = together.execute(raise_on_error=False)
+                except redis.exceptions.WatchError:
+                    # A position was written, perhaps another stream's; or its answer was cut off. It is looked at anew.
+                    tried = True
+                    continue
+            if keeps:
+                self._known = (text.encode(),)
+            return answers
 
     def _judge(self, answers: list[Any]) -> None:
         """An id that is not above the last one was written before: the guarantee is KEYED for that. Any other refusal

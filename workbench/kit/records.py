@@ -49,7 +49,7 @@ def sampled(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     for row in rows:
         for name, value in row.items():
             kind = kind_of(value)
-            if name not in found and len(found) >= MOST_COLUMNS:
+            if name not in found and (len(found) >= MOST_COLUMNS or not _is_text(name)):
                 continue
             before = found.get(name)
             found[name] = kind if before is None else before if kind is None else wider(before, kind)
@@ -61,8 +61,21 @@ def array(values: Sequence[Any], kind: str) -> tuple[pa.Array, int]:
     import pyarrow as pa
 
     made = [None if value is None else _as(value, kind) for value in values]
+    try:
+        column = pa.array(made, arrow(kind))
+    except UnicodeEncodeError:  # JSON can write half a pair of surrogates, which is no character
+        made = [one if not isinstance(one, str) or _is_text(one) else None for one in made]
+        column = pa.array(made, arrow(kind))
     lost = sum(now is None and value is not None for now, value in zip(made, values, strict=True))
-    return pa.array(made, arrow(kind)), lost
+    return column, lost
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _as(value: Any, kind: str) -> Any:
@@ -72,5 +85,9 @@ def _as(value: Any, kind: str) -> Any:
         return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     there = kind_of(value)
     if kind == "double":
-        return float(value) if there in ("integer", "double") else None
+        return (
+            number
+            if there in ("integer", "double") and ((number := float(value)) == value or there == "double")
+            else None
+        )
     return value if there == kind else None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -188,6 +191,59 @@ def test_rows_and_their_position_are_one_transaction(server: Redis) -> None:
     assert again.position() == place
     again.close()
     assert scan(connector, NAME, ("id", "v")).to_pylist() == [{"id": 1, "v": "a"}, {"id": 2, "v": None}]
+
+
+class Late:
+    """Forwards to the server, but for the next EXEC: that is held back, and who sent it is cut off."""
+
+    def __init__(self, port: int) -> None:
+        self._target, self._door = ("127.0.0.1", port), socket.create_server(("127.0.0.1", 0))
+        self.port = self._door.getsockname()[1]
+        self.held: list[tuple[socket.socket, bytes]] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def arrive(self) -> None:
+        for far, data in self.held:
+            far.sendall(data)
+            assert far.recv(65_536)
+            far.close()
+
+    def close(self) -> None:
+        self._door.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._door.accept()
+                threading.Thread(target=self._serve, args=(near,), daemon=True).start()
+
+    def _serve(self, near: socket.socket) -> None:
+        far = socket.create_connection(self._target)
+        with contextlib.suppress(OSError), near:
+            while data := near.recv(65_536):
+                if b"EXEC\r\n" in data and not self.held:
+                    self.held.append((far, data))
+                    return
+                far.sendall(data)
+                near.sendall(far.recv(65_536))
+        far.close()
+
+
+def test_a_commit_that_is_late_on_its_way_is_there_once(server: Redis) -> None:
+    with server.client() as client:
+        client.xgroup_create(NAME.name, "g", mkstream=True)
+    late = Late(server.port)
+    rows = pa.RecordBatch.from_pydict({"id": [1, 2], "v": ["a", "b"]}, schema=SCHEMA)
+    place = Position("s", "1")
+    writer = opened(server, writable=True, port=late.port).sinks.open(NAME, WriteSpec(SCHEMA, stream="pipeline"))
+    assert writer.position() is None
+    writer.write(Changes(NAME, rows, None, place, place), 1)
+    writer.commit(place)  # cut off, and done anew
+    assert writer.position() == place
+    assert len(late.held) == 1
+    late.arrive()
+    late.close()
+    assert scan(opened(server), NAME, ("id",)).column("id").to_pylist() == [1, 2]
 
 
 def test_entries_with_ids_of_their_own_are_there_once(server: Redis) -> None:
