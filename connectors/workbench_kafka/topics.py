@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -201,6 +202,8 @@ class KafkaTables:
                 except KafkaException as error:
                     name = error.args[0].name()
                     if left > 0 and said.refusal is None and name in (*PASSING, "_UNKNOWN_PARTITION"):
+                        with contextlib.suppress(KafkaException):  # else it goes on asking the one that is gone
+                            consumer.list_topics(topic.name, timeout=max(0.05, min(ASK, left)))
                         time.sleep(0.05)
                     elif name != "_UNKNOWN_PARTITION":
                         raise

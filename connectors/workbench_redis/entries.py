@@ -120,8 +120,8 @@ def _as(text: str, kind: str) -> Any:
         return number if _WHOLE.fullmatch(text) and -(2**63) <= (number := int(text)) < 2**63 else None
     if kind == "double":
         whole = _WHOLE.fullmatch(text)
-        number = float(text) if whole or _NUMBER.fullmatch(text) else None
-        return None if whole and int(text) != number else number  # no neighbour of it
+        there = float(text) if whole or _NUMBER.fullmatch(text) else None
+        return None if whole and int(text) != there else there  # no neighbour of it
     if kind == "boolean":
         return {"true": True, "1": True, "false": False, "0": False}.get(text.lower())
     return text
