@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import re
@@ -396,3 +397,18 @@ def test_a_part_whose_process_died_is_in_the_history(path: Path) -> None:
     register.begin("query", "t").finish("done")  # which looks for those that are gone
     assert {(one.kind, one.state) for one in register.history()} == {("part", "lost"), ("query", "done")}
     register.close()
+
+
+def test_what_is_over_can_be_told_by_another_process(register: Register, path: Path) -> None:
+    over, goes_on = register.begin("topology", "t"), register.begin("topology", "t")
+    register.engine_started("127.0.0.1:9", "t")
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute("update runs set pid = 1, process_started = 'x'")  # of others, which tell nothing
+    over.finish("done")
+    for run in (over, goes_on):
+        assert register.engine(run.id) is None
+        register.adopt(run.id)
+    found = register.engine(over.id)
+    assert found is not None
+    assert found.address == "127.0.0.1:9"
+    assert register.engine(goes_on.id) is None

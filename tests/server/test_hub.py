@@ -187,6 +187,18 @@ def test_an_engine_that_dies_hands_over_to_the_register(register: Register, monk
     _run(act, register)
 
 
+def test_of_what_ended_with_its_process_the_register_says_how(register: Register) -> None:
+    run = register.begin("topology", "topology trending")
+    run.finish("failed", "LookupError: the source is gone.")
+
+    async def act(hub: Hub) -> None:
+        viewer = await Viewer().watch(hub, f"runs/{run.id}/topology")
+        last = (await viewer.until(lambda state: "over" in state))[-1]
+        assert last["error"].startswith("`topology trending` has ended (failed: LookupError: the source is gone), and")
+
+    _run(act, register)
+
+
 def test_the_last_viewer_takes_the_topic_along(register: Register, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hubs, "LINGER_SECONDS", 0.05)
     run = register.begin("query", "q")
