@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -18,6 +21,7 @@ from tests.services.mysql.server import Server
 from workbench.catalog import Catalog
 from workbench.contract.errors import ClusterFailed
 from workbench.contract.secret import Secret
+from workbench.execution import cluster_greeting
 from workbench.execution.cluster import Cluster
 from workbench.query.session import Session
 from workbench.runs import Register
@@ -77,6 +81,46 @@ def test_workers_of_another_version_are_refused_with_the_way_out(tmp_path: Path)
         pytest.raises(ClusterFailed, match=said),
     ):
         Cluster.attach(there.address, str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "another protocol"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "another protocol"),
+        (bytes(64), "another protocol"),
+        (b"\x40", "nobody could be reached"),
+        (b"\x40" + bytes(7) + b"x", "nobody could be reached"),
+        (None, "says nothing"),
+    ],
+)
+def test_who_is_no_scheduler_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: bytes | None, told: str
+) -> None:
+    monkeypatch.setattr(cluster_greeting, "_SECONDS", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+
+        def speak() -> None:
+            with contextlib.suppress(OSError):
+                peer, _ = listener.accept()
+                with peer:
+                    if said is None:
+                        peer.recv(1)
+                    else:
+                        peer.sendall(said)
+
+        speaking = threading.Thread(target=speak)
+        speaking.start()
+        with pytest.raises(ClusterFailed, match=f"{told}.*Is the scheduler up"):
+            Cluster.attach(address, str(tmp_path))
+        speaking.join()
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:99999", "tcp://127.0.0.1:x", "tcp://:1", "tcp://127.0.0.1:1"])
+def test_an_address_where_nobody_is(tmp_path: Path, address: str) -> None:
+    with pytest.raises(ClusterFailed, match="nobody could be reached"):
+        Cluster.attach(address, str(tmp_path))
 
 
 def test_a_cluster_without_workers_says_so(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from workbench.contract.errors import ClusterFailed, InvalidParameter
 from workbench.execution import threads
+from workbench.execution.cluster_greeting import must_greet
 from workbench.execution.cluster_worker import look, stop
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class Cluster:
             raise InvalidParameter("address", f"is `local`, or tcp://HOST:PORT or tls://HOST:PORT, not `{address}`")
         _check_certificates(scheme, certificates)
         security = _security(**{name: str(path) for name, path in certificates.items()}) if certificates else None
+        must_greet(address, security.get_connection_args("client")["ssl_context"] if security is not None else None)
         client = _client(address, security)
         cluster = cls(client, address, client.dashboard_link, home, None)
         try:
