@@ -80,8 +80,12 @@ class KafkaWriter:
             if self._spec.key and any(value is None for value in values):
                 refused.append("NULL in its key")
                 continue
-            key = _key(values) if values else None
-            body = None if operation == "delete" else _json({n: v for n, v in row.items() if v is not None} or row)
+            try:
+                key = _key(values) if values else None
+                body = None if operation == "delete" else _json({n: v for n, v in row.items() if v is not None} or row)
+            except ValueError:
+                refused.append("NaN, infinity or half a character in it, which JSON has not")
+                continue
             self._kept.append((key, body))
             self._bytes += len(key or b"") + len(body or b"")
             if self._bytes > MOST_BYTES:
@@ -188,7 +192,7 @@ def _key(values: list[Any]) -> bytes:
 
 
 def _json(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_plain).encode()
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_plain, allow_nan=False).encode()
 
 
 def _plain(value: Any) -> Any:

@@ -216,6 +216,18 @@ def test_guarantees_are_said_as_they_are(kafka: Kafka, topic: str) -> None:
         connector.sinks.open(TableRef(topic), WriteSpec(SCHEMA, mode="upsert", key=("id",)))
 
 
+def test_a_row_that_json_cannot_hold_is_refused_and_the_others_are_written(kafka: Kafka, topic: str) -> None:
+    connector = opened(kafka, writable=True)
+    rows = pa.RecordBatch.from_pydict({"id": [1, 2, 3], "x": [0.5, float("nan"), float("inf")]})
+    writer = connector.sinks.open(TableRef(topic), WriteSpec(rows.schema))
+    place = Position("s", "1")
+    rejects = writer.write(Changes(TableRef(topic), rows, None, place, place), 1)
+    assert (rejects.count, "JSON" in rejects.samples[0]) == (2, True)
+    writer.commit(None)
+    writer.close()
+    assert scan(connector, TableRef(topic), ("id", "x")).to_pylist() == [{"id": 1, "x": 0.5}]
+
+
 def test_a_group_shows_what_was_confirmed(kafka: Kafka, topic: str) -> None:
     kafka.send(topic, [{"id": number} for number in range(3)])
     connector = opened(kafka, group="dashboards")
