@@ -223,3 +223,26 @@ def test_a_mistake_in_a_catalog_is_no_mistake_of_the_cell(caplog: pytest.LogCapt
 )  # fmt: skip
 def test_within_a_text_nothing_is_suggested(text: str, kind: str) -> None:
     assert place(text, len(text)).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("        self.collector.em|", "emit"),
+        ("        self.cou|", "counts"),
+        ("        Bolt.exec|", "execute_batch"),
+        ("from workbench.streams import State|", "StatefulBolt"),
+    ],
+)
+def test_a_bolts_cell_is_completed_as_python(shell: InteractiveShell, line: str, wanted: str) -> None:
+    """Of the cell's own classes, too, which have not run yet."""
+    cell = """%%bolts shop
+from workbench.streams import Bolt
+
+class Count(Bolt):
+    def prepare(self, config, context, collector):
+        self.counts = {}
+
+    def execute(self, tuple):
+"""
+    assert wanted in complete(shell, cell + line)[0]
