@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import http.client
@@ -16,7 +17,7 @@ import pytest
 
 from workbench.contract.errors import DocumentError, InvalidParameter, SecretMissing
 from workbench.contract.secret import Secret
-from workbench.streams import Bolt, Topology, Webhook
+from workbench.streams import Bolt, Topology, Webhook, webhook
 from workbench.streams.running import Running
 
 Start = Callable[..., Running]
@@ -243,6 +244,25 @@ def test_strangers_keep_nobody_out_who_has_the_secret(
     finally:
         for link in links:
             link.close()
+
+
+def test_connections_that_say_nothing_are_bounded(
+    posting: Callable[..., Posting], eventually: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhook, "CONNECTIONS", 5)
+    site = posting()
+    links = [socket.create_connection(("127.0.0.1", site.port), timeout=WAIT) for _ in range(9)]
+    closed = [link for link in links[5:] if link.recv(1) == b""]
+    assert len(closed) == 4, "the others are waited for"
+    for link in links:
+        link.close()
+
+    def goes_on() -> bool:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            return site.post({"n": 1})[0] == 202
+        return False
+
+    eventually(goes_on, within=60)
 
 
 def test_a_port_that_is_taken_fails_the_run(started: Start) -> None:

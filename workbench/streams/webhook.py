@@ -29,7 +29,10 @@ AT_ONCE = 64
 """Requests whose bodies are read, or that wait for an answer; as many times `largest` is what they take."""
 UNKNOWN = 16
 """Of these, those whose signature is not looked at yet, for their body is still to come: strangers take no more."""
-BODY_SECONDS, UNKNOWN_SECONDS = 30.0, 5.0
+CONNECTIONS = 256
+"""Open at once, with a request or without: another one is closed, so that files are left for all else."""
+BODY_SECONDS, UNKNOWN_SECONDS, IDLE_SECONDS = 30.0, 5.0, 10.0
+"""For a body; for one whose signature is still to be looked at; and for a connection that says nothing."""
 SIGNATURE = "X-Hub-Signature-256"
 _PATH = re.compile(r"/[A-Za-z0-9/_.-]{0,200}")
 
@@ -143,14 +146,14 @@ class Webhook(Receiving):
         asyncio.run(self._serve())
 
     async def _serve(self) -> None:
-        from tornado.httpserver import HTTPServer
+        from workbench.streams.webhook_handler import Bounded
 
-        server = HTTPServer(
+        server = Bounded(
             self._application(),
             max_header_size=16 << 10,
             max_body_size=self.largest,
             body_timeout=BODY_SECONDS,
-            idle_connection_timeout=BODY_SECONDS * 2,
+            idle_connection_timeout=IDLE_SECONDS,
         )
         try:
             listening = socket.create_server((HOST, self._port))

@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Any
 
-from tornado import web
+from tornado import httpserver, iostream, web
 
+from workbench.streams import webhook
 from workbench.streams.webhook import SIGNATURE, UNKNOWN_SECONDS, Webhook, answer
 
-__all__ = ["Post"]
+__all__ = ["Bounded", "Post"]
+
+
+class Bounded(httpserver.HTTPServer):
+    """With so many connections at most."""
+
+    def handle_stream(self, stream: iostream.IOStream, address: tuple[Any, ...]) -> None:
+        if len(self._connections) >= webhook.CONNECTIONS:
+            stream.close()
+        else:
+            super().handle_stream(stream, address)
 
 
 @web.stream_request_body  # so that what is not taken is refused before its body is read
