@@ -37,7 +37,7 @@ SCHEMA = pa.schema([("id", pa.int64()), ("v", pa.string())])
 @pytest.fixture
 def topic(kafka: Kafka, request: pytest.FixtureRequest) -> Iterator[str]:
     name = "t-" + "".join(letter for letter in request.node.name if letter.isalnum())[:80]
-    kafka.create(name)
+    kafka.create(name, retention_ms="-1")  # some messages are of long ago
     yield name
     kafka.drop(name)
 
