@@ -228,3 +228,10 @@ def test_definitions_are_plain_data_and_say_what_is_wrong() -> None:
             wrong()
     with pytest.raises(UnknownField, match=r"No field `vews`. Did you mean `views`\? It is not in stream `minutes`."):
         fold(0, Series(RUN, "minutes", y="vews"), FIELDS)
+
+
+def test_of_a_key_that_has_left_the_time_nothing_stays() -> None:
+    page = Page(TopN(RUN, "minutes", by="page", y="views", x="end", over="1m"))
+    page.add([(1, "old", 0.1), (2, "old", 0.2), (3, "old", 0.3), (100_000, "new", 1)])
+    page.tell()
+    assert page.state["value/0"] == {"rows": [["new", 1]], "all": 1}

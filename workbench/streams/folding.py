@@ -212,8 +212,9 @@ class _Totals(Fold):
         self._at, self._y = self._timed(view.x, lambda now: now), self._number(view.y)
         self._over, self._last = 1000 * float(view.over), view.how == "last"
         self._sums: dict[str, float] = {}
-        self._parts: dict[float, dict[str, float]] = {}
-        """What has to be taken away again, by time."""
+        self._parts: dict[float, dict[str, tuple[float, int]]] = {}
+        """What has to be taken away again, by time: sums, and how many rows they are of."""
+        self._counts: dict[str, int] = {}
         self._newest, self._changed = -math.inf, True
 
     def _take(self, row: Row, now: float) -> None:
@@ -222,26 +223,28 @@ class _Totals(Fold):
             if at > self._newest:
                 self._newest = at
                 for old in [one for one in self._parts if one <= at - self._over]:
-                    for name, part in self._parts.pop(old).items():
-                        self._add(name, -part)
+                    for name, (part, rows) in self._parts.pop(old).items():
+                        self._add(name, -part, -rows)
             if at <= self._newest - self._over:
                 return
             parts = self._parts.setdefault(at, {})
-            before = parts.get(key, 0.0)
-            parts[key] = value if self._last else before + value
-            value = parts[key] - before
-        self._add(key, value)
+            before, rows = parts.get(key, (0.0, 0))
+            parts[key] = (value if self._last else before + value), rows + 1
+            value = parts[key][0] - before
+        self._add(key, value, 1)
 
-    def _add(self, key: str, value: float) -> None:
-        left = self._sums.get(key, 0.0) + value
-        if left or not self._over:
-            self._sums[key] = left
-        else:
-            self._sums.pop(key, None)
+    def _add(self, key: str, value: float, rows: int) -> None:
+        """Of a key without rows nothing is left, whatever its sum has lost on the way."""
+        self._sums[key] = self._sums.get(key, 0.0) + value
+        if self._over:
+            self._counts[key] = self._counts.get(key, 0) + rows
+            if self._counts[key] <= 0:
+                del self._counts[key], self._sums[key]
         self._changed = True
         if len(self._sums) > MOST_KEYS:
             for name in sorted(self._sums, key=self._sums.__getitem__)[: MOST_KEYS // 2]:
                 del self._sums[name]
+                self._counts.pop(name, None)
                 for parts in self._parts.values():
                     parts.pop(name, None)
             self._about["forgot"] = True

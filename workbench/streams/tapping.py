@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from workbench.contract.errors import InvalidParameter, UnknownComponent, UsageError
@@ -26,8 +27,9 @@ KEPT = 10_000
 """Rows, or batches of them, that are kept of a stream before anybody looks."""
 KEPT_BYTES = 32 << 20
 """Bytes of these, about; the newest row or batch is kept however large it is."""
-MASK = 63
-"""One row in 64 is weighed, as long as those are of ordinary size."""
+EACH = 64
+"""One of so many rows is weighed, as long as those are small."""
+_chance = Random()
 
 
 class NotKept(UsageError):
@@ -45,8 +47,8 @@ class Tap:
     """One stream. `row` and `batch` are called by the runner's thread and do next to nothing; `take` by whoever shows
     it, one thread. `count` is how many rows there were.
 
-    Of small rows one in 64 is weighed, and the number alone bounds them. Where that one is larger than so many
-    may be, and for batches, every one is weighed, and the oldest go when all are too heavy."""
+    Rows and batches are weighed, and the oldest go when all are too heavy. Once as many are held as may be, and they
+    are small rows, the number alone bounds them: one in 64 is weighed then, by chance, until one is large."""
 
     def __init__(self, name: str, fields: tuple[str, ...], keep: int = KEPT, most: int = KEPT_BYTES) -> None:
         self.name, self.fields, self.keep, self.most = name, fields, keep, most
@@ -56,8 +58,9 @@ class Tap:
         self.looked = False
         """Whether somebody looks at it now, as who shows it says."""
         self._pending: deque[Any] = deque(maxlen=keep)
-        self._weighed: deque[tuple[Any, int, int]] | None = None
-        """In place of `_pending`, where all are weighed: items, their rows and bytes."""
+        self._weighed: deque[tuple[Any, int, int]] | None = deque()
+        """In place of `_pending`, while all are weighed: items, their rows and bytes."""
+        self._due = 0
         self._rows = self._bytes = 0
         """Of `_weighed`."""
         self._fair = most // keep
@@ -68,8 +71,10 @@ class Tap:
         if self._weighed is None:
             self._pending.append(values)
             self.count = count = self.count + 1
-            if not count & MASK and weight(values) > self._fair:
-                self._weigh_all()
+            if count >= self._due:
+                self._due = count + _chance.randrange(1, 2 * EACH)
+                if weight(values) > self._fair:
+                    self._weigh_all()
         else:
             self._put(values, 1)
         if self.wake is not None:
