@@ -18,6 +18,11 @@ from workbench_files.sink import _stem
 AT = datetime(2026, 1, 1, 23, 30, 0, 5, tzinfo=UTC)
 CUT = [
     (1.5, pa.int64()),
+    (np.float32(1.5), pa.int64()),
+    ([1, 1.5], pa.list_(pa.int64())),
+    ({"a": [1.5]}, pa.struct([("a", pa.list_(pa.int64()))])),
+    ([("a", 1.5)], pa.map_(pa.string(), pa.int64())),
+    ([None, AT], pa.list_(pa.timestamp("ms"))),
     (1e300, pa.float32()),
     (AT, pa.timestamp("ms")),
     (AT.replace(microsecond=5_000), pa.timestamp("s")),
@@ -28,6 +33,10 @@ CUT = [
 ]
 WHOLE = [
     (2.0, pa.int64()),
+    (np.float32(2.0), pa.int64()),
+    ([1, None, 2.0], pa.list_(pa.int64())),
+    ({"a": [2.0], "b": "x"}, pa.struct([("a", pa.list_(pa.int64())), ("b", pa.string())])),
+    ([("a", 1)], pa.map_(pa.string(), pa.int64())),
     (7, pa.float64()),
     (0.1, pa.float32()),
     (float("inf"), pa.float32()),

@@ -6,9 +6,10 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, time as time_of_day, timedelta
 from decimal import Decimal
+from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from workbench.contract.change import Changes, Guarantee, Position, WriteSpec
@@ -426,10 +427,12 @@ def _loses(value: Any, kind: pa.DataType) -> bool:
     number rounded, not one that has become infinite."""
     import pyarrow.types as is_a
 
-    if is_a.is_integer(kind) and isinstance(value, float | Decimal):
-        return bool(value != int(value))
-    if is_a.is_floating(kind) and isinstance(value, int | float):
-        return math.isfinite(value) and abs(value) >= _INFINITE.get(str(kind), math.inf)
+    if is_a.is_nested(kind):
+        return any(_loses(one, of) for one, of in _inside(value, kind) if one is not None)
+    if is_a.is_integer(kind) and isinstance(value, Real | Decimal):
+        return bool(value != math.trunc(value))
+    if is_a.is_floating(kind) and isinstance(value, Real):
+        return math.isfinite(value) and abs(float(value)) >= _INFINITE.get(str(kind), math.inf)
     if is_a.is_date(kind) and isinstance(value, datetime):
         return value.time() != time_of_day()
     unit = _CUT_OFF.get(getattr(kind, "unit", ""), 0)
@@ -438,6 +441,19 @@ def _loses(value: Any, kind: pa.DataType) -> bool:
     if unit and isinstance(value, timedelta):
         return bool(value.microseconds % unit)
     return False
+
+
+def _inside(value: Any, kind: Any) -> Iterator[tuple[Any, Any]]:
+    """The values of a list, struct or map, with their types."""
+    import pyarrow.types as is_a
+
+    if is_a.is_struct(kind):
+        yield from ((value.get(field.name), field.type) for field in kind if isinstance(value, dict))
+    elif is_a.is_map(kind):
+        for key, one in value.items() if isinstance(value, dict) else value:
+            yield from ((key, kind.key_type), (one, kind.item_type))
+    elif hasattr(kind, "value_type"):
+        yield from ((one, kind.value_type) for one in value)
 
 
 _CUT_OFF = {"s": 1_000_000, "ms": 1_000}
