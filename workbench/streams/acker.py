@@ -36,14 +36,13 @@ class RotatingMap(Generic[Key, Value]):
         self._buckets.insert(0, {})
         return self._buckets.pop()
 
-    def put(self, key: Key, value: Value) -> None:
-        """Into the newest bucket, also when it was in an older one."""
-        first, *others = self._buckets
-        first[key] = value
-        for bucket in others:
+    def put(self, key: Key, value: Value, age: int = 0) -> None:
+        """Into the newest bucket, or that of so many rotations ago, also when it was in another one."""
+        for bucket in self._buckets:
             if key in bucket:
                 del bucket[key]
-                return
+                break
+        self._buckets[age][key] = value
 
     def get(self, key: Key) -> Value | None:
         for bucket in self._buckets:

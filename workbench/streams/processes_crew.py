@@ -22,6 +22,7 @@ from workbench.streams.printing import Log
 from workbench.streams.processes_slot import CREDIT, Slot
 from workbench.streams.processes_tracking import SHIFT
 from workbench.streams.processes_wire import MOST, json_bytes
+from workbench.streams.processes_words import KINDS
 from workbench.streams.tapping import Taps
 
 __all__ = ["QUEUED", "Crew"]
@@ -100,7 +101,7 @@ class Crew:
             other = self._slots[int(parts[0].bytes)]
             other.put(int(parts[1].bytes), parts[2])
             self._forward(other)
-        elif kind in (b"A", b"F", b"T"):
+        elif kind in KINDS:
             slot.got += 1
             owner = self._by_incarnation.get(int(parts[0].bytes))
             if owner is not None:

@@ -1,4 +1,4 @@
-"""What goes between the processes of a run: rows in frames, acks in arrays, all else as JSON.
+"""What goes between the processes of a run: rows in frames, all else as JSON.
 
 Rows are pickled: they are whatever a spout or bolt has emitted, and must come out as they went in. Only the worker that
 the run itself has started reads them, over a socket that nobody else can open, with an identity that nobody else knows;
@@ -11,15 +11,27 @@ import base64
 import contextlib
 import json
 import pickle
-from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from workbench.contract.errors import EmitRefused
 from workbench.streams.metrics import Cell, Scrape
+from workbench.streams.processes_flights import Flight
+from workbench.streams.processes_tracking import PartTracking
 from workbench.streams.tuples import Batch, Row, Tuple, shown, told
 
-__all__ = ["FRAME_ROWS", "LETTER", "MOST", "Outbox", "plain_scrape", "read_scrape", "tables", "told_error", "unpacked"]
+__all__ = [
+    "FRAME_ROWS",
+    "LETTER",
+    "MOST",
+    "Outbox",
+    "plain_scrape",
+    "read_scrape",
+    "rows_of",
+    "tables",
+    "told_error",
+    "unpacked",
+]
 
 MOST = 256 << 20
 """Bytes of one message. The sockets drop whoever sends a longer one; rows that would are refused before."""
@@ -35,18 +47,35 @@ Edges = dict[int, int] | None
 Entry = tuple[Key, list[Any], list[int | None], list[Any]]
 """Items, and of each its root and edge; of one with several roots None and all of them, of an untracked one None twice.
 An item is a tuple (a row) or a list (a batch: rows, or the bytes of an Arrow stream, and its origin)."""
+Flown = tuple[Key, int, int, int, int, list[Any]]
+"""A flight: its first root, the edge of each, how many rows, of how many values each, and all values."""
+
+
+class _Part:
+    """What goes to one worker next: entries and flights, of each key in order; `last` has the newest of each."""
+
+    __slots__ = ("last", "rows", "runs")
+
+    def __init__(self) -> None:
+        self.runs: list[Entry | Flight] = []
+        self.last: dict[Key, Entry | Flight] = {}
+        self.rows = 0
 
 
 class Outbox:
     """Rows for other workers, until they are sent: `send(worker, rows, payload)`. Those from one task to another stay
-    in order. What cannot be pickled fails alone: `refused(key, edges, item, error)`."""
+    in order. What cannot be pickled fails alone: `refused(key, edges, item, error)`. A frame has `most` rows."""
 
     def __init__(
-        self, send: Callable[[int, int, bytes], None], refused: Callable[[Key, Edges, Any, Exception], None]
+        self,
+        send: Callable[[int, int, bytes], None],
+        refused: Callable[[Key, Edges, Any, Exception], None],
+        tracking: PartTracking,
+        most: int = FRAME_ROWS,
     ) -> None:
-        self._send, self._refused = send, refused
-        self._parts: dict[int, dict[Key, Entry]] = {}
-        self._rows: dict[int, int] = {}
+        self._send, self._refused, self._tracking, self._most = send, refused, tracking, most
+        self._parts: dict[int, _Part] = {}
+        tracking.ground, tracking.filled = self._ground, self._filled
 
     def row(self, worker: int, task: int, given: Tuple, edges: Edges) -> None:
         kind = given.__class__
@@ -56,29 +85,67 @@ class Outbox:
         data: Any = _arrow(batch.table) if batch.columnar else [tuple(row) for row in batch.rows]
         self._put(worker, key, [data, batch.origin], edges, len(batch))
 
-    def _put(self, worker: int, key: Key, item: Any, edges: Edges, rows: int) -> None:
+    def flight(self, worker: int, key: Key, width: int) -> Flight:
+        """One that takes rows, and is behind all that is there of the same key."""
+        part = self._part(worker)
+        made = part.last[key] = Flight(part, worker, key, width)
+        part.runs.append(made)
+        return made
+
+    def _part(self, worker: int) -> _Part:
         part = self._parts.get(worker)
         if part is None:
-            part = self._parts[worker] = {}
-            self._rows[worker] = 0
-        entry = part.get(key)
-        if entry is None:
-            entry = part[key] = (key, [], [], [])
-        entry[1].append(item)
-        if edges is None or len(edges) != 1:
-            entry[2].append(None)
-            entry[3].append(edges or None)
-        else:
-            ((root, edge),) = edges.items()
-            entry[2].append(root)
-            entry[3].append(edge)
-        self._rows[worker] = number = self._rows[worker] + rows
-        if number >= FRAME_ROWS:
+            part = self._parts[worker] = _Part()
+        return part
+
+    def _put(self, worker: int, key: Key, item: Any, edges: Edges, rows: int) -> None:
+        part = self._part(worker)
+        self._add(part, key, item, edges)
+        part.rows += rows
+        if part.rows >= self._most:
             self.flush(worker)
 
+    @staticmethod
+    def _add(part: _Part, key: Key, item: Any, edges: Edges) -> None:
+        entry = part.last.get(key)
+        if entry.__class__ is not tuple:
+            if entry is not None:
+                entry.closed = True  # type: ignore[union-attr]  # a flight
+            entry = part.last[key] = (key, [], [], [])
+            part.runs.append(entry)
+        _, items, roots, found = entry  # type: ignore[misc]
+        items.append(item)
+        if edges is None or len(edges) != 1:
+            roots.append(None)
+            found.append(edges or None)
+        else:
+            ((root, edge),) = edges.items()
+            roots.append(root)
+            found.append(edge)
+
+    def _ground(self, flight: Flight, root: int, edge: int) -> None:
+        self._add(flight.part, flight.key, flight.pop(), {root: edge})
+        flight.part.rows += 1
+
+    def _filled(self, flight: Flight) -> None:
+        part = flight.part
+        part.rows += 1
+        if part.rows >= self._most:
+            self.flush(flight.worker)
+
     def flush(self, worker: int) -> None:
-        part, rows = self._parts.pop(worker), self._rows.pop(worker)
-        self._sent(worker, rows, list(part.values()))
+        self._tracking.ground_all()
+        part = self._parts.pop(worker)
+        runs = []
+        for run in part.runs:
+            if run.__class__ is Flight:
+                run.closed = True
+                if not run.number:
+                    continue
+                self._tracking.depart(run)
+            runs.append(run)
+        if runs:
+            self._sent(worker, part.rows, runs)
 
     def flush_all(self) -> None:
         for worker in list(self._parts):
@@ -88,21 +155,49 @@ class Outbox:
     def empty(self) -> bool:
         return not self._parts
 
-    def _sent(self, worker: int, rows: int, entries: list[Entry]) -> None:
-        several = sum(len(entry[1]) for entry in entries) > 1
+    def _sent(self, worker: int, rows: int, runs: list[Any]) -> None:
         try:
-            payload = pickle.dumps(entries, 5)
+            payload = pickle.dumps([_flown(run) if run.__class__ is Flight else run for run in runs], 5)
+            several = sum(run.number if run.__class__ is Flight else len(run[1]) for run in runs) > 1
             if len(payload) > (FRAME_BYTES if several else MOST - 4096):
                 raise ValueError(f"it is {len(payload):,} bytes, and {MOST:,} are the most that go to another process")
         except Exception as error:  # noqa: BLE001  # what pickles a value is anybody's code
-            if several:
-                for half in _halves(entries):
-                    self._sent(worker, sum(map(_size, (item for entry in half for item in entry[1]))), half)
-                return
-            ((key, (item,), (root,), (edge,)),) = entries
-            self._refused(key, edge if root is None else {root: edge}, item, error)
+            self._apart(worker, runs, error)
             return
+        for run in runs:
+            if run.__class__ is Flight:  # only its roots are of use from now on
+                run.values, run.part = [], None
         self._send(worker, rows, payload)
+
+    def _apart(self, worker: int, runs: list[Any], error: Exception) -> None:
+        """What is too much for one message, or has something in it that cannot be sent, goes in halves."""
+        flat: list[Entry] = []
+        for run in runs:
+            flat += self._singles(run) if run.__class__ is Flight else _items(run)
+        if len(flat) > 1:
+            for half in (flat[: len(flat) // 2], flat[len(flat) // 2 :]):
+                self._sent(worker, sum(_size(items[0]) for _, items, _, _ in half), half)
+            return
+        for key, (item,), (root,), (edge,) in flat:
+            self._refused(key, edge if root is None else {root: edge}, item, error)
+
+    def _singles(self, flight: Flight) -> list[Entry]:
+        """Its rows, each a root of its own."""
+        rows = rows_of(flight.values, flight.width, flight.number)
+        found: list[Entry] = []
+        for place, row in enumerate(rows):
+            root = flight.base + place
+            found.append((flight.key, [row], [root], [self._tracking.single(root)]))
+        return found
+
+
+def _flown(flight: Flight) -> Flown:
+    return flight.key, flight.base, flight.edge, flight.number, flight.width, flight.values
+
+
+def rows_of(values: list[Any], width: int, number: int) -> Iterable[tuple[Any, ...]]:
+    """The rows that values are of, so many to each."""
+    return zip(*[iter(values)] * width, strict=True) if width else [()] * number
 
 
 def _size(item: Any) -> int:
@@ -111,18 +206,14 @@ def _size(item: Any) -> int:
     return len(item[0]) if item[0].__class__ is list else tables(item[0]).num_rows
 
 
-def _halves(entries: list[Entry]) -> tuple[list[Entry], list[Entry]]:
-    flat = [
-        (key, [item], [root], [edge])
-        for key, items, roots, edges in entries
-        for item, root, edge in zip(items, roots, edges, strict=True)
-    ]
-    return flat[: len(flat) // 2], flat[len(flat) // 2 :]
+def _items(entry: Entry) -> list[Entry]:
+    key, items, roots, edges = entry
+    return [(key, [item], [root], [edge]) for item, root, edge in zip(items, roots, edges, strict=True)]
 
 
-def unpacked(payload: bytes) -> list[Entry]:
-    """A frame's entries. Only for what came from a worker of the same run."""
-    entries: list[Entry] = pickle.loads(payload)
+def unpacked(payload: bytes) -> list[Entry | Flown]:
+    """A frame's entries and flights. Only for what came from a worker of the same run."""
+    entries: list[Entry | Flown] = pickle.loads(payload)
     return entries
 
 
@@ -141,26 +232,6 @@ def tables(data: bytes) -> Any:
 
     with pa.ipc.open_stream(data) as reader:
         return reader.read_all()
-
-
-# --- acks: root, value, how many more have some of it (negative: less), and which workers
-
-
-def acks_of(messages: Mapping[int, list[int]]) -> bytes:
-    flat = array("Q")
-    for root, (value, more, workers) in messages.items():
-        flat.extend((root, value, more & 0xFFFFFFFFFFFFFFFF, workers))
-    return flat.tobytes()
-
-
-def read_acks(data: bytes) -> list[tuple[int, int, int, int]]:
-    flat = array("Q")
-    flat.frombytes(data)
-    every = iter(flat)
-    return [
-        (root, value, more - (1 << 64) if more >> 63 else more, of)
-        for root, value, more, of in zip(*[every] * 4, strict=True)
-    ]
 
 
 # --- metrics as JSON
@@ -244,13 +315,6 @@ def told_error(error: BaseException) -> dict[str, Any]:
         if len(data) <= LETTER:
             body["pickle"] = base64.b64encode(data).decode()
     return body
-
-
-def by_owner(messages: Mapping[int, list[int]]) -> dict[int, dict[int, list[int]]]:
-    found: dict[int, dict[int, list[int]]] = {}
-    for root, message in messages.items():
-        found.setdefault(root >> 40, {})[root] = message
-    return found
 
 
 def letter(row: Row, component: str, error: str, tries: int) -> dict[str, Any]:

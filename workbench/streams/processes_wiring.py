@@ -10,14 +10,18 @@ from workbench.streams.counting import Link, Out
 from workbench.streams.delivering import Deliver
 from workbench.streams.emitting import Outlet, Post
 from workbench.streams.groupings import Grouping
+from workbench.streams.processes_flights import Flight, Passenger
 from workbench.streams.processes_tracking import Foreign, PartTracking
-from workbench.streams.processes_wire import Key, Outbox, refusal, tables, unpacked
+from workbench.streams.processes_wire import FRAME_ROWS, Entry, Flown, Key, Outbox, refusal, rows_of, tables, unpacked
 from workbench.streams.task import Task
 from workbench.streams.topology import Node, Topology
+from workbench.streams.tracking import Anchor
 from workbench.streams.tuples import Batch, Row, Tuple, tuple_class
 from workbench.streams.wiring import Wiring
 
 __all__ = ["PartWiring", "placed"]
+
+FRAMES, LEAST_ROWS = 4, 50
 
 
 def placed(topology: Topology, workers: int) -> dict[int, int]:
@@ -66,7 +70,9 @@ class PartWiring(Wiring):
         # Of the system's chance: edges that two workers draw alike would cancel each other.
         self.tracking = PartTracking(Random(SystemRandom().getrandbits(128)), clock, incarnation)
         self.tracking.flush = self._flush
-        self.outbox = Outbox(send, self._unsendable)
+        # Some frames at least within what may be on its way, so that they are made while others are worked on.
+        most = max(LEAST_ROWS, min(FRAME_ROWS, self.config["max_spout_pending"] // FRAMES))
+        self.outbox = Outbox(send, self._unsendable, self.tracking, most)
         self._by_id = {task.id: task for tasks in self.tasks.values() for task in tasks}
         self._delivers: dict[tuple[int, str, str], Deliver] = {}
         self._takers: dict[Key, tuple[Deliver, type[Tuple], tuple[str, ...]]] = {}
@@ -120,7 +126,22 @@ class PartWiring(Wiring):
         gathers = task.instance.auto_ack and not task.instance.takes_rows and task.node.window is None
         gathered: list[Tuple] = []
 
+        flights: dict[type[Tuple], Flight] = {}
+
         def row(given: Tuple) -> None:
+            anchors = tracking.anchors
+            if anchors:
+                anchor = anchors[0]
+                if anchor.__class__ is Anchor and not anchor.busy:
+                    kind = given.__class__
+                    flight = flights.get(kind)
+                    if flight is None or flight.closed:
+                        key = (taker, component, stream, kind.source_task)
+                        flight = flights[kind] = outbox.flight(worker, key, len(kind.fields))
+                    flight.values += given
+                    flight.number += 1
+                    anchor.busy, anchor.flight = True, flight
+                    return
             put(worker, taker, given, crossing(worker))
 
         def gather(given: Tuple) -> None:
@@ -169,14 +190,44 @@ class PartWiring(Wiring):
 
     def receive(self, payload: bytes) -> None:
         """Works on a frame, item by item; each is acked when its call has returned."""
-        for key, items, roots, edges in unpacked(payload):
-            deliver, make, fields = self._takers.get(key) or self._taker(key)
+        for run in unpacked(payload):
+            key = run[0]
+            taker = self._takers.get(key) or self._taker(key)
             self._mark[1] = key[0]
-            for item, root, edge in zip(items, roots, edges, strict=True):
-                foreign = None if root is None and edge is None else Foreign(edge if root is None else {root: edge})
-                self._mark[0] = root or 0
-                self._take(deliver, make, fields, item, foreign)
+            if len(run) == 6:
+                self._land(taker[0], taker[1], run)
+            else:
+                self._receive(taker, run)
             self._mark[0] = 0
+
+    def _receive(self, taker: tuple[Deliver, type[Tuple], tuple[str, ...]], entry: Entry) -> None:
+        _, items, roots, edges = entry
+        for item, root, edge in zip(items, roots, edges, strict=True):
+            foreign = None if root is None and edge is None else Foreign(edge if root is None else {root: edge})
+            self._mark[0] = root or 0
+            self._take(*taker, item, foreign)
+
+    def _land(self, deliver: Deliver, make: type[Tuple], flight: Flown) -> None:
+        """A flight: one answer is for all its rows, but those of which more was told."""
+        _, base, edge, number, width, values = flight
+        tracking, keeper, mark, row = self.tracking, self.keeper, self._mark, deliver.row
+        passenger = Passenger(base, edge)
+        anchors = (passenger,)
+        try:
+            for root, given in enumerate(rows_of(values, width, number), base):
+                mark[0] = root
+                if keeper is not None:
+                    keeper.others += 1
+                failed, tracking.anchors = tracking.failed, anchors
+                row(make(given))
+                if tracking.dirty:
+                    tracking.flush()
+                if passenger.alone and tracking.failed == failed:
+                    tracking.ack(passenger)
+                passenger.next(root + 1)
+        finally:
+            tracking.anchors = ()
+        tracking.landed.append(base)
 
     def _take(
         self, deliver: Deliver, make: type[Tuple], fields: tuple[str, ...], item: Any, foreign: Foreign | None

@@ -28,17 +28,9 @@ from workbench.streams.printing import Log, printing_to
 from workbench.streams.processes_guard import end_with_parent, guard
 from workbench.streams.processes_keeping import Part, pieces
 from workbench.streams.processes_tracking import LOST
-from workbench.streams.processes_wire import (
-    MOST,
-    acks_of,
-    by_owner,
-    json_bytes,
-    letter,
-    plain_scrape,
-    read_acks,
-    told_error,
-)
+from workbench.streams.processes_wire import MOST, json_bytes, letter, plain_scrape, told_error
 from workbench.streams.processes_wiring import PartWiring
+from workbench.streams.processes_words import KINDS, Words
 from workbench.streams.task import Task
 from workbench.streams.topology import Topology
 from workbench.streams.tracking import Source
@@ -48,6 +40,8 @@ __all__ = ["Worker", "main"]
 BURST = 100
 QUEUED = 10_000
 TICK, STATUS = 0.2, 0.1
+FLUSH = 0.002
+"""Seconds that rows and verdicts wait for others, while there is something to do."""
 SHORT_NAP, LONG_NAP = 1, 10
 """Milliseconds."""
 MESSAGES = 16
@@ -90,11 +84,12 @@ class Worker:
         self._logged, self._told_errors = 0, dict[int, int]()
         self._naps = 0
         self._turns = 0
-        self._ticked = self._rotated = self._status_at = self._looked = self._began
+        self._ticked = self._rotated = self._status_at = self._looked = self._flushed = self._began
         self._told: tuple[Any, ...] = ()
         self._stale = False
 
     _wiring: PartWiring
+    _words: Words
     _part: Part | None = None
     _tasks: list[Task]
     _spouts: list[Task]
@@ -138,6 +133,7 @@ class Worker:
             buried=self._bury,
             lost=self._lose,
         )
+        self._words = Words(self._wiring.tracking, self._word)
         self._part = Part(start["saved"], self._lose, self._note) if "saved" in start else None
         self._wiring.keeper = None if self._part is None else self._part.keeper
         self._tasks, self._spouts = self._wiring.all_tasks(), self._wiring.spouts()
@@ -186,7 +182,9 @@ class Worker:
                     moved = self._burst(task, self._wiring.sources[task.id]) or moved
             moved = self._tell_all() or moved
             moved = self._tick(now) or moved
-            self._flush()
+            if not moved or now - self._flushed >= FLUSH:  # until then rows gather, but for those of a full frame
+                self._flushed = now
+                self._flush()
             self._sender.step(now)
             self._status(idle=not moved)
             if moved:
@@ -219,15 +217,8 @@ class Worker:
 
     def _told_of(self, kind: bytes, data: bytes) -> None:
         tracking = self._wiring.tracking
-        if kind == b"A":
-            for root, value, more, workers in read_acks(data):
-                tracking.acked(root, value, more, workers)
-        elif kind == b"F":
-            for root, component, error in json.loads(data):
-                tracking.fail((root,), (component, error))
-        elif kind == b"T":
-            for root in json.loads(data):
-                tracking.reset(root)
+        if kind in KINDS:
+            self._words.hear(kind, data)
         elif kind == b"L":
             tracking.lost(json.loads(data))
         elif kind == b"W":
@@ -383,38 +374,17 @@ class Worker:
         self._send(b"V", name.encode(), b"%d" % rows, b"%d" % skipped, values)
 
     def _frame(self, worker: int, rows: int, payload: bytes) -> None:
-        self._flush_told()  # who else has some of a root is known before they can ack it
+        self._words.flush()  # who else has some of a root is known before they can ack it
         self._sent += 1
         self._send(b"D", b"%d" % worker, b"%d" % rows, payload)
 
     def _flush(self) -> None:
         self._wiring.outbox.flush_all()
-        self._flush_told()
+        self._words.flush()
 
-    def _flush_told(self) -> None:
-        tracking = self._wiring.tracking
-        # Failures first: rows of a window that has failed are let go, too, and that alone would be an ack.
-        if tracking.failures:
-            failed: dict[int, list[Any]] = {}
-            for root, (component, error) in tracking.failures:
-                failed.setdefault(root >> 40, []).append([root, component, error[:2000]])
-            tracking.failures.clear()
-            for owner, roots in failed.items():
-                self._sent += 1
-                self._send(b"F", b"%d" % owner, json_bytes(roots))
-        if tracking.messages:
-            for owner, messages in by_owner(tracking.messages).items():
-                self._sent += 1
-                self._send(b"A", b"%d" % owner, acks_of(messages))
-            tracking.messages.clear()
-        if tracking.resets:
-            resets: dict[int, list[int]] = {}
-            for root in tracking.resets:
-                resets.setdefault(root >> 40, []).append(root)
-            tracking.resets.clear()
-            for owner, numbers in resets.items():
-                self._sent += 1
-                self._send(b"T", b"%d" % owner, json_bytes(numbers))
+    def _word(self, kind: bytes, owner: int, data: bytes) -> None:
+        self._sent += 1
+        self._send(kind, b"%d" % owner, data)
 
     def _status(self, idle: bool = False, force: bool = False, asked: int | None = None) -> None:
         """What has changed, some times a second, and at once, without the counts, that it has come to rest."""

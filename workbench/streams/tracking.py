@@ -14,7 +14,7 @@ from workbench.streams.acker import Acker, RotatingMap, Verdict
 from workbench.streams.counting import Out
 from workbench.streams.tuples import Held, told
 
-__all__ = ["Anchor", "Entry", "Hold", "Source", "Tracking", "Why"]
+__all__ = ["TIMED_OUT", "Anchor", "Entry", "Hold", "Source", "Tracking", "Why"]
 
 Why = tuple[str, str]
 """The component where something failed, and the error."""
@@ -24,9 +24,9 @@ TIMED_OUT: Why = ("", "its tree was not done within the message time-out")
 class Anchor:
     """The root that a spout's task emits just now. `edges` has its root's id once it needs one, for the ledger. As long
     as all that has happened to it is that one row lies in a window's pane, its hold is the `group` of all such rows in
-    that `pane`."""
+    that `pane`; or that one row goes to another worker, that row is the newest of its `flight`."""
 
-    __slots__ = ("busy", "edges", "emitted", "failed", "group", "hold", "pane", "why")
+    __slots__ = ("busy", "edges", "emitted", "failed", "flight", "group", "hold", "pane", "why")
 
     def __init__(self) -> None:
         self.busy = False
@@ -34,6 +34,7 @@ class Anchor:
         self.hold: Hold | None = None
         self.group: Hold | None = None
         self.pane: list[tuple[float, Any, Any]] = []
+        self.flight: Any = None
         self.edges: dict[int, int] | None = None
         self.emitted = 0
         self.failed = False
