@@ -280,7 +280,8 @@ def tree(graph: Graph, seen: Seen, root: Any) -> tuple[set[tuple[str, Path]], bo
     for number, (_, _, inputs) in enumerate(graph):
         for one, _ in inputs:
             takers.setdefault(one, []).append(f"b{number}")
-    found, fine, left = set(), True, [(name, (root,)) for name in takers.get("roots", ())]
+    found, fine = set[tuple[str, Path]](), True
+    left: list[tuple[str, Path]] = [(name, (root,)) for name in takers.get("roots", ())]
     while left:
         name, path = left.pop()
         found.add((name, path))

@@ -11,7 +11,8 @@ import pytest
 
 from tests.streams.parts import Keep
 from workbench.streams import IteratorSpout, Topology
-from workbench.streams.inline import NAPS, TICK
+from workbench.streams.calling import TICK
+from workbench.streams.inline import NAPS
 from workbench.streams.receiving import Incoming
 from workbench.streams.running import Running
 

@@ -7,12 +7,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from queue import Empty, Full, Queue
+from queue import Full, Queue
 from typing import TYPE_CHECKING, Any
 
 from workbench.contract.errors import EmitRefused
 from workbench.runs import Register
 from workbench.runs.publisher import Publisher
+from workbench.streams.calling import QUEUED, TICK, Calling
 from workbench.streams.collecting import patient_collector
 from workbench.streams.given_up import DeadLetter
 from workbench.streams.metrics import History, Scrape, scraped
@@ -24,7 +25,6 @@ from workbench.streams.running import Interrupted, Running, Snapshot
 from workbench.streams.tapping import Taps
 from workbench.streams.task import Fault, Task, where
 from workbench.streams.telling import Telling
-from workbench.streams.tracking import Source
 from workbench.streams.tuples import told
 from workbench.streams.wiring import Wiring
 
@@ -36,12 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Inline", "run"]
 
-BURST = 100
-"""Calls of one spout's task before the next one's turn."""
-QUEUED = 10_000
-"""Calls from other threads that may wait; whoever has one more, waits itself. They go before what spouts give, and the
-time that half of them and more take is counted as back-pressure."""
-TICK = 0.2
 SHORT_NAP = 0.001
 NAPS = ((100, SHORT_NAP), (400, 0.01), (sys.maxsize, 0.025))
 """Until so many naps, so many seconds each, while there is nothing to do. Spouts that `wakes` need none."""
@@ -63,7 +57,7 @@ def run(topology: Topology, *, register: Register | None = None, **options: Any)
     return running
 
 
-class Inline:
+class Inline(Calling):
     """The thread, and what others ask of it. `clock` gives seconds that only move on, `wall` those of the epoch."""
 
     def __init__(
@@ -103,7 +97,6 @@ class Inline:
         self._inbox: Queue[tuple[Callable[..., None], tuple[Any, ...]]] = Queue(QUEUED)
         self._letters: deque[DeadLetter] = deque(maxlen=KEPT_LETTERS)
         self._dead = {task.component: 0 for task in self._spouts}
-        self._why: tuple[str, str] = ("", "")
         self._history, self._last = History(), None
         self._scrapes: deque[tuple[threading.Event, list[Scrape]]] = deque()
         self._ticked = self._rotated = self._began
@@ -252,55 +245,11 @@ class Inline:
                         return "done"
                 self._nap()
 
-    def _burst(self, task: Task, source: Source) -> bool:
-        """Whether something was emitted, or a verdict told."""
-        next_tuple, next_tuples, calls = task.instance.next_tuple, task.next_tuples, self._calls
-        before = start = source.calls
-        left = BURST
-        try:
-            while left > 0 and not calls and not source.full():
-                if next_tuples is None:
-                    next_tuple()
-                else:
-                    next_tuples(left, calls)
-                if source.calls == before:
-                    break
-                left -= source.calls - before
-                before = source.calls
-        except Exception as error:
-            task.raised(error)
-            raise
-        told = bool(source.acks or source.fails)
-        if told:
-            self._tell(task, source)
-        return told or source.calls != start
-
-    def _tell(self, task: Task, source: Source) -> None:
-        spout = task.instance
-        if source.acks:
-            acks = source.acks[:]
-            source.acks.clear()  # the collector holds on to this list
-            spout.ack_each(acks)
-        if source.fails:
-            fails, source.fails = source.fails, []
-            for message_id, why in fails:
-                self._why = why
-                if self._wiring.keeper is not None:
-                    self._wiring.keeper.told(source, message_id, why)
-                spout.fail(message_id)
-
     def _attend(self) -> None:
         while self._asked:
             self._obey(self._asked.popleft())
         full, began = self._inbox.qsize() >= QUEUED // 2, self.clock()
-        for _ in range(QUEUED):
-            try:
-                call, given = self._inbox.get_nowait()
-            except Empty:
-                break
-            call(*given)
-            if self._wiring.tracking.dirty:
-                self._wiring.tracking.flush()
+        self._handed_in()
         if full:
             for task in self._spouts:
                 task.idle["backpressure"] += self.clock() - began
@@ -322,30 +271,11 @@ class Inline:
             for task in self._spouts:
                 task.instance.activate()
 
-    def _tell_all(self) -> bool:
-        told = False
-        for task in self._spouts:
-            source = self._wiring.sources[task.id]
-            if source.acks or source.fails:
-                self._tell(task, source)
-                told = True
-        return told
-
     def _tick(self) -> bool:
         """What is due by time; whether that has moved anything."""
         now = self.clock()
-        if now - self._ticked < TICK:
+        if not self._due(now, self.topology.config["message_timeout"]):
             return False
-        self._ticked = now
-        if now - self._rotated >= self.topology.config["message_timeout"]:
-            self._rotated = now
-            self._wiring.tracking.rotate()
-        for task in self._tasks:
-            task.fold()
-        for windows in self._wiring.windows.values():
-            windows.tick()
-        for sink in self._wiring.sinks.values():
-            sink.tick()
         if self._history.due(now):
             self._history.note(self._scrape())
         counts = [out for task in self._spouts for out in task.outs.values()]
@@ -394,14 +324,7 @@ class Inline:
         self._attention.wait(self._nap_for())
         self._attention.clear()  # what it was set for is looked at after that
         slept = self.clock() - began
-        for task in self._spouts:
-            source = self._wiring.sources[task.id]
-            if self._state == "paused":
-                task.idle["inactive"] += slept
-            elif self._rests:
-                task.idle["backpressure"] += slept
-            elif source.full():
-                task.idle["max-spout"] += slept
+        self._rested(slept, self._state == "paused", self._rests)
 
     def _nap_for(self) -> float:
         """Seconds: until the next tick where nobody needs to be asked before."""

@@ -27,8 +27,8 @@ from workbench.streams.tapping import Taps
 
 __all__ = ["QUEUED", "Crew"]
 
-QUEUED = 10_000
-"""Rows that may wait for one worker. Once there are more, no spout is called until half of them are left."""
+QUEUED, QUEUED_BYTES = 10_000, 64 << 20
+"""Rows, and their bytes, that may wait for one worker. Once there are more, no spout is called until half are left."""
 
 
 class Crew:
@@ -146,13 +146,12 @@ class Crew:
 
     def _forward(self, slot: Slot) -> None:
         while slot.ready and slot.queue and slot.open < CREDIT:
-            rows, payload = slot.queue.popleft()
-            slot.queued -= rows
+            payload = slot.take()
             slot.open += 1
             slot.forwarded += 1
             self._router.send_multipart((slot.token, b"D", payload), copy=False)
-        most = max(one.queued for one in self._slots)
-        if self._full != (most > (QUEUED // 2 if self._full else QUEUED)):
+        most = max(max(one.queued / QUEUED, one.size / QUEUED_BYTES) for one in self._slots)
+        if self._full != (most > (0.5 if self._full else 1.0)):
             self._full = not self._full
             self._broadcast({"full": self._full})
 

@@ -108,8 +108,8 @@ class KeptCrew(Crew):
             slot.mark.unlink(missing_ok=True)
             self._counts.died(slot.number, True)
         for slot in self._slots:
-            slot.queue.clear()
-            slot.queued, slot.due = 0, dead.due
+            slot.forget()
+            slot.due = dead.due
         self._answers, self._finishing = {}, None
         assert self._saving is not None
         self._saving.lost()

@@ -39,9 +39,8 @@ from workbench.streams.telling import Telling
 
 __all__ = ["Run", "main"]
 
-QUEUED = 10_000
-"""Rows that may wait for one worker. Once there are more, no spout is called until half of them are left."""
-TICK = 0.05
+TICK, CARE = 0.05, 0.01
+"""Seconds: counts are put together, and it is looked whether workers live."""
 ANSWER = 1.0
 """Seconds that a scrape waits for a worker whose component does not return."""
 CRASHES, WITHIN = 5, 60.0
@@ -93,7 +92,9 @@ class Run(KeptCrew):
         self._scrapes: list[tuple[int, int, float, set[int]]] = []
         self._scrape_number = 0
         self._finishing: list[str] | None = None
-        self._looked_at, self._ticked = 0.0, self.clock()
+        self._looked_at, self._ticked, self._cared = 0.0, self.clock(), 0.0
+        self._news = False
+        """Whether a worker has said how it stands since it was last looked whether all are at rest."""
         self._answers_due: SimpleQueue[bytes | None] = SimpleQueue()
         self._writer = threading.Thread(target=self._write, name="workbench-answers", daemon=True)
         self._writer.start()
@@ -159,7 +160,7 @@ class Run(KeptCrew):
         self._end()
 
     def _status(self, slot: Slot, status: dict[str, Any]) -> None:
-        slot.status, slot.where = status, ""
+        slot.status, slot.where, self._news = status, "", True
         if status["received"] or status["waiting"]:
             slot.deaths = 0  # it gets somewhere
         if "scrape" in status:
@@ -357,7 +358,8 @@ class Run(KeptCrew):
         self._ticked = now
         if os.getppid() != self._parent and self._state != "stopping":
             self._gone()
-        if not self._ending:
+        if not self._ending and now - self._cared >= CARE:
+            self._cared = now
             self._looked_after()
         self._answer_scrapes(now)
         if self._state == "stopping":
@@ -370,8 +372,10 @@ class Run(KeptCrew):
             if self._run is not None:
                 self._progress()
             self._look()
-            if self._state == "running":
-                self._settle()
+            self._news = True
+        if self._news and self._state == "running":
+            self._news = False
+            self._settle()
 
     def _merge(self) -> Scrape:
         queued = sum(slot.queued for slot in self._slots)

@@ -22,14 +22,14 @@ _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 class Slot:
     """`got` and `forwarded` count the messages of work from and to the process, `open` the frames it is not through
-    with; `queued` are rows."""
+    with; `queued` are rows that wait for it, and `size` their bytes."""
 
     def __init__(self, number: int, tasks: Mapping[int, int]) -> None:
         self.number = number
         self.tasks = [task for task, worker in tasks.items() if worker == number]
         self.process: subprocess.Popen[bytes] | None = None
         self.queue: deque[tuple[int, Any]] = deque()
-        self.queued = 0
+        self.queued = self.size = 0
         self.positions: dict[str, Any] = {}
         self.deaths, self.due = 0, 0.0
         self.crashes: list[float] = []
@@ -54,13 +54,24 @@ class Slot:
     def put(self, rows: int, payload: Any) -> None:
         self.queue.append((rows, payload))
         self.queued += rows
+        self.size += len(payload)
+
+    def take(self) -> Any:
+        rows, payload = self.queue.popleft()
+        self.queued -= rows
+        self.size -= len(payload)
+        return payload
+
+    def forget(self) -> None:
+        """What waits for it."""
+        self.queue.clear()
+        self.queued = self.size = 0
 
     def over(self) -> None:
         """Its process has ended: what waits for it was emitted before that is known, and is lost."""
         self.ran = self.ready
         self.process, self.ready, self.status = None, False, None
-        self.queue.clear()
-        self.queued = 0
+        self.forget()
 
     @property
     def rests(self) -> bool:

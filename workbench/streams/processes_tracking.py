@@ -16,13 +16,12 @@ from typing import Any
 
 from workbench.streams.counting import Out
 from workbench.streams.processes_flights import Flight, Flights
-from workbench.streams.tracking import TIMED_OUT, Anchor, Entry, Hold, Source, Tracking, Why
+from workbench.streams.tracking import LOST, TIMED_OUT, Anchor, Entry, Hold, Source, Tracking, Why
 
-__all__ = ["LOST", "SHIFT", "Foreign", "PartTracking"]
+__all__ = ["SHIFT", "Foreign", "PartTracking"]
 
 SHIFT = 40
 """Bits of a root's number that count; those above are the incarnation."""
-LOST: Why = ("", "a worker process that had some of it has ended")
 
 
 class Foreign:

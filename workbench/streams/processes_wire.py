@@ -38,8 +38,9 @@ MOST = 256 << 20
 LETTER = 1 << 14
 """Bytes of a dead letter's row, or of an error; a longer one is told as text. A thousand are a third of a frame."""
 FRAME_ROWS = 1_000
-FRAME_BYTES = 32 << 20
-"""Rows of a frame that were in bytes too many are sent in halves."""
+FRAME_BYTES, AIM = 32 << 20, 4 << 20
+"""Rows of a frame that were in bytes too many are sent in halves, and later frames have so few as to be near the aim.
+"""
 
 Key = tuple[int, str, str, int]
 """Task that takes, component and stream that it takes from, task that gives."""
@@ -64,7 +65,8 @@ class _Part:
 
 class Outbox:
     """Rows for other workers, until they are sent: `send(worker, rows, payload)`. Those from one task to another stay
-    in order. What cannot be pickled fails alone: `refused(key, edges, item, error)`. A frame has `most` rows."""
+    in order. What cannot be pickled fails alone: `refused(key, edges, item, error)`. A frame has `most` rows, and
+    fewer when they are long."""
 
     def __init__(
         self,
@@ -74,6 +76,7 @@ class Outbox:
         most: int = FRAME_ROWS,
     ) -> None:
         self._send, self._refused, self._tracking, self._most = send, refused, tracking, most
+        self._room = most
         self._parts: dict[int, _Part] = {}
         tracking.ground, tracking.filled = self._ground, self._filled
 
@@ -102,18 +105,18 @@ class Outbox:
         part = self._part(worker)
         self._add(part, key, item, edges)
         part.rows += rows
-        if part.rows >= self._most:
+        if part.rows >= self._room:
             self.flush(worker)
 
     @staticmethod
     def _add(part: _Part, key: Key, item: Any, edges: Edges) -> None:
         entry = part.last.get(key)
-        if entry.__class__ is not tuple:
+        if entry is None or isinstance(entry, Flight):
             if entry is not None:
-                entry.closed = True  # type: ignore[union-attr]  # a flight
+                entry.closed = True
             entry = part.last[key] = (key, [], [], [])
             part.runs.append(entry)
-        _, items, roots, found = entry  # type: ignore[misc]
+        _, items, roots, found = entry
         items.append(item)
         if edges is None or len(edges) != 1:
             roots.append(None)
@@ -130,7 +133,7 @@ class Outbox:
     def _filled(self, flight: Flight) -> None:
         part = flight.part
         part.rows += 1
-        if part.rows >= self._most:
+        if part.rows >= self._room:
             self.flush(flight.worker)
 
     def flush(self, worker: int) -> None:
@@ -167,6 +170,7 @@ class Outbox:
         for run in runs:
             if run.__class__ is Flight:  # only its roots are of use from now on
                 run.values, run.part = [], None
+        self._room = max(1, min(self._most, AIM * rows // (len(payload) + 1)))
         self._send(worker, rows, payload)
 
     def _apart(self, worker: int, runs: list[Any], error: Exception) -> None:

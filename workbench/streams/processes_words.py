@@ -35,9 +35,9 @@ class Words:
             tracking.failures.clear()
             self._each(b"F", told, _json)
         if tracking.messages:
-            acks = list(tracking.messages.items())
+            acks = [(root, (root, *message)) for root, message in tracking.messages.items()]
             tracking.messages.clear()
-            self._each(b"A", [(root, (root, *message)) for root, message in acks], _acks)
+            self._each(b"A", acks, _acks)
         if tracking.resets:
             resets = [(root, root) for root in tracking.resets]
             tracking.resets.clear()
@@ -73,7 +73,7 @@ def _json(told: Any) -> bytes:
     return json.dumps(told, separators=(",", ":"), ensure_ascii=False).encode(errors="surrogatepass")
 
 
-def _acks(told: Iterable[tuple[int, int, int, int]]) -> bytes:
+def _acks(told: Iterable[tuple[int, ...]]) -> bytes:
     """Of each the root, the value, how many more have some of it (negative: less), and which workers."""
     flat = array("Q")
     for root, value, more, workers in told:

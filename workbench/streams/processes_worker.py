@@ -14,32 +14,29 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from queue import Empty, Full, Queue
+from queue import Full, Queue
 from typing import Any
 
 import zmq
 
 from workbench.contract.errors import EmitRefused
 from workbench.streams import travelling
+from workbench.streams.calling import QUEUED, TICK, Calling
 from workbench.streams.collecting import patient_collector
 from workbench.streams.far import Sender
 from workbench.streams.metrics import scraped
 from workbench.streams.printing import Log, printing_to
 from workbench.streams.processes_guard import end_with_parent, guard
 from workbench.streams.processes_keeping import Part, pieces
-from workbench.streams.processes_tracking import LOST
 from workbench.streams.processes_wire import MOST, json_bytes, letter, plain_scrape, told_error
 from workbench.streams.processes_wiring import PartWiring
 from workbench.streams.processes_words import KINDS, Words
 from workbench.streams.task import Task
 from workbench.streams.topology import Topology
-from workbench.streams.tracking import Source
 
 __all__ = ["Worker", "main"]
 
-BURST = 100
-QUEUED = 10_000
-TICK, STATUS = 0.2, 0.1
+STATUS = 0.1
 FLUSH = 0.002
 """Seconds that rows and verdicts wait for others, while there is something to do."""
 SHORT_NAP, LONG_NAP = 1, 10
@@ -59,7 +56,7 @@ def main(start: Mapping[str, Any]) -> None:
     os._exit(0)  # threads of components that do not end are not waited for
 
 
-class Worker:
+class Worker(Calling):
     """The loop. All but `watched` and `_post` is of its one thread."""
 
     def __init__(self, start: Mapping[str, Any]) -> None:
@@ -78,7 +75,6 @@ class Worker:
         self._inbox: Queue[tuple[Callable[..., None], tuple[Any, ...]]] = Queue(QUEUED)
         self._dead: dict[str, int] = {}
         self._letters: list[dict[str, Any]] = []
-        self._why = ("", "")
         self._state, self._full = "waiting", False
         self._sent = self._received = 0
         self._logged, self._told_errors = 0, dict[int, int]()
@@ -179,6 +175,7 @@ class Worker:
                 self._part.keeper.again()
             elif self._state == "running" and not self._full:
                 for task in self._spouts:
+                    self._mark[1] = task.id
                     moved = self._burst(task, self._wiring.sources[task.id]) or moved
             moved = self._tell_all() or moved
             moved = self._tick(now) or moved
@@ -263,90 +260,17 @@ class Worker:
         for more, data in pieces(answer):
             self._send(b"K", more, data)
 
-    def _handed_in(self) -> bool:
-        moved = False
-        for _ in range(QUEUED):
-            try:
-                call, given = self._inbox.get_nowait()
-            except Empty:
-                break
-            call(*given)
-            if self._wiring.tracking.dirty:
-                self._wiring.tracking.flush()
-            moved = True
-        return moved
-
-    def _burst(self, task: Task, source: Source) -> bool:
-        next_tuple, next_tuples = task.instance.next_tuple, task.next_tuples
-        before = start = source.calls
-        left = BURST
-        self._mark[1] = task.id
-        try:
-            while left > 0 and not source.full():
-                if next_tuples is None:
-                    next_tuple()
-                else:
-                    next_tuples(left, ())
-                if source.calls == before:
-                    break
-                left -= source.calls - before
-                before = source.calls
-        except Exception as error:
-            task.raised(error)
-            raise
-        return source.calls != start
-
-    def _tell_all(self) -> bool:
-        told = False
-        for task in self._spouts:
-            source = self._wiring.sources[task.id]
-            if source.acks or source.fails:
-                self._tell(task, source)
-                told = True
-        return told
-
-    def _tell(self, task: Task, source: Source) -> None:
-        spout = task.instance
-        if source.acks:
-            acks = source.acks[:]
-            source.acks.clear()  # the collector holds on to this list
-            spout.ack_each(acks)
-        if source.fails:
-            fails, source.fails = source.fails, []
-            for message_id, why in fails:
-                self._why = why
-                if self._part is not None:
-                    self._part.keeper.told(source, message_id, why)
-                (spout.lost if why is LOST else spout.fail)(message_id)
-
     def _tick(self, now: float) -> bool:
-        if now - self._ticked < TICK:
+        if not self._due(now, self._timeout):
             return False
-        self._ticked = now
-        if now - self._rotated >= self._timeout:
-            self._rotated = now
-            self._wiring.tracking.rotate()
-        for task in self._tasks:
-            task.fold()
-        for windows in self._wiring.windows.values():
-            windows.tick()
-        for sink in self._wiring.sinks.values():
-            sink.tick()
         return self._tell_all()
 
     def _nap(self) -> None:
         self._naps += 1
         began = self.clock()
         self._socket.poll(SHORT_NAP if self._naps < 100 else LONG_NAP)
-        slept = self.clock() - began
-        for task in self._spouts:
-            source = self._wiring.sources[task.id]
-            if self._state == "paused":
-                task.idle["inactive"] += slept
-            elif self._part is not None and self._part.resting:
-                task.idle["backpressure"] += slept
-            elif not self._full and source.full():
-                task.idle["max-spout"] += slept
+        resting = self._part is not None and self._part.resting
+        self._rested(self.clock() - began, self._state == "paused", resting, self._full)
 
     def _note(self, component: str, text: str) -> None:
         self.log.add(f"{component}: {text}")

@@ -22,7 +22,7 @@ from workbench.streams.task import Deferred, Task
 from workbench.streams.tracking import Tracking
 from workbench.streams.tuples import Tuple, row_of
 
-__all__ = ["quick"]
+__all__ = ["plain", "quick"]
 
 Emit = Callable[..., None]
 Each = Callable[[Iterable[Any]], None]
@@ -89,6 +89,56 @@ def _to_one(
 
     task.defers.append(defer)
     link.counts.append(lambda: number)
+    out.counts.append(lambda: number)
+    return emit, emit_each
+
+
+def plain(
+    task: Task, out: Out, make: type[Tuple], hand_on: Callable[[Tuple], None]
+) -> Callable[[Emit], tuple[Emit, Each]]:
+    """The same where the rows go to others as well, or to another process: whoever takes them is called as always, and
+    only the emitting is quick."""
+    return lambda general: _emitting(task, out, make, hand_on, general)
+
+
+def _emitting(
+    task: Task, out: Out, make: type[Tuple], hand_on: Callable[[Tuple], None], general: Emit
+) -> tuple[Emit, Each]:
+    every, width = task.sample_every, len(out.fields)
+    number = 0
+    deferred: Deferred | None = None
+
+    def emit(
+        values: Any, stream: str = DEFAULT, anchors: Iterable[Tuple] | None = None, message_id: Any = None
+    ) -> None:
+        nonlocal number
+        if stream is not DEFAULT or anchors is not None:
+            general(values, stream, anchors)
+            return
+        if values.__class__ is not tuple:
+            values = row_of(values)
+        if len(values) != width:
+            raise width_refused(task.component, out, values)
+        if deferred is not None:
+            out.counted += 1
+            deferred.append((hand_on, make(values)))
+            return
+        number += 1
+        if number % every or get_ident() == task.thread:
+            hand_on(make(values))
+        else:
+            number -= 1
+            general(values)
+
+    def defer(on: Deferred | None) -> None:
+        nonlocal deferred
+        deferred = on
+
+    def emit_each(rows: Iterable[Any]) -> None:
+        for values in rows:
+            emit(values)
+
+    task.defers.append(defer)
     out.counts.append(lambda: number)
     return emit, emit_each
 

@@ -14,11 +14,12 @@ from workbench.streams.acker import Acker, RotatingMap, Verdict
 from workbench.streams.counting import Out
 from workbench.streams.tuples import Held, told
 
-__all__ = ["TIMED_OUT", "Anchor", "Entry", "Hold", "Source", "Tracking", "Why"]
+__all__ = ["LOST", "TIMED_OUT", "Anchor", "Entry", "Hold", "Source", "Tracking", "Why"]
 
 Why = tuple[str, str]
 """The component where something failed, and the error."""
 TIMED_OUT: Why = ("", "its tree was not done within the message time-out")
+LOST: Why = ("", "a worker process that had some of it has ended")
 
 
 class Anchor:

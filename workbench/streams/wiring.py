@@ -14,7 +14,7 @@ from workbench.streams.delivering import Deliver, to_batches, to_held, to_rows
 from workbench.streams.emitting import BoltCollector, Outlet, Post, SpoutCollector
 from workbench.streams.groupings import Grouping
 from workbench.streams.keeping import Keeper
-from workbench.streams.quick import quick
+from workbench.streams.quick import plain, quick
 from workbench.streams.routing import key_refused, many, one
 from workbench.streams.sinking import SinkTask
 from workbench.streams.sinks import Sink
@@ -256,7 +256,8 @@ class Wiring:
         if tap is not None:
             rows.append(tap.row)
             batches.append(tap.batch)
-        return Outlet(out, make, _each(rows), _each(batches), None, fast)
+        hand_on = _each(rows)
+        return Outlet(out, make, hand_on, _each(batches), None, fast or plain(task, out, make, hand_on))
 
     def _handed(
         self,
