@@ -382,7 +382,8 @@ class Large(IteratorSpout):
         self.count, self.length = count, length
 
     def rows(self) -> Iterator[Any]:
-        yield from ["\u20ac" + "x" * (self.length - 1)] * self.count
+        for number in range(self.count):  # each another one, for equal ones would be sent as one
+            yield f"\u20ac{number}".ljust(self.length, "x")
 
 
 class Refuses(Bolt):

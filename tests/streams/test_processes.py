@@ -129,6 +129,11 @@ def worker_of(running: Running, task: int) -> int:
     return int(found[number])
 
 
+def rested(running: Running, why: str) -> float:
+    """Seconds that the spout `s` has; none before its worker has said anything."""
+    return running.metrics().now.idle.get(("s", 1), {}).get(why, 0.0)
+
+
 def wait_until(done: Callable[[], object]) -> None:
     deadline = time.monotonic() + 60
     while not done():
@@ -314,7 +319,7 @@ def test_it_is_paused_resumed_and_stopped_and_leaves_no_process(
     assert len(processes) == 3
     eventually(lambda: running.metrics().count("acked", "s") > 10, within=60)
     running.pause()
-    eventually(lambda: running.metrics().now.idle["s", 1]["inactive"] > 0.02, within=60)
+    eventually(lambda: rested(running, "inactive") > 0.02, within=60)
     assert running.state == "paused"
     running.resume()
     acked = running.metrics().count("acked", "s")
@@ -481,17 +486,25 @@ def test_who_does_not_know_a_workers_name_is_not_heard(started: Start, register:
 def test_a_slow_bolt_holds_the_spouts_of_other_workers_back(started: Start, eventually: Any) -> None:
     t = Topology("endless").spout("s", parts.Endless).bolt("slow", parts.Slow(0.0005), inputs="s")
     running = started(t, runner="processes")
-    eventually(lambda: running.metrics().now.idle["s", 1]["backpressure"] > 0.2, within=60)
+    eventually(lambda: rested(running, "backpressure") > 0.2, within=60)
     for _ in range(20):
         assert running.metrics().now.queued < 10_000 + 30_000  # what was on its way when it was said
         time.sleep(0.05)
+
+
+def test_long_rows_hold_the_spouts_back_by_their_bytes(started: Start, eventually: Any) -> None:
+    t = Topology("long").spout("s", parts.Large(10_000, 1 << 20)).bolt("slow", parts.Slow(0.05), inputs="s")
+    running = started(t, runner="processes")
+    eventually(lambda: rested(running, "backpressure") > 0.05, within=60)
+    adds_up(running)
+    assert running.metrics().count("pending", "s") < 400  # of 1,000 that there may be, each of a mebibyte
 
 
 def test_no_more_are_on_their_way_than_is_allowed(started: Start, eventually: Any) -> None:
     t = Topology("pending", max_spout_pending=7).spout("s", parts.forever)
     t.bolt("slow", parts.Slow(0.05), inputs="s")
     running = started(t, runner="processes")
-    eventually(lambda: running.metrics().now.idle["s", 1]["max-spout"] > 0.05, within=60)
+    eventually(lambda: rested(running, "max-spout") > 0.05, within=60)
     for _ in range(10):
         assert running.metrics().count("pending", "s") <= 7
         adds_up(running)
