@@ -145,7 +145,7 @@ class Worker:
             positions={},
             send=self._frame,
             mark=[0, 0],
-            clock=time.perf_counter,
+            clock=cluster.clock,
             wall=time.time,
             post=lambda call, given: call(*given),
             log=lambda component, text: None,
@@ -153,6 +153,7 @@ class Worker:
             lost=lambda *given: None,
         )
         self.words = Words(self.wiring.tracking, self._word)
+        self.wiring.tell = self.flush
         self.wiring.open(get_ident())
 
     def _frame(self, worker: int, rows: int, payload: bytes) -> None:
@@ -187,10 +188,16 @@ class Cluster:
     def __init__(self, topology: Topology, workers: int, chance: Random) -> None:
         self.topology, self.places, self.chance = topology, placed(topology, workers), chance
         self._number = self._incarnation = 0
+        self._now = 0.0
         self.owners: dict[int, int] = {}
         self.words: list[deque[tuple[int, bytes, bytes]]] = [deque() for _ in range(workers)]
         self.frames: list[deque[tuple[int, bytes]]] = [deque() for _ in range(workers)]
         self.workers = [self.begin(number) for number in range(workers)]
+
+    def clock(self) -> float:
+        """Now and then much time has passed."""
+        self._now += 1.0 if self.chance.random() < 0.05 else 0.001
+        return self._now
 
     def __next__(self) -> int:
         self._number += 1

@@ -93,11 +93,13 @@ class Flights:
             self._over(flight)
         return flight, message_id, flight.started.pop(index, 0.0)
 
-    def landed(self, base: int) -> None:
-        """All rows that it still has are done."""
+    def landed(self, base: int, number: int) -> None:
+        """So many rows are done, from the first one on; those that it still has."""
         flight = self._by_base.get(base)
-        if flight is not None:
-            self._settle(flight, None)
+        if flight is None:
+            return
+        self._settle(flight, None, number)
+        if not flight.left:
             self._over(flight)
 
     def lost(self, worker: int, why: Why) -> None:
@@ -112,7 +114,7 @@ class Flights:
 
     def _fail(self, flights: list[Flight], why: Why) -> None:
         for flight in flights:
-            self._settle(flight, why)
+            self._settle(flight, why, flight.number)
             self._over(flight)
 
     def _over(self, flight: Flight) -> None:
@@ -120,11 +122,17 @@ class Flights:
         place = bisect_right(self._bases, flight.base) - 1
         del self._bases[place]
 
-    def _settle(self, flight: Flight, why: Why | None) -> None:
+    def _settle(self, flight: Flight, why: Why | None, number: int) -> None:
+        """The first rows of it, so many, have left it with that verdict."""
         source, out = flight.source, flight.out
         assert source is not None
         assert out is not None
-        ids = flight.ids if flight.left == flight.number else [one for one in flight.ids if one is not GONE]
+        if flight.left == number == flight.number:
+            ids = flight.ids
+        else:
+            ids = [one for one in flight.ids[:number] if one is not GONE]
+            flight.ids[:number] = [GONE] * number
+        flight.left -= len(ids)
         out.pending -= len(ids)
         source.waiting -= len(ids)
         if why is not None:
@@ -134,8 +142,8 @@ class Flights:
         out.settled += len(ids)
         source.acks += ids
         now = self._clock() if flight.started else 0.0
-        for began in flight.started.values():
-            out.complete.add(now - began)
+        for place in [place for place in flight.started if place < number]:
+            out.complete.add(now - flight.started.pop(place))
 
 
 class Passenger:

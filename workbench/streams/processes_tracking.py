@@ -47,8 +47,8 @@ class PartTracking(Tracking):
         self.failed = 0
         """How many there ever were."""
         self.resets: list[int] = []
-        self.landed: list[int] = []
-        """First roots of others' flights that have been worked on here."""
+        self.landed: list[tuple[int, int]] = []
+        """Others' flights, by their first root, and how many rows of them have been worked on here."""
         self.flights = Flights(clock)
         self.ground: Callable[[Flight, int, int], None] = lambda flight, root, edge: None
         """Takes the newest row out of a flight that has not left, for it has a root of its own now."""

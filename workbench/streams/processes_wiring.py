@@ -22,6 +22,8 @@ from workbench.streams.wiring import Wiring
 __all__ = ["PartWiring", "placed"]
 
 FRAMES, LEAST_ROWS = 4, 50
+LONG = 0.05
+"""Seconds of work on a frame after which what is done of it is told before the rest is."""
 
 
 def placed(topology: Topology, workers: int) -> dict[int, int]:
@@ -73,6 +75,8 @@ class PartWiring(Wiring):
         # Some frames at least within what may be on its way, so that they are made while others are worked on.
         most = max(LEAST_ROWS, min(FRAME_ROWS, self.config["max_spout_pending"] // FRAMES))
         self.outbox = Outbox(send, self._unsendable, self.tracking, most)
+        self.tell: Callable[[], None] = lambda: None
+        """Sends what there is for others."""
         self._by_id = {task.id: task for tasks in self.tasks.values() for task in tasks}
         self._delivers: dict[tuple[int, str, str], Deliver] = {}
         self._takers: dict[Key, tuple[Deliver, type[Tuple], tuple[str, ...]]] = {}
@@ -202,17 +206,21 @@ class PartWiring(Wiring):
 
     def _receive(self, taker: tuple[Deliver, type[Tuple], tuple[str, ...]], entry: Entry) -> None:
         _, items, roots, edges = entry
+        due = self._clock() + LONG
         for item, root, edge in zip(items, roots, edges, strict=True):
             foreign = None if root is None and edge is None else Foreign(edge if root is None else {root: edge})
             self._mark[0] = root or 0
             self._take(*taker, item, foreign)
+            if self._clock() > due:
+                self.tell()
+                due = self._clock() + LONG
 
     def _land(self, deliver: Deliver, make: type[Tuple], flight: Flown) -> None:
         """A flight: one answer is for all its rows, but those of which more was told."""
         _, base, edge, number, width, values = flight
-        tracking, keeper, mark, row = self.tracking, self.keeper, self._mark, deliver.row
+        tracking, keeper, mark, row, clock = self.tracking, self.keeper, self._mark, deliver.row, self._clock
         passenger = Passenger(base, edge)
-        anchors = (passenger,)
+        anchors, due = (passenger,), clock() + LONG
         try:
             for root, given in enumerate(rows_of(values, width, number), base):
                 mark[0] = root
@@ -225,9 +233,13 @@ class PartWiring(Wiring):
                 if passenger.alone and tracking.failed == failed:
                     tracking.ack(passenger)
                 passenger.next(root + 1)
+                if clock() > due:
+                    tracking.landed.append((base, root + 1 - base))
+                    self.tell()
+                    due = clock() + LONG
         finally:
             tracking.anchors = ()
-        tracking.landed.append(base)
+        tracking.landed.append((base, number))
 
     def _take(
         self, deliver: Deliver, make: type[Tuple], fields: tuple[str, ...], item: Any, foreign: Foreign | None

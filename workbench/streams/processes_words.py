@@ -44,7 +44,7 @@ class Words:
             self._each(b"T", resets, _json)
         if tracking.landed:  # last: those rows of a flight have left it by then of which more is told
             landed, tracking.landed = tracking.landed, []
-            self._each(b"O", [(base, base) for base in landed], _bases)
+            self._each(b"O", [(base, (base, number)) for base, number in landed], _landed)
 
     def _each(self, kind: bytes, told: Iterable[tuple[int, Said]], text: Callable[[list[Said]], bytes]) -> None:
         by_owner: dict[int, list[Said]] = {}
@@ -59,8 +59,8 @@ class Words:
             for message in _read_acks(data):
                 tracking.acked(*message)
         elif kind == b"O":
-            for base in _read_bases(data):
-                tracking.flights.landed(base)
+            for base, number in _read_landed(data):
+                tracking.flights.landed(base, number)
         elif kind == b"F":
             for root, component, error in json.loads(data):
                 tracking.fail((root,), (component, error))
@@ -91,11 +91,16 @@ def _read_acks(data: bytes) -> list[tuple[int, int, int, int]]:
     ]
 
 
-def _bases(told: Iterable[int]) -> bytes:
-    return array("Q", told).tobytes()
+def _landed(told: Iterable[tuple[int, int]]) -> bytes:
+    """Of each flight its first root, and how many of its rows are done."""
+    flat = array("Q")
+    for one in told:
+        flat.extend(one)
+    return flat.tobytes()
 
 
-def _read_bases(data: bytes) -> array[int]:
+def _read_landed(data: bytes) -> list[tuple[int, int]]:
     flat = array("Q")
     flat.frombytes(data)
-    return flat
+    every = iter(flat)
+    return list(zip(every, every, strict=True))

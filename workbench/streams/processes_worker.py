@@ -130,6 +130,7 @@ class Worker(Calling):
             lost=self._lose,
         )
         self._words = Words(self._wiring.tracking, self._word)
+        self._wiring.tell = self._flush
         self._part = Part(start["saved"], self._lose, self._note) if "saved" in start else None
         self._wiring.keeper = None if self._part is None else self._part.keeper
         self._tasks, self._spouts = self._wiring.all_tasks(), self._wiring.spouts()
@@ -269,7 +270,7 @@ class Worker(Calling):
         self._naps += 1
         began = self.clock()
         self._socket.poll(SHORT_NAP if self._naps < 100 else LONG_NAP)
-        resting = self._part is not None and self._part.resting
+        resting = self._part is not None and bool(self._part.resting)
         self._rested(self.clock() - began, self._state == "paused", resting, self._full)
 
     def _note(self, component: str, text: str) -> None:
