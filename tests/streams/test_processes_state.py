@@ -99,7 +99,7 @@ def killed_and_compared(tmp_path: Path, shop: Path, register: Register, kills: i
             before = running.snapshot
             assert before is not None
             if chance.random() < 0.8:
-                wanted, until = before.number + chance.randrange(3), time.monotonic() + 20
+                wanted, until = before.number + chance.randrange(3), time.monotonic() + 60
                 while running.snapshot.number < wanted and time.monotonic() < until:  # type: ignore[union-attr]
                     time.sleep(0.005)
             time.sleep(chance.random() * 0.1)
