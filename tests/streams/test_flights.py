@@ -185,18 +185,18 @@ class Worker:
 class Cluster:
     """What the run's process does: passes words on at once, and frames some time after what was said before them."""
 
-    def __init__(self, topology: Topology, workers: int, chance: Random) -> None:
-        self.topology, self.places, self.chance = topology, placed(topology, workers), chance
+    def __init__(self, topology: Topology, workers: int, chance: Random, jumps: float = 0.0) -> None:
+        self.topology, self.places, self.chance, self.jumps = topology, placed(topology, workers), chance, jumps
         self._number = self._incarnation = 0
-        self._now = 0.0
+        self._now = 1.0
         self.owners: dict[int, int] = {}
         self.words: list[deque[tuple[int, bytes, bytes]]] = [deque() for _ in range(workers)]
         self.frames: list[deque[tuple[int, bytes]]] = [deque() for _ in range(workers)]
         self.workers = [self.begin(number) for number in range(workers)]
 
     def clock(self) -> float:
-        """Now and then much time has passed."""
-        self._now += 1.0 if self.chance.random() < 0.05 else 0.001
+        """Stands still, but that now and then a second has passed, by that chance."""
+        self._now += 1.0 if self.chance.random() < self.jumps else 0.0
         return self._now
 
     def __next__(self) -> int:
@@ -313,7 +313,7 @@ def test_each_tuple_has_the_verdict_of_its_tree(
     graph: Graph, workers: int, fails: float, pending: int, kills: int, seed: int
 ) -> None:
     chance, seen = Random(seed), Seen(seed, fails)
-    cluster = Cluster(topology_of(graph, seen, pending), workers, chance)
+    cluster = Cluster(topology_of(graph, seen, pending), workers, chance, jumps=0.05)
     steps = 120
     moments = {chance.randrange(steps) for _ in range(kills)}
     for step in range(steps):
@@ -379,3 +379,19 @@ def test_rows_of_one_spout_that_nothing_else_happens_to_are_one_word() -> None:
     cluster.settle()
     assert len(seen.verdicts) == 100
     assert task.outs["default"].complete.notes
+
+
+def test_what_a_slow_bolt_has_done_is_told_before_the_rest_is() -> None:
+    seen = Seen(1, 0.0)
+    t = Topology("slow").spout("roots", Roots(seen))
+    cluster = Cluster(t.bolt("b0", Row(seen), inputs="roots"), 2, Random(1), jumps=1.0)
+    (task,) = cluster.workers[0].wiring.spouts()
+    for _ in range(3):
+        task.instance.next_tuple()
+    cluster.workers[0].flush()
+    cluster.hear(1)
+    assert [kind for _, kind, _ in cluster.words[0]] == [b"O"] * 3
+    for number in range(1, 4):
+        cluster.hear(0)
+        cluster.workers[0].tell()
+        assert seen.verdicts == dict.fromkeys(range(1, number + 1), True)
