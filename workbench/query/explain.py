@@ -142,7 +142,8 @@ def _facts(source: SourceReport) -> list[tuple[str, str]]:
     facts.append(("plan", f"{counted(source.splits, 'split')}{estimate}"))
     if source.rows_moved is not None:
         moved = counted(source.rows_moved, "row")
-        facts.append(("moved", f"{moved}, {amount(source.bytes or 0)}, in {source.seconds or 0:.2f} s"))
+        took = f", in {source.seconds:.2f} s" if source.seconds else ""  # nobody has measured the workers' of a cluster
+        facts.append(("moved", f"{moved}, {amount(source.bytes or 0)}{took}"))
         facts.append(("kept", counted(source.rows_kept or 0, "row")))
     if source.lost:
         lost = ", ".join(f"{column} {count:,}" for column, count in source.lost.items())
