@@ -73,6 +73,17 @@ BOTH = """async steps => {
   labs.dispose();
   return found;
 }"""
+# The same messages to the outputs of the first cell, which has printed a lot, and to outputs as Lab makes them.
+ADDED = """messages => {
+  const {outputs} = window.jupyterapp.shell.currentWidget.content.model.cells.get(0);
+  const labs = new outputs.constructor({trusted: true});
+  outputs.clear();
+  for (const [name, text] of messages) {
+    outputs.add({output_type: 'stream', name, text});
+    labs.add({output_type: 'stream', name, text});
+  }
+  return [Object.hasOwn(outputs, 'add'), JSON.stringify(outputs.toJSON()) === JSON.stringify(labs.toJSON())];
+}"""
 BROKEN = """async () => {
   const {rendermime} = window.jupyterapp.shell.currentWidget.content;
   const type = 'application/vnd.jupyter.stdout', text = 'line\\n'.repeat(14000);
@@ -111,6 +122,11 @@ TOKENS = st.one_of(
     st.sampled_from((3, 1_000, 40_000, 70_000)).map(lambda length: " " + "x" * length),
 )
 STEPS = st.lists(st.one_of(TOKENS, TOKENS, TOKENS, st.integers(-1, 40), st.just(-1)), max_size=12)
+
+
+MESSAGES = st.lists(
+    st.tuples(st.sampled_from(("stdout", "stdout", "stderr")), st.text(alphabet="ab\n\r\b", max_size=6)), max_size=12
+)
 
 
 def text_of(output: Locator) -> str:
@@ -165,6 +181,19 @@ def test_it_looks_as_lab_draws_it(module_lab: LabPage) -> None:
         assert found["taken"]
         assert found["ours"] == found["labs"]
         assert found["whole"]
+
+    holds()
+
+
+def test_the_notebook_has_what_it_had(module_lab: LabPage) -> None:
+    # The last line comes in a message of its own: the outputs are looked at when more has come.
+    module_lab.open("adding.ipynb", "import time\nprint('line\\n' * 20_000)\ntime.sleep(1)\nprint('more')")
+    module_lab.run(0)
+
+    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(MESSAGES)
+    def holds(messages: list[tuple[str, str]]) -> None:
+        assert module_lab.page.evaluate(ADDED, messages) == [True, True]
 
     holds()
 

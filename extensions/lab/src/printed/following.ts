@@ -1,6 +1,7 @@
 import type { IOutputModel } from '@jupyterlab/rendermime';
 import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 
+import { addAtTheEnd } from './adding';
 import { Printed } from './printed';
 
 type Text = NonNullable<IOutputModel['streamText']>;
@@ -67,6 +68,10 @@ class Following {
   }
 
   private take(_: unknown, change: Change): void {
+    if (!this.placed) {
+      this.placed = true;
+      addAtTheEnd(this.renderer); // when more comes, the renderer is in its place
+    }
     if (change.type === 'insert' && change.start === this.printed.length) {
       this.printed.append(change.value);
     } else if (change.type !== 'remove' || change.end < this.printed.length || !this.printed.cut(change.start)) {
@@ -92,4 +97,5 @@ class Following {
   private readonly printed: Printed;
   private frame = 0;
   private stale = false;
+  private placed = false;
 }
