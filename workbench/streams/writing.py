@@ -430,7 +430,7 @@ def _loses(value: Any, kind: pa.DataType) -> bool:
     if is_a.is_nested(kind):
         return any(_loses(one, of) for one, of in _inside(value, kind) if one is not None)
     if is_a.is_integer(kind) and isinstance(value, Real | Decimal):
-        return bool(value != math.trunc(value))
+        return bool(value % 1)
     if is_a.is_floating(kind) and isinstance(value, Real):
         return math.isfinite(value) and abs(float(value)) >= _INFINITE.get(str(kind), math.inf)
     if is_a.is_date(kind) and isinstance(value, datetime):
