@@ -54,10 +54,11 @@ def spoken(error: Exception) -> str:
 
 class Faults:
     """Makes errors for one connection: `where` is host and port, `user` who logs in, `variable` the environment
-    variable that the password came from."""
+    variable that the password came from, `other` what is asked where it is not HiveServer2."""
 
-    def __init__(self, connection: str, where: str, user: str, variable: str = "") -> None:
+    def __init__(self, connection: str, where: str, user: str, variable: str = "", other: str = "") -> None:
         self.connection, self.where, self.user, self.variable = connection, where, user, variable
+        self._other = other
 
     def lost(self, why: str) -> ConnectionLost:
         return ConnectionLost(f"The connection to {self.where} ended: {why}. Run the query again.", self.connection)
@@ -70,7 +71,9 @@ class Faults:
         return AuthenticationFailed(user, self.where, shown, self.connection, self.variable)
 
     def broken(self, what: str) -> ProtocolError:
-        return ProtocolError(f"{self.where} answers, but not as HiveServer2 does: {what}.", self.connection)
+        way_out = "Is it the right port?" if self._other else "Are port, transport, authentication and tls right?"
+        told = f"{self.where} answers, but not as {self._other or 'HiveServer2'} does: {what.rstrip('.')}. {way_out}"
+        return ProtocolError(told, self.connection)
 
     def refused(self, status: Mapping[int, Any], text: str = "") -> WorkbenchError:
         """For a `TStatus` that is no success."""

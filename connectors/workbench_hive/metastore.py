@@ -16,7 +16,7 @@ from workbench.contract.errors import (
     SourceTimeout,
     Unreachable,
 )
-from workbench.kit.thrift import I16, LIST, STRING, STRUCT, Struct, Truncated, call, reply
+from workbench.kit.thrift import I16, LIST, STRING, STRUCT, Struct, call, reply
 from workbench_hive.faults import Faults, said
 from workbench_hive.wire import Wire, opened
 
@@ -62,7 +62,7 @@ class Metastore:
         host, _, port = where.rpartition(":")
         self._parameters = {"host": host.strip("[]"), "port": int(port), "authentication": "nosasl"}
         self._parameters["connect_timeout"] = seconds
-        self._faults = Faults(connection, where, "")
+        self._faults = Faults(connection, where, "", other="a metastore")
         self._first = max(_FIRST, seconds)
         self._failed: tuple[float, SourceError] | None = None
 
@@ -132,11 +132,8 @@ class Metastore:
         raw = wire.exchange(call(name, number, arguments), seconds)
         try:
             body = reply(raw, name, number, _VALUES).body
-        except Truncated as error:
-            raise self._faults.broken(str(error)) from None
-        except ProtocolError as error:
-            error.connection = error.connection or self._faults.connection
-            raise
+        except ProtocolError as error:  # also of a reply that is cut
+            raise self._faults.broken(error.message) from None
         if 0 not in body:
             told = next((said(one.get(1)) for one in body.values() if isinstance(one, dict)), "")
             raise QueryFailed(told or "the metastore does not say why", "", name, self._faults.connection)

@@ -8,7 +8,7 @@ from typing import Any
 
 from workbench.contract.connector import ConnectionConfig
 from workbench.contract.errors import ProtocolError, SourceError, Unsupported
-from workbench.kit.thrift import BOOL, I16, I32, I64, LIST, MAP, STRING, STRUCT, Struct, Truncated, call, reply
+from workbench.kit.thrift import BOOL, I16, I32, I64, LIST, MAP, STRING, STRUCT, Struct, call, reply
 from workbench_hive.faults import Faults, as_number, said
 from workbench_hive.link import Check
 from workbench_hive.types import HiveType
@@ -75,11 +75,8 @@ class _Calls:
     def answer(self, found: bytearray, name: str, number: int, text: str = "") -> dict[int, Any]:
         try:
             body = reply(found, name, number).body.get(0)
-        except Truncated as error:
-            raise self.faults.broken(str(error)) from None
-        except ProtocolError as error:
-            error.connection = error.connection or self.faults.connection
-            raise
+        except ProtocolError as error:  # also of a reply that is cut
+            raise self.faults.broken(error.message) from None
         status = body.get(1) if isinstance(body, dict) else None
         if not isinstance(body, dict) or not isinstance(status, dict):
             raise self.faults.broken(f"its reply to {name} says no status")

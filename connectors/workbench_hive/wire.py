@@ -69,11 +69,7 @@ class Wire(ABC):
     def _reply(self, deadline: float, check: Check) -> bytearray: ...
 
     def _broken(self, what: str) -> ProtocolError:
-        return ProtocolError(
-            f"{self._faults.where} answers, but not as HiveServer2 does: {what}. Are port, transport, authentication "
-            "and tls right?",
-            self._faults.connection,
-        )
+        return self._faults.broken(what)
 
 
 class _Sasl(Wire):

@@ -33,6 +33,7 @@ from workbench.kit import thrift
 from workbench.testing.clock import eventually
 from workbench.testing.control import RecordingControl
 from workbench_hive.connector import HiveConnector
+from workbench_hive.metastore import Metastore
 
 PAGES = [([1, 2], False), ([], True), ([3], True), ([], True), ([4, 5], False)]
 """Batches without rows that say that there is more are not the end, nor are those with rows that say there is none."""
@@ -190,6 +191,7 @@ _GREETINGS = {
     "SSH": b"SSH-2.0-OpenSSH_9.2p1\r\n",
     "SMTP": b"220 mail.example ESMTP\r\n",
     "nothing": b"",
+    "what was asked": thrift.call("OpenSession", 1, {}),
 }
 
 
@@ -201,6 +203,12 @@ def test_a_port_where_something_else_answers_is_said_to_be_wrong(given: dict[str
         connector = HiveConnector(ConnectionConfig("hive", parameters))
         with pytest.raises((ProtocolError, Unreachable), match=r"tls|TLS"):
             connector.test()
+
+
+@pytest.mark.parametrize("greeting", [_GREETINGS["SSH"], thrift.call("getName", 1, {})])
+def test_what_is_no_metastore_is_told_as_such(greeting: bytes) -> None:
+    with answering(greeting) as port, pytest.raises(ProtocolError, match=r"not as a metastore does.*the right port\?"):
+        Metastore(f"127.0.0.1:{port}", "hive", 5.0).name()
 
 
 @contextlib.contextmanager
