@@ -31,3 +31,8 @@ def gone(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):
         return True
+
+
+def rested(running: Running, why: str) -> float:
+    """Seconds that the spout `s` has; none before its worker has said anything."""
+    return running.metrics().now.idle.get(("s", 1), {}).get(why, 0.0)

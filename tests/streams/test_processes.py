@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from tests.streams import process_parts as parts
-from tests.streams.process_help import adds_up, children, gone, pids
+from tests.streams.process_help import adds_up, children, gone, pids, rested
 from workbench.contract.errors import InvalidParameter, TopologyError
 from workbench.runs import Register
 from workbench.runs.subscriber import frames
@@ -127,11 +127,6 @@ def worker_of(running: Running, task: int) -> int:
     number = engine._starting["tasks"][task]
     found = engine._asked("workers")
     return int(found[number])
-
-
-def rested(running: Running, why: str) -> float:
-    """Seconds that the spout `s` has; none before its worker has said anything."""
-    return running.metrics().now.idle.get(("s", 1), {}).get(why, 0.0)
 
 
 def wait_until(done: Callable[[], object]) -> None:
@@ -366,7 +361,7 @@ import sys
 sys.path.insert(0, {root!r})
 from pathlib import Path
 from tests.streams import process_parts as parts
-from tests.streams.process_help import adds_up, children, gone, pids
+from tests.streams.process_help import adds_up, children, gone, pids, rested
 from workbench.runs import Register
 from workbench.streams import Topology
 t = Topology("orphan").spout("s", parts.forever).bolt("slow", parts.Slow(0.001), inputs="s")
@@ -478,33 +473,3 @@ def test_who_does_not_know_a_workers_name_is_not_heard(started: Start, register:
         assert not socket.poll(0)
     assert len(parts.written(tmp_path, "out")[0]) == 20
     assert not folder.exists()
-
-
-# ---- limits ---------------------------------------------------------------------------------------------------------
-
-
-def test_a_slow_bolt_holds_the_spouts_of_other_workers_back(started: Start, eventually: Any) -> None:
-    t = Topology("endless").spout("s", parts.Endless).bolt("slow", parts.Slow(0.0005), inputs="s")
-    running = started(t, runner="processes")
-    eventually(lambda: rested(running, "backpressure") > 0.2, within=60)
-    for _ in range(20):
-        assert running.metrics().now.queued < 10_000 + 30_000  # what was on its way when it was said
-        time.sleep(0.05)
-
-
-def test_long_rows_hold_the_spouts_back_by_their_bytes(started: Start, eventually: Any) -> None:
-    t = Topology("long").spout("s", parts.Large(10_000, 1 << 20)).bolt("slow", parts.Slow(0.05), inputs="s")
-    running = started(t, runner="processes")
-    eventually(lambda: rested(running, "backpressure") > 0.05, within=60)
-    adds_up(running)
-    assert running.metrics().count("pending", "s") < 400  # of 1,000 that there may be, each of a mebibyte
-
-
-def test_no_more_are_on_their_way_than_is_allowed(started: Start, eventually: Any) -> None:
-    t = Topology("pending", max_spout_pending=7).spout("s", parts.forever)
-    t.bolt("slow", parts.Slow(0.05), inputs="s")
-    running = started(t, runner="processes")
-    eventually(lambda: rested(running, "max-spout") > 0.05, within=60)
-    for _ in range(10):
-        assert running.metrics().count("pending", "s") <= 7
-        adds_up(running)
