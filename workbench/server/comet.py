@@ -41,7 +41,11 @@ class Topics(Looks, Handler):
             raise web.HTTPError(400, f"`topics` must name 1 to {MOST_TOPICS} topics, with commas between them")
         tickets = dict(zip(topics, self.request.headers.get(TICKETS, "")[:LONGEST].split(","), strict=False))
         return Watch(
-            self.hub, topics, cursors.split(","), lambda topic: self.permitted(topic, tickets.get(topic, "").strip())
+            self.hub,
+            topics,
+            cursors.split(","),
+            lambda topic: self.permitted(topic, tickets.get(topic, "").strip()),
+            self.still_in,
         )
 
     async def sent(self, written: Awaitable[None]) -> None:

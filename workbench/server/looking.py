@@ -92,6 +92,10 @@ class Looks:
             self.viewers.dropped[self.way] += 1
             self.ws_connection.stream.close()
 
+    def still_in(self) -> bool:
+        """Whether what let this viewer in still does; asked while it looks."""
+        return True
+
     async def permitted(self, topic: str, ticket: str) -> bool:
         """Whether this viewer may see the topic. The hub knows no topics but those of the register's runs."""
         return True

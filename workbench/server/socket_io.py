@@ -98,7 +98,8 @@ class _Client:
     async def _send(self, topic: str, ticket: str, cursor: str) -> None:
         handler = self._handler
         try:
-            async with Watch(handler.hub, (topic,), (cursor,), lambda one: handler.permitted(one, ticket)) as watch:
+            permitted = lambda one: handler.permitted(one, ticket)  # noqa: E731
+            async with Watch(handler.hub, (topic,), (cursor,), permitted, handler.still_in) as watch:
                 while frames := await watch.frames():
                     for frame in frames:
                         await self._say(frame)

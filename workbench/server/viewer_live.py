@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from typing import Any
 
 from workbench.contract.errors import WorkbenchError
 from workbench.runs import Register, tickets
@@ -14,6 +16,9 @@ from workbench.server.looking import Looks
 from workbench.server.pool import Busy, Pool
 
 __all__ = ["ViewerEvents", "ViewerHub", "ViewerLive", "ViewerLooks", "ViewerPoll"]
+
+AGAIN = 1.0
+"""Seconds until it is looked again whether a viewer who looks is still let in."""
 
 
 class ViewerHub:
@@ -57,9 +62,20 @@ class ViewerLooks(Looks):
     def viewer(self) -> str:
         return str(self.current_user.username)
 
+    identity_provider: Any
+    _asked_at = 0.0
+    _still_in = True
+
+    def still_in(self) -> bool:
+        """A new secret puts out also those who are looking."""
+        now = time.monotonic()
+        if self._still_in and now - self._asked_at >= AGAIN:
+            self._asked_at, self._still_in = now, self.identity_provider.get_user_cookie(self) is not None
+        return self._still_in
+
     async def permitted(self, topic: str, ticket: str) -> bool:
         run = run_of(topic)
-        if run is None or not ticket:
+        if run is None or not ticket or not self.still_in():
             return False
         try:
             engine = await self.services.engine(run)

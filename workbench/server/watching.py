@@ -35,9 +35,10 @@ class Watch:
         topics: Sequence[str],
         cursors: Sequence[str] = (),
         permitted: Callable[[str], Awaitable[bool]] | None = None,
+        still_in: Callable[[], bool] = lambda: True,
     ) -> None:
         self._hub, self._topics = hub, list(dict.fromkeys(topics))[:MOST_TOPICS]
-        self._permitted = permitted
+        self._permitted, self._still_in = permitted, still_in
         self._cursors = dict(zip(topics, cursors, strict=False))
         self._some = asyncio.Event()
         self._mailboxes: dict[str, Mailbox] = {}
@@ -87,6 +88,9 @@ class Watch:
         while not self.over:
             await self._some.wait()
             self._some.clear()
+            if self._mailboxes and not self._still_in():
+                self._refused += [Frame(refused(topic, NOT_FOR_YOU)) for topic in self._mailboxes]
+                self.close()
             if found := self._taken():
                 return found
         return []
