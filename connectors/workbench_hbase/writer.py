@@ -63,6 +63,8 @@ class HBaseWriter:
         kept: list[Change] = []
         for row, operation in zip(self._rows(changes), operations(changes, self._spec), strict=True):
             try:
+                if isinstance(row, _Refusal):
+                    raise row
                 kept.append(self._change(row, operation))
             except _Refusal as reason:
                 count += 1
@@ -106,20 +108,21 @@ class HBaseWriter:
             name = connector.tables.full_name(self._table)
             send(connector.route, name, bulk, self._last, connector.patience)
 
-    def _rows(self, changes: Changes) -> Iterator[tuple[bytes | None, ...]]:
+    def _rows(self, changes: Changes) -> Iterator[tuple[bytes | None, ...] | _Refusal]:
+        """The bytes of each row's values, or why it has none."""
         import pyarrow as pa
 
         inside = [
             column.flatten() if pa.types.is_struct(column.type) else [column] for column in changes.rows.columns
         ]  # fmt: skip
-        columns = []
+        columns, refused = [], dict[int, _Refusal]()
         for field, column in zip(self._fields, itertools.chain(*inside), strict=True):
             try:
                 columns.append(written(column, field.kind))
-            except (pa.ArrowInvalid, UnicodeEncodeError) as error:
-                told = f"have a value in `{field.name}` that {field.kind} cannot hold: {str(error)[:200]}"
-                raise InvalidParameter("changes", told) from None
-        return zip(*columns, strict=True)
+            except (pa.ArrowInvalid, UnicodeEncodeError):
+                columns.append(list(_one_by_one(column, field, refused)))
+        for place, row in enumerate(zip(*columns, strict=True)):
+            yield refused.get(place, row)
 
     def _change(self, row: Sequence[bytes | None], operation: str) -> Change:
         key = self._key({field.part: value for field, value in zip(self._fields, row, strict=True)
@@ -187,6 +190,19 @@ class HBaseWriter:
 
 class _Refusal(Exception):
     """A row that cannot be written; the text says which, and why."""
+
+
+def _one_by_one(column: pa.Array, field: Field, refused: dict[int, _Refusal]) -> Iterator[bytes | None]:
+    """The bytes of each value; where there are none, the place's reason is noted."""
+    import pyarrow as pa
+
+    for place in range(len(column)):
+        try:
+            yield written(column.slice(place, 1), field.kind)[0]
+        except (pa.ArrowInvalid, UnicodeEncodeError) as error:
+            told = f"{str(column[place].as_py())[:100]!r} in `{field.name}`, which {field.kind} cannot hold"
+            refused.setdefault(place, _Refusal(f"{told}: {str(error)[:200]}"))
+            yield None
 
 
 def _part(part: Part, value: bytes, last: bool) -> bytes:

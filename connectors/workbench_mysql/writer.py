@@ -62,7 +62,8 @@ class MySQLWriter:
     def position(self) -> Position | None:
         if not self._spec.stream:
             return None
-        where = f"where stream = {literal(self._spec.stream)}"
+        # A locking read: a commit of ours that is still on its way is waited for.
+        where = f"where stream = {literal(self._spec.stream)} for update"
         rows = self._link.run(f"select source, value from {target(self._database, POSITIONS)} {where}")
         return Position(str(rows[0][0]), str(rows[0][1])) if rows else None
 

@@ -88,6 +88,30 @@ def test_rows_that_no_key_can_say_are_refused_and_named(connector: HBaseConnecto
     assert scan(connector, ref, ("shop",)).to_pylist() == [{"shop": "d"}]
 
 
+def test_a_row_with_a_value_that_a_kind_cannot_hold_is_refused_alone(connector: HBaseConnector, tables: Tables) -> None:
+    tables["odd_target"] = {
+        "key": [{"name": "id", "type": "sorted_long"}],
+        "columns": {"at": {"type": "time", "cell": "f:at"}, "back": {"type": "reversed_time", "cell": "f:back"}},
+    }
+    ref = TableRef("odd_target")
+    schema = pa.schema([("id", pa.int64()), ("at", pa.timestamp("us")), ("back", pa.timestamp("ms"))])
+    writer = connector.sinks.open(ref, WriteSpec(schema, "upsert", ("id",), create=True))
+    day = dt.datetime(2026, 1, 1)
+    rows = [
+        {"id": 1, "at": day, "back": day},
+        {"id": 2, "at": day.replace(microsecond=5), "back": day},
+        {"id": 3, "at": day, "back": dt.datetime(1969, 1, 1)},
+        {"id": 4, "at": None, "back": day},
+    ]
+    rejects = writer.write(changes(ref, rows, schema=schema), 1)
+    writer.commit(None)
+    writer.close()
+    assert rejects.count == 2
+    assert [reason.split(" in ")[1].partition(",")[0] for reason in rejects.samples] == ["`at`", "`back`"]
+    assert "2026-01-01 00:00:00.000005" in rejects.samples[0]
+    assert scan(connector, ref, ("id",)).column("id").to_pylist() == [1, 4]
+
+
 def test_what_does_not_fit_is_refused_with_the_way_out(connector: HBaseConnector, tables: Tables, hbase: HBase) -> None:
     ref = TableRef("unfit_target")
     plain = WriteSpec(pa.schema([("id", pa.int64()), ("v", pa.string())]), "upsert", ("id",), create=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
@@ -133,6 +135,27 @@ def test_rows_and_position_are_one_transaction(shop: MySQLConnector, mysql_serve
     assert again.position() == Position("s", "gtid:1")
     again.close()
     assert now(shop).to_pylist() == [{"k": 1, "v": "one"}]
+
+
+def test_a_commit_that_is_late_on_its_way_is_waited_for(shop: MySQLConnector, mysql_server: Server) -> None:
+    """A connection broke on our side, and the server has not seen the commit yet: not to wait would be to write all
+    of it a second time."""
+    spec = WriteSpec(PAIR, "upsert", ("k",), create=True, stream="late")
+    writer = shop.sinks.open(REF, spec)
+    writer.write(changes(pairs((1, "one"))), 1)
+    writer.commit(Position("s", "1"))
+    writer.close()
+    with ThreadPoolExecutor(1) as pool, mysql_server.connection(autocommit=False) as late, late.cursor() as cursor:
+        cursor.execute("update _workbench_positions set value = '2' where stream = 'late'")
+        again = shop.sinks.open(REF, spec)
+        told = pool.submit(again.position)
+        waits = "select count(*) from information_schema.innodb_trx where trx_state = 'LOCK WAIT'"
+        while mysql_server.execute(waits) != ((1,),):
+            assert not told.done()
+            time.sleep(0.05)
+        late.commit()
+        assert told.result(60) == Position("s", "2")
+        again.close()
 
 
 def test_a_deadlock_is_not_committed_by_half(shop: MySQLConnector, mysql_server: Server) -> None:
