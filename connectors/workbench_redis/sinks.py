@@ -163,14 +163,13 @@ class RedisWriter:
 
         keeps = upto is not None and bool(self._spec.stream)
         text = json.dumps([upto.source, upto.value]) if upto is not None else ""
-        tried = False
         while True:
             with self._connector.client().pipeline(transaction=True) as together:
                 if keeps:
                     together.watch(POSITIONS)
                     there: Any = together.hget(POSITIONS, self._field())
-                    if tried and there == text.encode():
-                        return []  # it was done, although its answer did not come
+                    if there == text.encode():
+                        return []  # it was done, although its answer did not come: a position names one commit
                     if self._known is not None and there != self._known[0]:
                         told = "Another writer of this stream has taken over; nothing of this commit is there."
                         raise ConnectionLost(told, self._connector.config.name)
@@ -184,7 +183,6 @@ class RedisWriter:
                     answers = together.execute(raise_on_error=False)
                 except redis.exceptions.WatchError:
                     # A position was written, perhaps another stream's; or its answer was cut off. It is looked at anew.
-                    tried = True
                     continue
             if keeps:
                 self._known = (text.encode(),)

@@ -41,6 +41,20 @@ def test_rows_that_were_given_up_and_what_is_left_out() -> None:
     assert "was given up" in DeadLetters()._repr_html_()
 
 
+def test_a_row_that_python_cannot_spell_is_told_all_the_same_and_only_lines_that_are_shown_are_made() -> None:
+    spelled = []
+
+    class Odd:
+        def __repr__(self) -> str:
+            spelled.append(self)
+            return "odd"
+
+    huge = DeadLetter((10**5_000,), "bolt", "ValueError: no", 1)
+    assert "a value of type `tuple`" in repr(DeadLetters([huge]))
+    repr(DeadLetters(DeadLetter((Odd(),), f"bolt{number % 50}", "ValueError: no", 1) for number in range(1_000)))
+    assert len(spelled) == 20
+
+
 def test_what_is_added_while_it_runs_is_in_the_next_run(tmp_path: Path) -> None:
     more = threading.Event()
 

@@ -247,7 +247,8 @@ class Writer(Protocol):
         ...
 
     def commit(self, upto: Position | None) -> None:
-        """Makes what was written durable, in one transaction with the position where the target can."""
+        """Makes what was written durable, in one transaction with the position where the target can. A position names
+        one commit: a target that has it already may leave a second one out."""
         ...
 
     def close(self) -> None:

@@ -4,11 +4,13 @@ row of the last time, instead of a line for each."""
 from __future__ import annotations
 
 import html
+import itertools
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 from workbench.streams.task import Fault
+from workbench.streams.tuples import shown
 
 __all__ = ["DeadLetter", "DeadLetters", "Faults"]
 
@@ -39,12 +41,16 @@ class _Grouped(list[T], Generic[T]):
 
     def rows(self) -> list[tuple[str, ...]]:
         """The cells of the table that it shows."""
-        groups: dict[tuple[str, str], list[T]] = {}
+        found = itertools.islice(self._groups().items(), SHOWN)
+        return [(component, error, f"{count:,}", *self._last(last)) for (component, error), (last, count) in found]
+
+    def _groups(self) -> dict[tuple[str, str], tuple[T, int]]:
+        """The last one of each kind, and how many there are."""
+        groups: dict[tuple[str, str], tuple[T, int]] = {}
         for one in reversed(self):
-            groups.setdefault(self._key(one), []).append(one)
-        return [
-            (component, error, f"{len(found):,}", *self._last(found[0])) for (component, error), found in groups.items()
-        ]
+            last, count = groups.get(self._key(one), (one, 0))
+            groups[self._key(one)] = last, count + 1
+        return groups
 
     def _key(self, one: T) -> tuple[str, str]:
         raise NotImplementedError
@@ -55,7 +61,7 @@ class _Grouped(list[T], Generic[T]):
     def __repr__(self) -> str:
         if not self:
             return self.none
-        table = [self.columns, *(tuple(map(_short, row)) for row in self.rows()[:SHOWN])]
+        table = [self.columns, *(tuple(map(_short, row)) for row in self.rows())]
         widths = [max(len(row[place]) for row in table) for place in range(len(self.columns))]
         lines = [
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
@@ -66,12 +72,12 @@ class _Grouped(list[T], Generic[T]):
         if not self:
             return f"<p>{html.escape(self.none)}</p>"
         head = _line(self.columns, "th")
-        body = "".join(_line(map(_short, row), "td") for row in self.rows()[:SHOWN])
+        body = "".join(_line(map(_short, row), "td") for row in self.rows())
         more = "".join(f"<p>{html.escape(line)}</p>" for line in self._more())
         return f"<table class='mathjax_ignore'><thead>{head}</thead><tbody>{body}</tbody></table>{more}"
 
     def _more(self) -> Sequence[str]:
-        left = len(self.rows()) - SHOWN
+        left = len(self._groups()) - SHOWN
         return [f"and {left:,} others"] if left > 0 else []
 
 
@@ -104,7 +110,7 @@ class DeadLetters(_Grouped[DeadLetter]):
         return one.component, one.error
 
     def _last(self, one: DeadLetter) -> tuple[str, ...]:
-        return str(one.tries), repr(one.row)
+        return str(one.tries), shown(one.row, 500)
 
 
 def _short(text: str) -> str:

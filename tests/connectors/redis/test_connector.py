@@ -38,6 +38,8 @@ from workbench_redis.streams import About
 
 SCHEMA = pa.schema([("id", pa.int64()), ("v", pa.string())])
 NAME = TableRef("orders")
+_OPENED: list[RedisConnector] = []
+"""By the test that runs."""
 
 
 @pytest.fixture
@@ -46,13 +48,18 @@ def server(redis_server: Redis) -> Iterator[Redis]:
     with redis_server.client() as client:
         client.flushall()
     yield redis_server
+    while _OPENED:
+        _OPENED.pop().close()
     with redis_server.client() as client:
         client.flushall()
 
 
 def opened(server: Redis, tables: Any = None, writable: bool = False, **more: Any) -> RedisConnector:
     usual = server.config(writable, **more)
-    return RedisConnector(ConnectionConfig(usual.name, usual.parameters, usual.secrets, writable, tables or {}))
+    _OPENED.append(
+        RedisConnector(ConnectionConfig(usual.name, usual.parameters, usual.secrets, writable, tables or {}))
+    )
+    return _OPENED[-1]
 
 
 def add(server: Redis, *entries: tuple[str, dict[str, Any]]) -> None:
@@ -235,14 +242,20 @@ def test_a_commit_that_is_late_on_its_way_is_there_once(server: Redis) -> None:
     late = Late(server.port)
     rows = pa.RecordBatch.from_pydict({"id": [1, 2], "v": ["a", "b"]}, schema=SCHEMA)
     place = Position("s", "1")
-    writer = opened(server, writable=True, port=late.port).sinks.open(NAME, WriteSpec(SCHEMA, stream="pipeline"))
+    spec = WriteSpec(SCHEMA, stream="pipeline")
+    writer = opened(server, writable=True, port=late.port).sinks.open(NAME, spec)
     assert writer.position() is None
     writer.write(Changes(NAME, rows, None, place, place), 1)
     writer.commit(place)  # cut off, and done anew
     assert writer.position() == place
+    writer.close()
     assert len(late.held) == 1
     late.arrive()
     late.close()
+    other = opened(server, writable=True).sinks.open(NAME, spec)  # as if it had asked before the late one came
+    other.write(Changes(NAME, rows, None, place, place), 1)
+    other.commit(place)
+    other.close()
     assert scan(opened(server), NAME, ("id",)).column("id").to_pylist() == [1, 2]
 
 
