@@ -108,6 +108,9 @@ def _compare(name: str, kind: HiveType, op: str, value: Scalar) -> Fragment:
         raise _Cannot("which of true and false is greater is decided here")
     if kind.name == "timestamp":
         return Fragment(_moment(name, op, value), Applied.EXACT)
+    if isinstance(value, str) and op not in ("=", "<>") and not value.isascii():
+        # The server compares bytes; those that are no UTF-8 come as U+FFFD, which is elsewhere among such constants.
+        raise _Cannot("text is ordered here by a constant that is not ASCII")
     return Fragment(f"({name} {op} {literal(kind, value)})", Applied.EXACT)
 
 

@@ -78,6 +78,8 @@ def test_what_the_server_would_replace_is_in_no_statement() -> None:
         ),
         (Compare(Column(("boolean",)), "=", Literal(True, pa.bool_())), "(`boolean` = true)"),
         (Compare(A, "<>", Literal("it's", pa.string())), "(`string` <> 'it\\u0027s')"),
+        (Compare(A, "=", Literal("é", pa.string())), "(`string` = '\\u00e9')"),
+        (Compare(A, ">", Literal("z", pa.string())), "(`string` > 'z')"),
         (In(A, (Literal("a", pa.string()), Literal("b", pa.string()))), "(`string` in ('a', 'b'))"),
         (Not(IsNull(A)), "(not (`string` is null))"),
         (
@@ -108,6 +110,8 @@ def test_predicates_as_the_server_is_asked(predicate: Predicate, text: str) -> N
         Compare(Column(("double",)), ">", Literal(float("nan"), pa.float64())),
         Compare(Column(("binary",)), "=", Literal(b"x", pa.binary())),
         Compare(A, "=", Literal("\ufffd", pa.string())),
+        Compare(A, "<", Literal("é", pa.string())),  # bytes that are no UTF-8 are before it there, and after it here
+        Not(Compare(A, ">=", Literal("zé", pa.string()))),
         Compare(A, "=", Literal(1, pa.int64())),
         Compare(Column(("tinyint",)), "=", Literal(200, pa.int64())),
         Compare(Column(("string", "inner")), "=", Literal("x", pa.string())),
