@@ -26,6 +26,7 @@ LINTER = CONFIG["tool"]["importlinter"]
 FLOORS, KNOWS, FORBIDDEN = LINTER["contracts"]
 ROOMS = {path.parent.name for path in ROOT.glob("workbench/*/__init__.py")}
 CONNECTORS = {path.name for path in ROOT.glob("connectors/workbench_*") if path.is_dir()}
+_CLASS = re.compile(r"\.(wb-[A-Z]\w*(?:-\w+)*)")
 HEAVY = {
     "confluent_kafka",
     "dask",
@@ -236,6 +237,16 @@ def test_every_case_of_the_hostile_list_has_tests_that_are_there() -> None:
 
 
 # ---- one version, no traces of a machine ---------------------------------------------------------------------------
+
+
+def test_no_class_of_a_style_sheet_is_used_by_two() -> None:
+    """The panel's and the grid's sheet is on the same page as the views'."""
+    sheets = [
+        {name for path in (ROOT / "extensions" / part).rglob("*.css") for name in _CLASS.findall(path.read_text())}
+        for part in ("lab/src", "widgets/src")
+    ]
+    assert all(sheets)
+    assert not set.intersection(*sheets)
 
 
 def test_one_version() -> None:

@@ -63,7 +63,7 @@ class StreamViews {
 
   private readonly title = h('span', { class: 'wb-Figures' });
   private readonly badge = h('span', { class: 'wb-Badge' });
-  private readonly notice = h('div', { class: 'wb-Notice', role: 'alert', hidden: true });
+  private readonly notice = h('div', { class: 'wb-Refused', role: 'alert', hidden: true });
   private readonly grid = h('div', { class: 'wb-Dash' });
   private readonly watching: Watching;
   private cells: Cell[] = [];

@@ -168,7 +168,7 @@ class TopologyView {
   private readonly title = h('strong', { class: 'wb-Name' });
   private readonly badge = h('span', { class: 'wb-Badge' });
   private readonly figures = h('span', { class: 'wb-Figures' });
-  private readonly notice = h('div', { class: 'wb-Notice', role: 'alert', hidden: true });
+  private readonly notice = h('div', { class: 'wb-Refused', role: 'alert', hidden: true });
   private readonly drawing = new Drawing();
   private readonly throughput = new Chart('Tuples in a second', [
     { label: 'emitted', colour: ['--jp-brand-color1', '#1976d2'] }, { label: 'acked', colour: ['--jp-success-color1', '#2e7d32'] }

@@ -101,7 +101,7 @@ class Bars {
 
   draw(rows: { name: string; share: number; value: string; more: string }[]): void {
     while (this.cells.length < rows.length) {
-      const cells = { name: h('th', { scope: 'row' }), bar: h('div', { class: 'wb-Bar' }), value: h('td'), more: h('td', { class: 'wb-More' }) };
+      const cells = { name: h('th', { scope: 'row' }), bar: h('div', { class: 'wb-Share' }), value: h('td'), more: h('td', { class: 'wb-More' }) };
       const row = h('tr', {}, cells.name, h('td', { class: 'wb-BarCell' }, cells.bar), cells.value, cells.more);
       this.cells.push({ row, ...cells });
       this.body.append(row);
@@ -123,7 +123,7 @@ const percent = (part: number, whole: number): string => (whole > 0 ? `${((100 *
 
 class Top implements Shown {
   private readonly bars = new Bars();
-  private readonly empty = h('p', { class: 'wb-Empty' }, 'Nothing yet.');
+  private readonly empty = h('p', { class: 'wb-Nothing' }, 'Nothing yet.');
   readonly node = h('div', { class: 'wb-Top' }, this.bars.node, this.empty);
 
   draw(said: Said): void {
@@ -170,7 +170,7 @@ class Funnel implements Shown {
 class Table implements Shown {
   private readonly head = h('tr');
   private readonly body = h('tbody');
-  private readonly empty = h('p', { class: 'wb-Empty' }, 'Nothing yet.');
+  private readonly empty = h('p', { class: 'wb-Nothing' }, 'Nothing yet.');
   readonly node = h('div', { class: 'wb-Scroll wb-Rows' }, h('table', { class: 'wb-Counts' }, h('thead', {}, this.head), this.body), this.empty);
 
   draw(said: Said): void {
