@@ -10,6 +10,7 @@ from workbench.contract.change import Changes, Guarantee, Position, Rejects, Wri
 from workbench.contract.errors import ConnectionLost, InvalidParameter, QueryFailed
 from workbench.contract.scan import TableRef
 from workbench.kit.operations import operations
+from workbench_mongodb.refusing import refused_apart
 from workbench_mongodb.types import Shape
 from workbench_mongodb.values import Unwritable, values
 
@@ -27,7 +28,7 @@ _SAMPLES = 5
 
 class MongoDBWriter:
     """See `workbench.contract.connector.Writer`. Without transactions a commit that fails midway leaves what it had
-    written, and says how much that is. No position is kept."""
+    written, and says how much that is; rows that are to be refused `apart` are given back. No position is kept."""
 
     def __init__(
         self,
@@ -40,7 +41,8 @@ class MongoDBWriter:
         self._connector, self._table, self._spec, self._shapes = connector, table, spec, shapes
         self._guarantee = guarantee
         self._kept = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - until close()
-        self._count = 0
+        self._count = self._given = 0
+        """Rows that are kept, and that came, since the last commit."""
         self._sequence: int | None = None
         self._rejects = Rejects()
         self._open, self._broken = True, False
@@ -59,38 +61,50 @@ class MongoDBWriter:
         if changes.rows.schema.names != self._spec.schema.names:
             raise InvalidParameter("changes", f"have other columns than `{self._table}` was opened with")
         refused: list[str] = []
+        each: list[tuple[int, str]] = []
         count = 0
         for row, operation in zip(self._rows(changes), operations(changes, self._spec), strict=True):
             reason = self._keep(row, operation)
+            self._given += 1
             if reason:
                 count += 1
+                if self._spec.apart:
+                    each.append((self._given - 1, reason))
                 if len(refused) < _SAMPLES:
                     refused.append(f"{_shown(row, self._spec)}: {reason}")
-        self._sequence, self._rejects = sequence, Rejects(count, tuple(refused))
+        self._sequence, self._rejects = sequence, Rejects(count, tuple(refused), tuple(each))
         return self._rejects
 
-    def commit(self, upto: Position | None) -> None:
+    def commit(self, upto: Position | None) -> Rejects | None:
         import pymongo.errors
 
         self._usable()
         database, name = self._connector.tables.where(self._table)
         done, self._broken = 0, True
+        refused: dict[int, str] = {}
         with self._connector.faults.named("bulkWrite"):
             collection = self._connector.client()[database][name]
             try:
                 for bulk in self._bulks():
-                    collection.bulk_write(bulk, ordered=False)
+                    try:
+                        collection.bulk_write([_operation(one) for one in bulk], ordered=False)
+                    except pymongo.errors.BulkWriteError as error:
+                        details = error.details or {}
+                        apart = refused_apart(collection, self._spec.key, bulk, details) if self._spec.apart else None
+                        if apart is None:
+                            raise self._refused(details, done, len(bulk), len(refused)) from None
+                        refused.update({bulk[place]["at"]: why for place, why in apart.items()})
                     done += len(bulk)
-            except pymongo.errors.BulkWriteError as error:
-                raise self._refused(error.details or {}, done, len(bulk)) from None
             except pymongo.errors.ConnectionFailure as error:
                 told = f"The connection ended while {self._count:,} rows were written: {done:,} are there, of the next "
                 told += f"{len(bulk):,} nobody knows ({str(error)[:200]}). {self._again()}"
                 raise ConnectionLost(told, self._connector.config.name) from None
         self._kept.seek(0)
         self._kept.truncate()
-        self._count, self._broken = 0, False
+        self._count, self._given, self._broken = 0, 0, False
         self._connector.tables.forget(self._table)
+        each = tuple(sorted(refused.items()))
+        return Rejects(len(each), tuple(why for _, why in each[:_SAMPLES]), each)
 
     def close(self) -> None:
         self._open = False
@@ -131,7 +145,7 @@ class MongoDBWriter:
             rest = {name: value for name, value in document.items() if name not in key}
             kept = {"key": key, "set": {"$set": rest or key}}
         try:
-            encoded = bson.encode(kept)
+            encoded = bson.encode({"at": self._given, **kept})
         except (bson.errors.InvalidDocument, OverflowError, RecursionError) as error:
             return f"no document of MongoDB's can hold it: {str(error)[:200]}"
         if len(encoded) > _LARGEST:
@@ -143,7 +157,6 @@ class MongoDBWriter:
     def _bulks(self) -> Iterator[list[Any]]:
         """What was kept, in bulks in which no key is there twice: their operations are done in any order."""
         import bson
-        import pymongo
         from bson.raw_bson import RawBSONDocument
 
         self._kept.seek(0)
@@ -156,23 +169,31 @@ class MongoDBWriter:
             if len(bulk) == _ROWS or size > _BYTES or key in keys:
                 yield bulk
                 bulk, keys, size = [], set(), 0
-            if key is None:
-                bulk.append(pymongo.InsertOne(one["insert"]))
-            else:
+            if key is not None:
                 keys.add(key)
-                bulk.append(pymongo.UpdateOne(one["key"], one["set"], upsert=True) if "set" in one
-                            else pymongo.DeleteOne(one["key"]))  # fmt: skip
+            bulk.append(one)
             size += len(one.raw)
         if bulk:
             yield bulk
 
-    def _refused(self, details: Any, done: int, tried: int) -> QueryFailed:
+    def _refused(self, details: Any, done: int, tried: int, before: int) -> QueryFailed:
         errors = details.get("writeErrors") or details.get("writeConcernErrors") or [{}]
         reasons = "; ".join(str(one.get("errmsg", "no reason given"))[:200] for one in errors[:3])
-        there = done + tried - len(errors)
+        there = done + tried - len(errors) - before
         told = f"The server refused {len(errors):,} of {self._count:,} rows ({reasons}); {there:,} were written, "
         told += f"{self._count - done - tried:,} were not sent. {self._again()}"
         return QueryFailed(told, errors[0].get("code", ""), "", self._connector.config.name)
+
+
+def _operation(one: Any) -> Any:
+    """What is sent for a row that was kept."""
+    import pymongo
+
+    if "insert" in one:
+        return pymongo.InsertOne(one["insert"])
+    if "set" in one:
+        return pymongo.UpdateOne(one["key"], one["set"], upsert=True)
+    return pymongo.DeleteOne(one["key"])
 
 
 def _shown(row: tuple[Any, ...], spec: WriteSpec) -> str:

@@ -71,18 +71,24 @@ class Guarantee(StrEnum):
 @dataclass(frozen=True)
 class WriteSpec:
     """How a table is written. `mode`: `insert` refuses an existing key, `upsert` replaces the row with the same
-    `key`. `create`: make the table from `schema` when it is not there. `stream` names the position that is kept."""
+    `key`. `create`: make the table from `schema` when it is not there. `stream` names the position that is kept.
+    `apart`: a commit that the target refuses some rows of writes the others and gives those back, where the writer can
+    tell them; a row that is there with the same key and values, from a commit whose end nobody saw, is none of them."""
 
     schema: pa.Schema
     mode: str = "insert"
     key: tuple[str, ...] = ()
     create: bool = False
     stream: str = ""
+    apart: bool = False
 
 
 @dataclass(frozen=True)
 class Rejects:
-    """Rows that the target refused: how many, and a few with their reason. Empty is the usual case."""
+    """Rows that the target refused: how many, and a few with their reason. Empty is the usual case. `each`, with
+    `WriteSpec.apart` and where the writer knows them: all of them, by their place (from 0) among the rows that were
+    written since the commit before, with the reason."""
 
     count: int = 0
     samples: tuple[str, ...] = ()
+    each: tuple[tuple[int, str], ...] = ()

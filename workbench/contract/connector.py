@@ -246,9 +246,10 @@ class Writer(Protocol):
         """`sequence` grows by one a call; the same number again is the same batch again."""
         ...
 
-    def commit(self, upto: Position | None) -> None:
+    def commit(self, upto: Position | None) -> Rejects | None:
         """Makes what was written durable, in one transaction with the position where the target can. A position names
-        one commit: a target that has it already may leave a second one out."""
+        one commit: a target that has it already may leave a second one out. With `WriteSpec.apart`: the rows that it
+        refused only now."""
         ...
 
     def close(self) -> None:

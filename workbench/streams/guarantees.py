@@ -36,7 +36,7 @@ _BEFORE = frozenset(("__init__", "prepare", "cleanup", "declared_outputs"))
 _OWN = frozenset(("arguments", "collector", "context", "function", "state"))
 WRITES = {
     Guarantee.TRANSACTIONAL: "writes a snapshot's rows and its number in one transaction",
-    Guarantee.KEYED: "writes by key, so that a row written again replaces itself",
+    Guarantee.KEYED: "writes by key, so that a row written again is there once",
     Guarantee.FILE: "writes a snapshot's rows as a file of its number",
     Guarantee.APPEND: "appends, and its target does not know what it has",
 }

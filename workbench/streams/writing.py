@@ -12,7 +12,7 @@ from decimal import Decimal
 from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from workbench.contract.change import Changes, Guarantee, Position, WriteSpec
+from workbench.contract.change import Changes, Guarantee, Position, Rejects, WriteSpec
 from workbench.contract.errors import (
     ConnectionLost,
     InvalidParameter,
@@ -265,20 +265,20 @@ class Target:
         refused.clear()
         stays, why = self._attempt(batch, sequence, position, stream)
         if stays:
-            refused += [((sample,), sample) for sample in why]
+            refused += why
             return
         good, found = self._sorted(batch)
         refused += found
         if good.num_rows:
             stays, why = self._attempt(good, sequence, position, stream)
             if not stays:
-                raise QueryFailed(f"rows are refused only together: {why[0]}", connection=self._connection)
+                raise QueryFailed(f"rows are refused only together: {why[0][1]}", connection=self._connection)
 
     def _attempt(
         self, batch: pa.RecordBatch, sequence: int, position: Position | None, stream: str
-    ) -> tuple[bool, Sequence[str]]:
-        """Whether it is committed, and why rows of it are refused. Where the target has transactions nothing is
-        committed then: the rows are to be sorted out."""
+    ) -> tuple[bool, Sequence[Refused]]:
+        """Whether it is committed, and what of it is refused. Where the target has transactions nothing is committed
+        then: the rows are to be sorted out."""
         assert self._ref is not None
         writer = self._writer(batch.schema, stream)
         try:
@@ -288,12 +288,11 @@ class Target:
             except QueryFailed as error:
                 if not self._of_rows(error):
                     raise
-                return False, [error.why]
+                return False, [((), error.why)]
             if rejects.count and self._manifest().capabilities.transactional:
-                return False, list(rejects.samples)
-            writer.commit(position)
-            rest = rejects.count - len(rejects.samples)
-            return True, [*rejects.samples, *([f"{rest:,} rows more were refused"] if rest else [])]
+                return False, _refused(batch, rejects)
+            late = writer.commit(position)
+            return True, [*_refused(batch, rejects), *(_refused(batch, late) if late else [])]
         finally:
             writer.close()
 
@@ -369,7 +368,7 @@ class Target:
             raise Unsupported(f"Connection `{self._connection}`", "be written to")
         assert self._ref is not None
         assert schema is not None
-        return sinks.open(self._ref, WriteSpec(schema, self.mode, self.key, self.create, stream))
+        return sinks.open(self._ref, WriteSpec(schema, self.mode, self.key, self.create, stream, apart=True))
 
     def _patiently(self, call: Callable[[], Answer]) -> Answer:
         """While the source is out of reach, or others are in the way, again and again; a run can be stopped then."""
@@ -389,6 +388,19 @@ class Target:
                 slept += NAP
             left -= slept
             delay = min(2 * delay, 5.0)
+
+
+def _refused(batch: pa.RecordBatch, rejects: Rejects) -> list[Refused]:
+    """The rows, where the writer says which; else a few of its sentences."""
+    import pyarrow as pa
+
+    if rejects.count and len(rejects.each) == rejects.count:
+        found = batch.take(pa.array([place for place, _ in rejects.each], pa.int64()))
+        rows = zip(*(column.to_pylist() for column in found.columns), strict=True)
+        return [(row, why) for row, (_, why) in zip(rows, rejects.each, strict=True)]
+    rest = rejects.count - len(rejects.samples)
+    told = [*rejects.samples, *([f"{rest:,} rows more were refused"] if rest else [])]
+    return [((sample,), sample) for sample in told]
 
 
 def _columns(rows: Sequence[Row], schema: pa.Schema) -> pa.RecordBatch:

@@ -16,7 +16,7 @@ from tests.services.mongodb.server import MongoJava
 from workbench.contract import Changes, ConnectionConfig, Guarantee, Position, ScanRequest, TableRef, WriteSpec
 from workbench.contract.errors import ConnectionLost, InvalidParameter, QueryFailed
 from workbench.testing.control import RecordingControl
-from workbench_mongodb import writer as writing
+from workbench_mongodb import refusing, writer as writing
 from workbench_mongodb.connector import MongoDBConnector
 
 REF, PLACE = TableRef("written"), Position("test", "1")
@@ -144,6 +144,77 @@ def test_a_refused_bulk_says_what_is_there(connector: MongoDBConnector, mongodb:
         write(connector, pa.table({"_id": range(10), "a": range(10)}))
     assert caught.value.code == 11000
     assert [one["_id"] for one in there(mongodb)] == list(range(10))
+
+
+def apart(connector: MongoDBConnector, rows: pa.Table, **how: Any) -> tuple[set[int], set[int]]:
+    """The places of the rows that are refused before the commit, and by it."""
+    writer = connector.sinks.open(REF, WriteSpec(rows.schema, apart=True, **how))
+    try:
+        refused = set[int]()
+        for number, batch in enumerate(rows.to_batches(), 1):
+            refused |= {place for place, _ in writer.write(Changes(REF, batch, None, PLACE, PLACE), number).each}
+        late = writer.commit(PLACE)
+        assert late is not None
+        assert late.count == len(late.each)
+        assert all("E11000" in why for _, why in late.each)
+        return refused, {place for place, _ in late.each}
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize("key", [(), ("_id",)])
+def test_rows_are_refused_apart_and_those_that_are_there_already_are_not(
+    connector: MongoDBConnector, mongodb: MongoJava, monkeypatch: pytest.MonkeyPatch, key: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(writing, "_ROWS", 3)
+    one, other = {"x": 1, "y": [1.0, None]}, {"x": 2, "y": []}
+    with mongodb.client() as client:
+        client.shop.written.insert_many(
+            [{"_id": 2, "a": 20, "s": one}, {"_id": 3, "a": 30, "s": other}, {"_id": 7, "a": 70, "s": one, "more": 1}]
+        )
+        client.shop.written.insert_one({"_id": 8, "a": 81, "s": one})
+    batches = [pa.table({"_id": ids, "a": [10 * n if n else 0 for n in ids], "s": [one] * len(ids)})
+               for ids in ([1, 2, None, 3], [4, 5, 6], [7, 8, 9, 9])]  # fmt: skip
+    assert apart(connector, pa.concat_tables(batches), key=key) == ({2}, {3, 8})
+    left = {one["_id"]: one["a"] for one in there(mongodb)}
+    assert left == {n: 10 * n for n in range(1, 10)} | {8: 81}
+
+
+def test_a_repeat_is_known_by_a_key_of_several_fields(connector: MongoDBConnector, mongodb: MongoJava) -> None:
+    rows = pa.table({"shop": ["a", "a", "b"], "n": [1, 2, 1], "v": [1.5, None, 2.0]})
+    how: dict[str, Any] = {"key": ("shop", "n"), "create": True}
+    assert apart(connector, rows, **how) == (set(), set())
+    assert apart(connector, rows, **how) == (set(), set())
+    assert apart(connector, rows.set_column(2, "v", pa.array([1.5, 0.0, 2.0])), **how) == (set(), {1})
+    assert len(there(mongodb)) == 3
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (5, 5.0, True),
+        (5, bson.Decimal128("5.0"), True),
+        (float("nan"), bson.Decimal128("NaN"), True),
+        (True, 1, False),
+        ([1, {"a": 2}], [1.0, {"a": 2}], True),
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}, False),
+        ("5", 5, False),
+        (None, 0, False),
+    ],
+)
+def test_values_are_the_same_as_the_server_compares(one: object, other: object, same: bool) -> None:
+    assert (refusing._plain(one) == refusing._plain(other)) is same
+
+
+def test_a_refusal_that_is_not_of_rows_is_one_of_the_whole() -> None:
+    row = {"index": 0, "code": 121, "errmsg": "Document failed validation"}
+    assert refusing.refused_apart(None, (), [{}], {"writeErrors": [row]}) == {0: "Document failed validation"}
+    for details in (
+        {},
+        {"writeErrors": [row, {"index": 1, "code": 189, "errmsg": "stepped down"}]},
+        {"writeErrors": [row], "writeConcernErrors": [{"code": 64}]},
+    ):
+        assert refusing.refused_apart(None, (), [{}, {}], details) is None
 
 
 def test_many_rows_wait_on_disk_and_a_key_comes_once_a_bulk(
