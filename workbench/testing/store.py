@@ -55,6 +55,11 @@ class Store(Protocol):
 
         return extremes(arrow_type)
 
+    def refuses(self, value: Any) -> bool:
+        """Whether the connector's writer has to refuse a row with this one of `values`, which the source may well
+        hold from elsewhere. Never, unless it is overridden; then say so in the connector's page."""
+        return False
+
     def names(self) -> Sequence[str]:
         """Awkward names that the source allows for a table and for a column. Take out what it forbids; a connector
         never has to forbid more than its source."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import pyarrow as pa
 
@@ -58,6 +60,10 @@ class KafkaStore(Store):
 
     def arrow_types(self) -> Sequence[pa.DataType]:
         return tuple(_TYPES)
+
+    def refuses(self, value: Any) -> bool:
+        """JSON has no NaN and no infinity."""
+        return isinstance(value, float) and not math.isfinite(value)
 
     def names(self) -> Sequence[str]:
         """A topic has letters, digits, dots, dashes and underscores."""
