@@ -261,6 +261,24 @@ def test_which_names_rotation_gives(name: str, is_one: bool) -> None:
     assert is_rotated(name, "access.log") is is_one
 
 
+def test_a_file_that_is_renamed_while_the_folder_is_read_is_not_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "log"
+    log.write_text("older")
+    listdir, moved = os.listdir, []
+
+    def meanwhile(folder: str) -> list[str]:
+        names = listdir(folder)
+        if not moved:
+            moved.append(log.rename(tmp_path / "log.1"))
+            log.write_text("newer")
+        return names
+
+    monkeypatch.setattr(os, "listdir", meanwhile)
+    assert [Path(one.path).read_text() for one in family(str(log))] == ["older", "newer"]
+
+
 def test_the_order_of_rotated_files(tmp_path: Path) -> None:
     for names in (["a.log.10.gz", "a.log.2", "a.log.1", "a.log"], ["a.log-20251231", "a.log-20260101.gz", "a.log"]):
         for name in reversed(names):

@@ -33,6 +33,8 @@ _STEP = 1 << 16
 LISTED = 0.9
 """Seconds for which a folder's names are good enough for who only looks."""
 FOLDERS = 64
+LOOKS = 20
+"""Two looks at a folder that say the same are believed: rotation renames, and is over in a moment."""
 
 
 class CutOff(Exception):
@@ -61,12 +63,22 @@ def family(path: str, listings: Listings | None = None) -> list[Entry]:
     cannot be read; a folder or file that is not there yet is no error. With `listings` their names may be some moments
     old: for who only looks whether there is something by now."""
     folder, name = os.path.split(path)
-    start = _start(name)
     try:
-        names = os.listdir(folder or ".") if listings is None else listings.names(folder or ".", start)
+        if listings is not None:
+            return _ordered(_looked_at(folder, name, listings.names(folder or ".", _start(name))))
+        found = _looked_at(folder, name, os.listdir(folder or "."))
+        for _ in range(LOOKS):
+            before, found = found, _looked_at(folder, name, os.listdir(folder or "."))
+            if {(one.path, one.inode) for one in before} == {(one.path, one.inode) for one in found}:
+                break
     except FileNotFoundError:
         return []
-    found: list[Entry] = []
+    return _ordered(found)
+
+
+def _looked_at(folder: str, name: str, names: list[str]) -> list[Entry]:
+    """Files are renamed while this goes on: one may be missed, or come twice."""
+    start, found = _start(name), list[Entry]()
     for one in names:
         if not one.startswith(start):
             continue
@@ -78,7 +90,7 @@ def family(path: str, listings: Listings | None = None) -> list[Entry]:
             about = os.stat(where)
             if stat.S_ISREG(about.st_mode):
                 found.append(Entry(where, about.st_ino, about.st_size, about.st_mtime_ns, tag, packed))
-    return _ordered(found)
+    return found
 
 
 class Listings:
