@@ -5,18 +5,23 @@ from __future__ import annotations
 
 import html
 import itertools
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 from workbench.streams.task import Fault
 from workbench.streams.tuples import shown
+from workbench.streams.weighing import weight
 
-__all__ = ["DeadLetter", "DeadLetters", "Faults"]
+__all__ = ["DeadLetter", "DeadLetters", "Faults", "KeptLetters"]
 
 T = TypeVar("T")
 SHOWN, WIDEST = 20, 100
 """Lines of a table, and characters of a cell."""
+KEPT, KEPT_BYTES = 1_000, 32 << 20
+"""Dead letters of a run that are kept, and bytes of these, about; the newest is kept however large it is."""
 
 
 class DeadLetter(tuple[Any, ...]):
@@ -106,11 +111,48 @@ class DeadLetters(_Grouped[DeadLetter]):
     none = "no row was given up"
     columns = ("component", "error", "rows", "tries", "last row")
 
+    def __init__(self, letters: Iterable[DeadLetter] = (), dropped: int = 0) -> None:
+        super().__init__(letters)
+        self.dropped = dropped
+        """How many there were before these, and are not kept."""
+
     def _key(self, one: DeadLetter) -> tuple[str, str]:
         return one.component, one.error
 
     def _last(self, one: DeadLetter) -> tuple[str, ...]:
         return str(one.tries), shown(one.row, 500)
+
+    def _more(self) -> Sequence[str]:
+        before = [f"{self.dropped:,} rows before these are not kept"] if self.dropped else []
+        return [*super()._more(), *before]
+
+
+class KeptLetters:
+    """The newest dead letters of a run, bounded in number and bytes. Thread-safe."""
+
+    def __init__(self, keep: int = KEPT, most: int = KEPT_BYTES) -> None:
+        self._keep, self._most = keep, most
+        self._letters: deque[tuple[DeadLetter, int]] = deque()
+        self._bytes = self._dropped = 0
+        self._lock = threading.Lock()
+
+    def add(self, letter: DeadLetter) -> None:
+        size = weight(letter.row) + len(letter.error)
+        with self._lock:
+            self._letters.append((letter, size))
+            self._bytes += size
+            while len(self._letters) > 1 and (len(self._letters) > self._keep or self._bytes > self._most):
+                self._bytes -= self._letters.popleft()[1]
+                self._dropped += 1
+
+    def skip(self, number: int) -> None:
+        """So many were let go before they came here."""
+        with self._lock:
+            self._dropped += number
+
+    def all(self) -> DeadLetters:
+        with self._lock:
+            return DeadLetters([letter for letter, _ in self._letters], self._dropped)
 
 
 def _short(text: str) -> str:

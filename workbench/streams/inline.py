@@ -15,7 +15,7 @@ from workbench.runs import Register
 from workbench.runs.publisher import Publisher
 from workbench.streams.calling import QUEUED, TICK, Calling
 from workbench.streams.collecting import patient_collector
-from workbench.streams.given_up import DeadLetter
+from workbench.streams.given_up import DeadLetter, DeadLetters, KeptLetters
 from workbench.streams.metrics import History, Scrape, scraped
 from workbench.streams.printing import Log, printing_to
 from workbench.streams.recovering import LAST_NAPS, Recovery
@@ -41,7 +41,6 @@ NAPS = ((100, SHORT_NAP), (400, 0.01), (sys.maxsize, 0.025))
 """Until so many naps, so many seconds each, while there is nothing to do. Spouts that `wakes` need none."""
 ANSWER = 1.0
 """Seconds that a scrape waits for a component to return."""
-KEPT_LETTERS = 1_000
 
 
 def run(topology: Topology, *, register: Register | None = None, **options: Any) -> Running:
@@ -95,7 +94,7 @@ class Inline(Calling):
         self._calls: list[None] = []
         """Not empty while the attention is asked for: looking at a list costs a tenth of asking the event."""
         self._inbox: Queue[tuple[Callable[..., None], tuple[Any, ...]]] = Queue(QUEUED)
-        self._letters: deque[DeadLetter] = deque(maxlen=KEPT_LETTERS)
+        self._letters = KeptLetters()
         self._dead = {task.component: 0 for task in self._spouts}
         self._history, self._last = History(), None
         self._scrapes: deque[tuple[threading.Event, list[Scrape]]] = deque()
@@ -151,8 +150,8 @@ class Inline(Calling):
     def faults(self) -> list[Fault]:
         return sorted((fault for task in self._tasks for fault in list(task.faults)), key=lambda fault: fault.at)
 
-    def letters(self) -> list[DeadLetter]:
-        return list(self._letters)
+    def letters(self) -> DeadLetters:
+        return self._letters.all()
 
     def guarantees(self) -> Guarantees:
         from workbench.streams.guarantees import of_run
@@ -363,14 +362,14 @@ class Inline(Calling):
 
     def _bury(self, task: Task, row: tuple[Any, ...], tries: int, message_id: Any) -> None:
         component, error = self._why
-        self._letters.append(DeadLetter(row, component, error, tries))
+        self._letters.add(DeadLetter(row, component, error, tries))
         self._dead[task.component] += 1
         self._wiring.bury(task, (row, component, error, tries))
 
     def _lose(self, task: Task, rows: Iterable[tuple[Any, ...]], why: str) -> None:
         """Rows that nobody sends again."""
         for row in rows:
-            self._letters.append(DeadLetter(row, task.component, why, 1))
+            self._letters.add(DeadLetter(row, task.component, why, 1))
             self._dead[task.component] = self._dead.get(task.component, 0) + 1
             self._wiring.bury(task, (row, task.component, why, 1))
 

@@ -28,7 +28,7 @@ from workbench.streams import travelling
 from workbench.streams.component import IteratorSpout, Spout
 from workbench.streams.configuration import seconds
 from workbench.streams.ended import retain
-from workbench.streams.given_up import DeadLetter
+from workbench.streams.given_up import DeadLetter, DeadLetters, KeptLetters
 from workbench.streams.outline import Outline
 from workbench.streams.printing import Log
 from workbench.streams.processes_frames import read_all, written
@@ -220,7 +220,7 @@ class Elsewhere:
         self._ready = threading.Event()
         self._seen = {"log": 0, "faults": 0, "letters": 0}
         self._faults: deque[Fault] = deque(maxlen=KEPT)
-        self._letters: deque[DeadLetter] = deque(maxlen=KEPT)
+        self._letters = KeptLetters()
         self._last: Metrics | None = None
         self._promises: dict[str, Any] = start["guarantees"]
         self._snapshot: list[Any] | None = None
@@ -283,9 +283,9 @@ class Elsewhere:
         self._catch_up()
         return list(self._faults)
 
-    def letters(self) -> list[DeadLetter]:
+    def letters(self) -> DeadLetters:
         self._catch_up()
-        return list(self._letters)
+        return self._letters.all()
 
     def guarantees(self) -> Guarantees:
         from workbench.streams.guarantees import Guarantees
@@ -355,7 +355,10 @@ class Elsewhere:
         for name, keep in (("faults", self._fault), ("letters", self._letter)):
             values, number = told[name]
             new = number - self._seen[name]
-            for value in values[max(0, len(values) - new) :] if new > 0 else ():
+            values = values[max(0, len(values) - new) :] if new > 0 else []
+            if name == "letters":
+                self._letters.skip(max(0, new - len(values)))
+            for value in values:
                 keep(value)
             self._seen[name] = max(number, self._seen[name])
 
@@ -368,7 +371,7 @@ class Elsewhere:
             row = pickle.loads(base64.b64decode(value["row"]))
         except Exception:  # noqa: BLE001  # a value whose module is not here
             row = ("a row that cannot be read here",)
-        self._letters.append(DeadLetter(row, value["component"], value["error"], value["tries"]))
+        self._letters.add(DeadLetter(row, value["component"], value["error"], value["tries"]))
 
     def _measured(self, body: Mapping[str, Any]) -> Metrics:
         before = {name: None if one is None else read_scrape(one) for name, one in body["before"].items()}

@@ -24,7 +24,7 @@ from typing import Any
 from workbench.execution.stop import Watch
 from workbench.runs import Register
 from workbench.runs.publisher import Publisher
-from workbench.streams.given_up import DeadLetter
+from workbench.streams.given_up import DeadLetters
 from workbench.streams.guarantees import Guarantees
 from workbench.streams.metrics import History, Scrape
 from workbench.streams.processes_counts import Counts
@@ -122,8 +122,8 @@ class Run(KeptCrew):
     def faults(self) -> list[Fault]:
         return [Fault(*fault) for fault in list(self._faults)]
 
-    def letters(self) -> list[DeadLetter]:
-        return []  # rows are for who started the run
+    def letters(self) -> DeadLetters:
+        return DeadLetters()  # rows are for who started the run
 
     def guarantees(self) -> Guarantees:
         return Guarantees.of_document(self._promises())
@@ -172,7 +172,7 @@ class Run(KeptCrew):
             self._faults.extend(status["faults"])
             self._faulted += len(status["faults"])
             self._letters.extend(status["letters"])
-            self._lettered += len(status["letters"])
+            self._lettered += status["lettered"]
         for number, _, _, left in self._scrapes:
             if status["asked"] is not None and status["asked"] >= number:
                 left.discard(slot.number)

@@ -75,6 +75,7 @@ class Worker(Calling):
         self._inbox: Queue[tuple[Callable[..., None], tuple[Any, ...]]] = Queue(QUEUED)
         self._dead: dict[str, int] = {}
         self._letters: list[dict[str, Any]] = []
+        self._lettered = 0
         self._state, self._full = "waiting", False
         self._sent = self._received = 0
         self._logged, self._told_errors = 0, dict[int, int]()
@@ -280,6 +281,7 @@ class Worker(Calling):
         component, error = self._why
         self._dead[task.component] = self._dead.get(task.component, 0) + 1
         self._letters.append(letter(row, component, error, tries))
+        self._lettered += 1
         del self._letters[:-1000]
         self._wiring.bury(task, (row, component, error, tries))
 
@@ -368,9 +370,9 @@ class Worker(Calling):
                     [fault.component, fault.task, fault.at, fault.error, fault.row]
                     for fault in list(task.faults)[-new:]
                 ]
-        letters, self._letters = self._letters, []
+        letters, lettered, self._letters, self._lettered = self._letters, self._lettered, [], 0
         dropped = self._logged - before - len(lines)
-        return {"log": lines, "dropped": dropped, "faults": faults, "letters": letters}
+        return {"log": lines, "dropped": dropped, "faults": faults, "letters": letters, "lettered": lettered}
 
     def _close(self) -> None:
         self._state = "closed"

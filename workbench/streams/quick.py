@@ -17,7 +17,7 @@ from workbench.streams.delivering import Deliver, failing
 from workbench.streams.emitting import width_refused
 from workbench.streams.groupings import Grouping
 from workbench.streams.javahash import deep_hash
-from workbench.streams.routing import KEPT_KEYS, key_refused
+from workbench.streams.routing import KeyRoom, key_refused
 from workbench.streams.task import Deferred, Task
 from workbench.streams.tracking import Tracking
 from workbench.streams.tuples import Tuple, row_of
@@ -175,6 +175,7 @@ def _by_key(
     consumer = delivers[0].task.component
     lists = 0
     known: dict[Any, tuple[Callable[[Tuple], None], Tuple, list[int], _Taker]] = {}
+    room = KeyRoom(places, known)
     deferred: Deferred | None = None
 
     def found(values: Any) -> tuple[Callable[[Tuple], None], Tuple, list[int], _Taker]:
@@ -185,18 +186,16 @@ def _by_key(
             raise width_refused(task.component, out, row)
         key = row[place]
         taker = places.get(key) if type(key) is str else None
+        keep = taker is not None
         if taker is None:
             try:
                 taker = takers[deep_hash((key,)) % len(takers)]
             except InvalidParameter:
                 raise key_refused(task.component, consumer, out.fields[place : place + 1], out.fields, row) from None
-            if type(key) is str:
-                if len(places) >= KEPT_KEYS:
-                    places.clear()
-                    known.clear()
-                places[key] = taker
+            if type(key) is str and room.takes(key):
+                places[key], keep = taker, True
         what = taker.execute, make(row), taker.cell, taker
-        if width == 1 and type(key) is str and values.__class__ in (tuple, str):
+        if keep and width == 1 and values.__class__ in (tuple, str):
             known[values] = what
         return what
 

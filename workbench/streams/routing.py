@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from random import Random
+from sys import getsizeof
 from typing import Any
 
 from workbench.contract.errors import EmitRefused, InvalidParameter
@@ -15,14 +16,37 @@ from workbench.streams.groupings import Grouping
 from workbench.streams.javahash import JavaRandom, deep_hash
 from workbench.streams.tuples import shown
 
-__all__ = ["KeyedPlaces", "Many", "One", "key_refused", "many", "one"]
+__all__ = ["KeyRoom", "KeyedPlaces", "Many", "One", "key_refused", "many", "one"]
 
-KEPT_KEYS = 65_536
-"""Keys whose task is remembered, for a hash in Python costs a hundred times as much as looking it up."""
+KEPT_KEYS, KEPT_BYTES, LONGEST = 65_536, 16 << 20, 64 << 10
+"""Keys whose task is remembered, for a hash in Python costs a hundred times as much as looking it up; bytes of all of
+them; and of one: a longer one is not remembered."""
 
 Row = tuple[Any, ...]
 One = Callable[[Row], int]
 Many = Callable[[Row], Sequence[int]]
+
+
+class KeyRoom:
+    """Bounds what is remembered by keys in some dicts: all of it goes when there is no room for one more."""
+
+    __slots__ = ("_bytes", "_keys", "_of")
+
+    def __init__(self, *of: dict[Any, Any]) -> None:
+        self._of, self._keys, self._bytes = of, 0, 0
+
+    def takes(self, key: str) -> bool:
+        """Whether a new key is to be remembered."""
+        size = getsizeof(key)
+        if size > LONGEST:
+            return False
+        if self._keys >= KEPT_KEYS or self._bytes + size > KEPT_BYTES:
+            self._keys = self._bytes = 0
+            for remembered in self._of:
+                remembered.clear()
+        self._keys += 1
+        self._bytes += size
+        return True
 
 
 class KeyedPlaces(dict[Any, int]):
@@ -31,13 +55,11 @@ class KeyedPlaces(dict[Any, int]):
 
     def __init__(self, tasks: int) -> None:
         super().__init__()
-        self._tasks = tasks
+        self._tasks, self._room = tasks, KeyRoom(self)
 
     def __missing__(self, key: object) -> int:
         place = deep_hash((key,)) % self._tasks
-        if type(key) is str:
-            if len(self) >= KEPT_KEYS:
-                self.clear()
+        if type(key) is str and self._room.takes(key):
             self[key] = place
         return place
 

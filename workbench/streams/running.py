@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from workbench.contract.errors import UsageError
-from workbench.streams.given_up import DeadLetter, DeadLetters, Faults
+from workbench.streams.given_up import DeadLetters, Faults
 from workbench.streams.printing import Log
 from workbench.streams.report import Metrics
 from workbench.streams.task import Fault
@@ -59,7 +59,7 @@ class Engine(Protocol):
     def ask(self, what: str) -> None: ...
     def metrics(self) -> Metrics: ...
     def faults(self) -> list[Fault]: ...
-    def letters(self) -> list[DeadLetter]: ...
+    def letters(self) -> DeadLetters: ...
     def guarantees(self) -> Guarantees: ...
     @property
     def snapshot(self) -> Snapshot | None: ...
@@ -191,8 +191,8 @@ class Running:
 
     @property
     def dead_letters(self) -> DeadLetters:
-        """The last rows that were given up."""
-        return DeadLetters(self._engine.letters())
+        """The last rows that were given up: 1,000, of 32 MiB at most; `dropped` is how many there were before."""
+        return self._engine.letters()
 
     def guarantees(self) -> Guarantees:
         """What each sink may claim, "effectively once" or "at least once", and why not more; what has happened since
