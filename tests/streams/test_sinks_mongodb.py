@@ -62,9 +62,31 @@ def check(running: Running, shop: Any) -> None:
 def test_rows_that_are_there_are_dead_letters_and_the_others_are_written(
     started: Start, shop: Any, state: bool
 ) -> None:
-    running = started(topology(), state=state).wait(60)
+    t = topology()
+    before = t.guarantees(state=state)
+    running = started(t, state=state).wait(60)
     check(running, shop)
     assert running.guarantees()["save"].claim == ("effectively once" if state else "at least once")
+    assert before["save"] == running.guarantees()["save"]
+
+
+@pytest.mark.parametrize(("key", "claim"), [("_id", "effectively once"), ((), "at least once")])
+def test_what_is_claimed_before_a_run_is_what_the_run_claims(
+    key: Any, claim: str, started: Start, shop: Any
+) -> None:
+    """Also of a collection that the run makes."""
+
+    @spout("_id", "v", repeats=True)
+    def rows() -> Iterator[Any]:
+        yield from ((n, n / 2) for n in range(3))
+
+    for table in ("docs.taken", "docs.made"):
+        t = Topology("before").spout("rows", rows)
+        t.bolt("save", Sink(table, mode="insert", key=key, create=True), inputs="rows")
+        before = t.guarantees()["save"]
+        running = started(t, state=True, recover=False).wait(60)
+        assert (running.state, running.guarantees()["save"], before.claim) == ("done", before, claim)
+        shop.made.drop()
 
 
 @pytest.mark.parametrize("gone", [(), (1, 6, 8)])

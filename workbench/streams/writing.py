@@ -103,15 +103,16 @@ class Target:
         return catalog().manifest(self._connection)
 
     def promised(self) -> Guarantee:
-        """As far as it can be told before anything is written."""
+        """As far as it can be told before anything is written. A key says which row is meant in an insert, too: a row
+        that is there already with the same values was written (`WriteSpec.apart`)."""
         able = self._manifest().capabilities
         if not able.sinks:
             raise Unsupported(f"Connection `{self._connection}`", "be written to")
         if able.transactional:
             return Guarantee.TRANSACTIONAL
-        if self.mode == "upsert":
-            return Guarantee.KEYED
-        return Guarantee.APPEND if "upsert" in able.writes else Guarantee.FILE
+        if "upsert" not in able.writes:
+            return Guarantee.FILE
+        return Guarantee.KEYED if self.key else Guarantee.APPEND
 
     def open(self, stream: str) -> Guarantee:
         """Looks whether it can be written; what its writer guarantees. Raises what the connector raises. A file that
