@@ -71,9 +71,7 @@ def test_rows_that_are_there_are_dead_letters_and_the_others_are_written(
 
 
 @pytest.mark.parametrize(("key", "claim"), [("_id", "effectively once"), ((), "at least once")])
-def test_what_is_claimed_before_a_run_is_what_the_run_claims(
-    key: Any, claim: str, started: Start, shop: Any
-) -> None:
+def test_what_is_claimed_before_a_run_is_what_the_run_claims(key: Any, claim: str, started: Start, shop: Any) -> None:
     """Also of a collection that the run makes."""
 
     @spout("_id", "v", repeats=True)

@@ -160,6 +160,36 @@ def test_it_is_told_and_drawn() -> None:
     )
 
 
+@pytest.mark.parametrize("deep", [True, False])
+def test_twice_as_many_components_are_twice_the_work(deep: bool) -> None:
+    """A chain of them, and as many that take one spout: before anything runs, in lines of Python."""
+
+    def lines(components: int) -> int:
+        t = Topology("large").spout("from", Words("a"))
+        for number in range(components):
+            t.bolt(f"bolt{number}", short, inputs=f"bolt{number - 1}" if deep and number else "from", outputs=("word",))
+        count = 0
+
+        def line(frame: Any, event: str, given: Any) -> Any:
+            nonlocal count
+            count += event == "line"
+            return line
+
+        traced = sys.gettrace()
+        sys.settrace(line)
+        try:
+            t.check()
+            t.guarantees()
+            t.consumers()
+            t.svg()
+        finally:
+            sys.settrace(traced)
+        return count
+
+    lines(10)
+    assert lines(400) < 2.5 * lines(200)
+
+
 def test_what_travels_to_storm_needs_the_standard_library_only() -> None:
     names = [
         "topology",

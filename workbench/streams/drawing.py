@@ -72,9 +72,12 @@ def svg(topology: Topology) -> str:
 def _places(topology: Topology) -> Mapping[str, tuple[int, int]]:
     depth = dict.fromkeys(topology.nodes, 0)
     for _ in topology.nodes:  # as often as a path can be long; a cycle ends here, too
+        known = dict(depth)
         for node in topology.nodes.values():
             before = [depth[one.component] for one in node.inputs if one.component in depth]
             depth[node.id] = min(max(before, default=-1) + 1, len(depth) - 1)
+        if depth == known:
+            break
     rows: dict[int, int] = {}
     places: dict[str, tuple[int, int]] = {}
     for id, column in depth.items():  # noqa: A001

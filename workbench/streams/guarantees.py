@@ -8,9 +8,9 @@ snapshot's rows together with its number, or by key, or as a file of its name.
 from __future__ import annotations
 
 import dis
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["EFFECTIVELY", "Guarantees", "Promise", "guarantees", "keeps", "of_run"]
 
 EFFECTIVELY, AT_LEAST, AT_MOST = "effectively once", "at least once", "at most once"
+_ASIDE = (LATE, DEAD_LETTER)
+"""Streams of which a component may be an end although somebody takes them."""
 _HOLDERS = (dict, list, set, bytearray)
 _BEFORE = frozenset(("__init__", "prepare", "cleanup", "declared_outputs"))
 """Methods that are not called with tuples."""
@@ -84,10 +86,14 @@ def guarantees(
     """Of all ends: components whose streams nobody takes, and sinks. While it runs: with its `instances`, what
     `writers` say, and what has happened `since` it began."""
     made = instances or (lambda node: (node.made(),))
-    found = Guarantees()
+    held_back = cache(lambda name: _held_back(topology.nodes[name], made))
+    taken = {one.component for node in topology.nodes.values() for one in node.inputs if one.stream not in _ASIDE}
+    places, found = {name: place for place, name in enumerate(topology.order())}, Guarantees()
     for node in topology.nodes.values():
-        if node.kind == "bolt" and _is_end(topology, node):
-            found[node.id] = _promise(topology, node, state, made, writers or {}, tuple(since))
+        if node.kind == "bolt" and (node.id not in taken or isinstance(node.component, Sink | ParquetSink)):
+            above = _above(topology, node.id)
+            why = [reason for name in sorted(above, key=places.__getitem__) for reason in held_back(name)]
+            found[node.id] = _promise(topology, node, state, above, writers or {}, [*why, *since])
     return found
 
 
@@ -103,33 +109,24 @@ def of_run(wiring: Wiring) -> Guarantees:
     )
 
 
-def _is_end(topology: Topology, node: Node) -> bool:
-    taken = {one.stream for other in topology.nodes.values() for one in other.inputs if one.component == node.id}
-    return isinstance(node.component, Sink | ParquetSink) or not taken - {LATE, DEAD_LETTER}
-
-
 def _promise(
     topology: Topology,
     node: Node,
     state: bool,
-    made: Callable[[Node], Iterable[Any]],
+    above: set[str],
     writers: Mapping[str, Guarantee],
-    since: tuple[str, ...],
+    held_back: Sequence[str],
 ) -> Promise:
-    how, own = _end(topology, node, writers)
+    how, own = _end(topology, node, above, writers)
     if not topology.config["acking"]:
         return Promise(AT_MOST, ("acking is off, so what fails is gone",), how)
-    why = list(own)
+    why = [*own, *held_back]
     if not state:
         why.insert(0, "it runs without state=, so that what is counted and how far it came ends with the process")
-    for name in topology.order():
-        if name in _above(topology, node.id):
-            why += _held_back(topology.nodes[name], made)
-    why += since
     return Promise(AT_LEAST if why else EFFECTIVELY, tuple(why), how)
 
 
-def _end(topology: Topology, node: Node, writers: Mapping[str, Guarantee]) -> tuple[str, list[str]]:
+def _end(topology: Topology, node: Node, above: set[str], writers: Mapping[str, Guarantee]) -> tuple[str, list[str]]:
     """How it writes, and what keeps it from more."""
     component = node.component
     if isinstance(component, Sink):
@@ -141,7 +138,7 @@ def _end(topology: Topology, node: Node, writers: Mapping[str, Guarantee]) -> tu
         if component.mode == "insert":
             refused += [
                 f'`{name}` hands out windows early, and `{node.id}` adds a row for each; mode="upsert" replaces it'
-                for name in sorted(_above(topology, node.id))
+                for name in sorted(above)
                 if (window := topology.nodes[name].window) is not None and window.early
             ]
         return WRITES[writer], refused

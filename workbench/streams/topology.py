@@ -200,28 +200,39 @@ class Topology:
 
     def order(self) -> list[str]:
         """The components, each after those that it takes from. Raises TopologyError at a cycle."""
-        left = {name: {one.component for one in node.inputs} for name, node in self.nodes.items()}
+        before = {name: {one.component for one in node.inputs} & self.nodes.keys() for name, node in self.nodes.items()}
+        takers: dict[str, list[str]] = {name: [] for name in self.nodes}
+        for name, sources in before.items():
+            for source in sources:
+                takers[source].append(name)
+        left = {name: len(sources) for name, sources in before.items()}
+        places = {name: place for place, name in enumerate(self.nodes)}
         ordered: list[str] = []
-        while left:
-            free = [name for name, before in left.items() if not before & left.keys()]
-            if not free:
-                self._refuse(
-                    f"{' → '.join(f'`{name}`' for name in _cycle(left))} is a cycle: a tuple's tree would never be "
-                    "done. Take one of these inputs away."
-                )
+        free = [name for name, sources in left.items() if not sources]
+        while free:
             ordered += free
+            found = []
             for name in free:
-                del left[name]
+                for taker in takers[name]:
+                    left[taker] -= 1
+                    found += [] if left[taker] else [taker]
+            free = sorted(found, key=places.__getitem__)
+        if len(ordered) < len(self.nodes):
+            for name in ordered:
+                del before[name]
+            self._refuse(
+                f"{' → '.join(f'`{name}`' for name in _cycle(before))} is a cycle: a tuple's tree would never be done. "
+                "Take one of these inputs away."
+            )
         return ordered
 
-    def consumers(self, component: str, stream: str) -> list[tuple[Node, Input]]:
-        """The bolts that take a stream."""
-        return [
-            (node, one)
-            for node in self.nodes.values()
-            for one in node.inputs
-            if (one.component, one.stream) == (component, stream)
-        ]
+    def consumers(self) -> dict[tuple[str, str], list[tuple[Node, Input]]]:
+        """By component and stream: the bolts that take it."""
+        found: dict[tuple[str, str], list[tuple[Node, Input]]] = {}
+        for node in self.nodes.values():
+            for one in node.inputs:
+                found.setdefault((one.component, one.stream), []).append((node, one))
+        return found
 
     def longest_way(self) -> int:
         """How many components a tuple goes through at most. Raises TopologyError at a cycle."""

@@ -83,6 +83,7 @@ class Wiring:
         deep = FRAMES * max(0, self.topology.longest_way() - SHORT_WAY)
         sys.setrecursionlimit(max(sys.getrecursionlimit(), COMPONENTS_FRAMES + deep if deep else 0))
         order = self.topology.order()
+        self._consumers = self.topology.consumers()
         for id in reversed(order):  # noqa: A001
             node = self.topology.nodes[id]
             outlets = self._outlets(node)
@@ -201,7 +202,7 @@ class Wiring:
         for stream, fields in streams.items():
             taken = [
                 (consumer, given.grouping, [self._deliver(task, node.id, stream) for task in self.tasks[consumer.id]])
-                for consumer, given in self.topology.consumers(node.id, stream)
+                for consumer, given in self._consumers.get((node.id, stream), ())
             ]
             for task in self.tasks[node.id]:
                 found[task.index][stream] = self._outlet(node, task, stream, fields, taken)
