@@ -9,12 +9,13 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+from workbench.testing.proxy import free_port as free_port
 
 
 class ServiceError(RuntimeError):
@@ -26,13 +27,6 @@ def cache() -> Path:
     folder = Path(os.environ.get("WORKBENCH_CACHE") or Path.home() / ".cache" / "analytics-workbench")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def private_folder(name: str) -> Path:

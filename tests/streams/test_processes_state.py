@@ -84,7 +84,7 @@ def killed_and_compared(tmp_path: Path, shop: Path, register: Register, kills: i
     seed = int.from_bytes(os.urandom(4))
     print(f"seed {seed}")
     chance, gate = Random(seed), tmp_path / "gate"
-    gate.write_text(str(count // kills))
+    gate.write_text(str(count // (kills + 1)))
     running = counting(count, gate).run("processes", workers=2, register=register, state=True)
     own = running._engine.pid  # type: ignore[attr-defined]
     killed, at = 0, list[int]()
@@ -108,7 +108,7 @@ def killed_and_compared(tmp_path: Path, shop: Path, register: Register, kills: i
                 os.kill(chance.choice(workers), signal.SIGKILL)
                 killed += 1
             adds_up(running)
-            gate.write_text(str(count * (killed + 1) // kills))
+            gate.write_text(str(count * (killed + 1) // (kills + 1)))
         running.wait(300)
         assert running.state == "done", running.where()
         adds_up(running)

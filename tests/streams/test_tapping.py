@@ -188,6 +188,13 @@ def test_of_what_has_ended_so_many_stay_and_their_rows_are_bounded(
     monkeypatch.setattr(ended, "KEPT", 2)
     monkeypatch.setattr(ended, "_kept", [])
     monkeypatch.setattr(ended, "BYTES", 1_000_000)
+    usual, own = ended._retained, set[str]()
+
+    def retained(last: ended.Last) -> None:
+        """What is left of other tests is collected here too, and would push out what is looked for."""
+        usual(last) if last.views.id in own else last.let_go()
+
+    monkeypatch.setattr(ended, "_retained", retained)
     register = Register(tmp_path / "other.sqlite")
     topics = []
     for number in range(4):
@@ -198,6 +205,7 @@ def test_of_what_has_ended_so_many_stay_and_their_rows_are_bounded(
         topics.append(topic)
         eventually(lambda: topic.ended, within=30)  # noqa: B023
         views = running.show.__self__  # type: ignore[union-attr]
+        own.add(views.id)
         del running
 
         def kept() -> bool:

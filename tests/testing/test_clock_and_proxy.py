@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -137,6 +138,15 @@ def test_nothing_is_left_when_it_is_closed(echo: tuple[str, int]) -> None:
 def test_a_server_that_is_not_there_ends_the_connection() -> None:
     with FaultProxy(("127.0.0.1", free_port())) as proxy:
         assert cut_off(proxy.address)
+
+
+def test_a_free_port_is_told_once_and_is_none_of_the_outgoing_ones() -> None:
+    ports = [free_port() for _ in range(300)]
+    assert len(set(ports)) == 300
+    low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    assert low <= 22_000 or max(ports) < low
+    with socket.create_server(("127.0.0.1", ports[-1])) as held:
+        assert held.getsockname()[1] == ports[-1]
 
 
 def test_a_clock_wakes_who_is_due_and_nobody_else() -> None:

@@ -7,11 +7,13 @@ with FaultProxy(("127.0.0.1", 3306), Fault(cut_after=1000)) as proxy:
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 import struct
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
@@ -19,6 +21,8 @@ __all__ = ["Fault", "FaultProxy", "free_port"]
 
 _CHUNK = 65_536
 _POLL = 0.05
+_LOWEST = 11_000
+_told: set[int] = set()
 
 
 @dataclass(frozen=True)
@@ -238,7 +242,25 @@ class _Link:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 where nobody listens now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of 127.0.0.1 where nobody listens now, which this process was not told before. Below those that the system
+    gives to outgoing connections, so that none of them has it when a server comes for it."""
+    low = _outgoing()
+    for port in random.SystemRandom().sample(range(_LOWEST, low), 200) if low > 2 * _LOWEST else [0] * 200:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            found = int(probe.getsockname()[1])
+        if found not in _told:
+            _told.add(found)
+            return found
+    raise OSError("No free port of 127.0.0.1 was found in 200 tries")
+
+
+def _outgoing() -> int:
+    """The lowest port that an outgoing connection may have; where that cannot be read, what IANA says."""
+    try:
+        return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except OSError:
+        return 49_152
