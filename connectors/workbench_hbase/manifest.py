@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workbench.contract.connector import Capabilities, Manifest
-from workbench.kit.parameters import CA_FILE, connect_timeout, host, port, tls, user
+from workbench.kit.parameters import CA_FILE, CONNECTIONS, connect_timeout, host, port, tls, user
 
 __all__ = ["MANIFEST"]
 
@@ -53,6 +53,7 @@ _PARAMETERS = {
         },
         "tls": tls(),
         "ca_file": CA_FILE,
+        "connections": CONNECTIONS,
         "connect_timeout": connect_timeout("Seconds to reach a server"),
         "patience": {
             "type": "number",

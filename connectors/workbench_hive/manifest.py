@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workbench.contract.connector import Capabilities, Manifest
-from workbench.kit.parameters import CA_FILE, GUARD, PASSWORD, connect_timeout, host, port, tls, user
+from workbench.kit.parameters import CA_FILE, CONNECTIONS, GUARD, PASSWORD, connect_timeout, host, port, tls, user
 
 __all__ = ["MANIFEST"]
 
@@ -76,6 +76,7 @@ _PARAMETERS = {
             "description": "Hosts to which a name node may send us, with commas, or their domain: .lake.example. "
             "Those of the name nodes may always be",
         },
+        "connections": CONNECTIONS,
         "connect_timeout": connect_timeout("Seconds to reach the server and log in", default=20),
         "guard": GUARD,
         "password": PASSWORD,

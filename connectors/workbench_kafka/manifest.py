@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workbench.contract.connector import Capabilities, Manifest
-from workbench.kit.parameters import CA_FILE, PASSWORD, connect_timeout, host, port, tls, user
+from workbench.kit.parameters import CA_FILE, CONNECTIONS, PASSWORD, connect_timeout, host, port, tls, user
 
 __all__ = ["MANIFEST"]
 
@@ -44,6 +44,7 @@ _PARAMETERS = {
             "default": False,
             "description": "Leave `kafka_key`, `kafka_offset` and the like out of the columns",
         },
+        "connections": CONNECTIONS,
         "connect_timeout": connect_timeout("Seconds to reach the cluster, and for it to answer"),
         "password": PASSWORD,
     },

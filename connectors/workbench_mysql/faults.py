@@ -16,6 +16,7 @@ from workbench.contract.errors import (
     ProtocolError,
     QueryFailed,
     SourceError,
+    SourceFull,
     SourceTimeout,
     SqlSyntaxError,
     StatementRefused,
@@ -26,7 +27,9 @@ from workbench.contract.errors import (
 __all__ = ["Faults", "named"]
 
 _AUTHENTICATION = {1044, 1045, 1251, 1275, 1524, 1698, 1820, 1862, 1873, 2058, 2059, 2061, 3118, 3955, 4151}
-_UNREACHABLE = {1040, 1129, 1130, 1203, 1226, 2001, 2002, 2003, 2004, 2005, 2026}
+_FULL = {1040, 1203}
+_RESOURCE = 1226
+_UNREACHABLE = {1129, 1130, _RESOURCE, 2001, 2002, 2003, 2004, 2005, 2026}
 _LOST = {0, 1053, 1077, 1080, 1152, 1158, 1159, 1160, 1161, 1927, 2006, 2013, 2055, 4031}
 _BROKEN = {2012, 2014, 2027}
 _TIMEOUT = {1969, 3024}
@@ -60,6 +63,8 @@ class Faults:
             return _syntax(message, text)
         if code in _AUTHENTICATION:
             return AuthenticationFailed(self.user, self.where, f"{message} [{code}]", who, self.variable)
+        if code in _FULL or (code == _RESOURCE and "max_user_connections" in message):
+            return SourceFull(self.where, f"{message} [{code}]", who)
         if code in _UNREACHABLE:
             return Unreachable(self.where, f"{message} [{code}]", who)
         if code in _LOST:

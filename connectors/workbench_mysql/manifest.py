@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workbench.contract.connector import Capabilities, Manifest
-from workbench.kit.parameters import CA_FILE, GUARD, PASSWORD, connect_timeout, host, port, tls, user
+from workbench.kit.parameters import CA_FILE, CONNECTIONS, GUARD, PASSWORD, connect_timeout, host, port, tls, user
 
 __all__ = ["MANIFEST"]
 
@@ -23,6 +23,7 @@ _PARAMETERS = {
         },
         "tls": tls(preferred=True),
         "ca_file": CA_FILE,
+        "connections": CONNECTIONS,
         "connect_timeout": connect_timeout("Seconds to reach the server, and again to log in"),
         "guard": GUARD,
         "impossible": {

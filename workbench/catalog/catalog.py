@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ from workbench.contract.scan import TableInfo, TableRef
 from workbench.contract.secret import Secret
 from workbench.documents import DocumentStore
 from workbench.documents.store import stamp_of
+from workbench.kit.slots import asked, bound
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -208,6 +210,7 @@ class Catalog:
                 return held[1]
         config, manifest = self.config(name), self.manifest(name)
         connector = manifest.open(config)
+        bound(connector, config.parameters.get("connections"))
         with self._lock:
             held = self._opened.get(name)
             if held and held[0] == stamp:
@@ -257,8 +260,8 @@ class Catalog:
         """The table's columns, at most a minute old. Raises UnknownTable."""
         connector = self.open(connection)
         with self.naming(connection):
-            facet = self._tables(connection, connector)
-            return self._cache.get((connection, id(connector), "schema", table), lambda: facet.schema(table))
+            ask = partial(asked, connector, partial(self._tables(connection, connector).schema, table))
+            return self._cache.get((connection, id(connector), "schema", table), ask)
 
     def tables(self, connection: str, like: str = "", limit: int = 1000) -> Sequence[TableInfo]:
         """The first `limit` tables, at most a minute old. `like` is an SQL LIKE pattern on the name."""
@@ -273,7 +276,7 @@ class Catalog:
             facet = self._tables(connection, connector)
             return self._cache.get(
                 (connection, id(connector), "tables", like, after, limit),
-                lambda: tuple(facet.list(like, after, limit)),
+                lambda: tuple(asked(connector, lambda: facet.list(like, after, limit))),
             )
 
     def names_like(self, connection: str, like: str = "", limit: int = 1000) -> Sequence[TableRef]:
@@ -293,7 +296,7 @@ class Catalog:
 
         def fetch() -> Sequence[TableRef]:
             with self.naming(name):
-                found: Sequence[TableRef] = facet.names(MOST_NAMES + 1)
+                found: Sequence[TableRef] = asked(connector, lambda: facet.names(MOST_NAMES + 1))
                 return found
 
         return self._listings.get((name, id(connector)), fetch)
@@ -303,8 +306,9 @@ class Catalog:
         connector = self.open(connection)
         with self.naming(connection):
             facet: Any = self._tables(connection, connector)
+            ask = partial(facet.about, tables)
             return self._cache.get(
-                (connection, id(connector), "about", tuple(tables)), lambda: tuple(facet.about(tables))
+                (connection, id(connector), "about", tuple(tables)), lambda: tuple(asked(connector, ask))
             )
 
     def refresh(self, connection: str | None = None) -> None:

@@ -78,6 +78,8 @@ class Manifest:
     `suffixes` and `folders` for `connect(name, path=…)`. A secret that needs others by `dependentRequired` (a
     password a user) is asked for only where these are given. `table_parameters` is the schema of one table's own
     settings (a mapping, a log format). `implementation` is `module:Class`, called with one `ConnectionConfig`.
+    A parameter `connections` (a whole number)
+    bounds how many reads, and questions of the catalog, go on at once in one process; later ones wait.
     `requires`: the extra that brings the driver. `icon`: a small SVG picture, of shapes and colours alone (no script,
     style, link or comment), that is seen on dark and on light; without one a usual one is shown.
     """

@@ -17,6 +17,7 @@
     │   └── Unsupported            the connector does not declare this ability
     ├── SourceError                a source or the way to it failed; `connection` says which
     │   ├── Unreachable            no TCP, no TLS, no answer to the greeting
+    │   │   ├── SourceFull         it takes no more connections now
     │   │   └── PathUnreachable    a file or folder that cannot be opened
     │   ├── AuthenticationFailed
     │   ├── ConnectionLost         in mid-conversation; nothing of the broken split was handed on as whole
@@ -59,6 +60,7 @@ __all__ = [
     "SecretMissing",
     "SnapshotChanged",
     "SourceError",
+    "SourceFull",
     "SourceTimeout",
     "SqlSyntaxError",
     "StateRefused",
@@ -264,6 +266,15 @@ class Unreachable(SourceError):
     def __init__(self, where: str, why: str, connection: str = "") -> None:
         self.where, self.why = where, why
         super().__init__(f"Cannot reach {where}: {why}. Is the server up, and the host and port right?", connection)
+
+
+class SourceFull(Unreachable):
+    """The server takes no more connections now; it may when others are gone. Reads wait for that for a minute."""
+
+    def __init__(self, where: str, why: str, connection: str = "") -> None:
+        self.where, self.why = where, why
+        way_out = "Ask again when others have ended, or connect with a smaller `connections`"
+        SourceError.__init__(self, f"{where} takes no more connections: {why}. {way_out}.", connection)
 
 
 class PathUnreachable(Unreachable):

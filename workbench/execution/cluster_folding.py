@@ -131,7 +131,8 @@ class Folding:
         return fold
 
     def _read(self, tasks: Sequence[Task], sent: Any) -> list[Future[Done]]:
-        turns = {source: Turn(source, self.at_once) for source in {task.opening.source for task in tasks}}
+        bounds = {task.opening.source: min(self.at_once, task.opening.at_once) for task in tasks}
+        turns = {source: Turn(source, most) for source, most in bounds.items()}
         return [
             self._submit("read", task.number, work, task, sent, turns[task.opening.source], run=False) for task in tasks
         ]

@@ -50,6 +50,11 @@ class Opening(Protocol):
         """Which source it is, by whatever name it is connected; nothing of where it is."""
         ...
 
+    @property
+    def at_once(self) -> int:
+        """So many tasks read of it at a time: no more than `AT_ONCE`."""
+        ...
+
     def unnoted(self) -> Opening:
         """The same, for work that is in no register."""
         ...

@@ -17,6 +17,7 @@ from workbench.contract.errors import (
     ProtocolError,
     SnapshotChanged,
     SourceError,
+    SourceFull,
     Unreachable,
     Unsupported,
 )
@@ -26,6 +27,7 @@ from workbench.execution.control import ReadControl, RunLike
 from workbench.execution.flow import End, Flow, Retry
 from workbench.execution.source import Counts, ScanStats, Source
 from workbench.kit.filter import Filter
+from workbench.kit.slots import WAITS, Ticket, slots_of
 
 __all__ = ["Crew"]
 
@@ -49,7 +51,8 @@ class _Seat:
 
 class Crew:
     """Reads a plan's splits with `workers` threads into a bounded queue; with none, in the consumer's own thread, when
-    it asks. `Scan` is its face."""
+    it asks. Where the source's connections are bounded, the first of them waits for its turn, and the others work as
+    long as nobody else waits. `Scan` is its face."""
 
     def __init__(
         self,
@@ -83,22 +86,43 @@ class Crew:
         self._protected = source.protect is None
         self._open: dict[int, _Seat] = {}
         self._threads: list[threading.Thread] = []
+        self._slots = slots_of(source.connector)
+        self._working = self._begun = 0
+        self._said = ""
         self._turn = threading.Lock()
-        self._own: Generator[None] | None = self._steps() if self._workers == 0 else None
+        self._own: Generator[None] | None = self._steps(None) if self._workers == 0 else None
 
     # The consumer's side
 
-    def start(self) -> None:
+    def start(self, ticket: Ticket | None = None) -> None:
         with self._lock:
-            if self.counts.began is not None:
+            if self.counts.began is not None or self.flow.stopped or self._workers == 0:
+                self.counts.began = self.counts.began or self._clock()
+                if ticket is not None:
+                    ticket.leave()
                 return
             self.counts.began = self._clock()
-            if self.flow.stopped:
+            if ticket is None and self._slots is not None:
+                ticket = self._slots.ticket()
+            self._begin(ticket)
+            if ticket is None or ticket.granted:
+                self._grow()
+
+    def _begin(self, ticket: Ticket | None, first: bool = True) -> None:
+        """One worker more. Under the lock."""
+        thread = self._thread(f"{self._begun}", self._work, ticket, first)
+        self._begun += 1
+        self._working += 1
+        thread.start()
+        self._threads.append(thread)
+
+    def _grow(self) -> None:
+        """As many workers as there may be, and are of use. Under the lock."""
+        while self._working < self._workers and (self.flow.waiting and not self.flow.stopped):
+            ticket = self._slots.more() if self._slots is not None else None
+            if ticket is None and self._slots is not None:
                 return
-            for number in range(self._workers):
-                thread = self._thread(f"{number}", self._work)
-                thread.start()
-                self._threads.append(thread)
+            self._begin(ticket, first=False)
 
     def next(self) -> pa.RecordBatch | None:
         """The next batch, None at the end; waits. Raises the first error, or Cancelled."""
@@ -150,12 +174,14 @@ class Crew:
             under_way = sum(seat.received for seat in self._open.values())
             flow, estimate = self.flow, self._source.plan.estimate
             said = [seat.control.said for seat in self._open.values()]
+            if self._said:
+                said.append((self._said, None))
             return self.counts.stats(self._clock(), under_way, flow.done, flow.total, estimate, said)
 
     # The workers' side
 
-    def _work(self) -> None:
-        for _ in self._steps():
+    def _work(self, ticket: Ticket | None, first: bool) -> None:
+        for _ in self._steps(ticket, first):
             pass
 
     def _read_on(self, steps: Iterator[None]) -> None:
@@ -167,11 +193,15 @@ class Crew:
                         return
                 next(steps, None)
 
-    def _steps(self) -> Generator[None]:
+    def _steps(self, ticket: Ticket | None, first: bool = True) -> Generator[None]:
         """All the work of one worker; a step puts one batch."""
+        if ticket is None and self._slots is not None and self.flow.waiting:
+            ticket = self._slots.ticket()
         try:
+            if ticket is not None and not ticket.granted:
+                self._await(ticket)
             self._protect()
-            while (split := self._take()) is not None:
+            while (first or not self._yields()) and (split := self._take()) is not None:
                 yield from self._read_split(split)
                 with self._lock:
                     self.flow.finished()
@@ -179,11 +209,31 @@ class Crew:
                     if last:
                         self.counts.ended = self._clock()
                         self._some.notify_all()
+                    elif self._workers > self._working:
+                        self._grow()
                 self._progress(last)
         except (_Stopped, GeneratorExit):
             pass
         except BaseException as error:  # noqa: BLE001  # it is raised again where the batches are wanted
             self._fail(error)
+        finally:
+            with self._lock:
+                self._working -= 1
+            if ticket is not None:
+                ticket.leave()
+
+    def _await(self, ticket: Ticket) -> None:
+        """The turn at a source whose connections are all in use."""
+        self._said = WAITS
+        if not ticket.wait(self._stopped.is_set):
+            raise _Stopped
+        self._said = ""
+        with self._lock:
+            self._grow()
+
+    def _yields(self) -> bool:
+        """Whether somebody else needs the connection more than this scan, which has another one."""
+        return self._slots is not None and self._slots.wanted
 
     def _take(self) -> Split | None:
         with self._lock:
@@ -208,10 +258,12 @@ class Crew:
                 delay = self._retry.delay(error, failures, seat.moved > 0, split)
                 if delay is None or self._stopped.is_set():
                     raise
+                self._said = f"{WAITS}: the server takes no more" if isinstance(error, SourceFull) else ""
             with self._lock:
                 self.counts.retries += 1
             if self._wait(delay):
                 raise _Stopped
+            self._said = ""
             seat.control = self._control()
 
     def _progress(self, last: bool = False) -> None:

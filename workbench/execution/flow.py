@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import pyarrow as pa
 
-from workbench.contract.errors import ConnectionLost, Unreachable
+from workbench.contract.errors import ConnectionLost, SourceFull, Unreachable
 from workbench.contract.scan import Split
 
 __all__ = ["End", "Flow", "Retry"]
@@ -35,14 +35,18 @@ class Retry:
     times: int = 2
     first: float = 0.2
     """Seconds before the first repeat; doubled for the next, and scattered by half to one and a half."""
+    times_full: int = 30
+    longest: float = 2.0
+    """A server that takes no more connections is asked so often, at most so many seconds apart: for a minute."""
 
     def delay(self, error: BaseException, failures: int, handed_on: bool, split: Split) -> float | None:
         """Seconds to wait, or None to give up. `failures` counts this split's, this one included."""
-        if not isinstance(error, ConnectionLost | Unreachable) or failures > self.times:
+        times = self.times_full if isinstance(error, SourceFull) else self.times
+        if not isinstance(error, ConnectionLost | Unreachable) or failures > times:
             return None
         if handed_on and not split.resumable:
             return None
-        return float(self.first * 2 ** (failures - 1) * (0.5 + self.random.random()))
+        return float(min(self.first * 2 ** (failures - 1), self.longest) * (0.5 + self.random.random()))
 
 
 class Flow:
@@ -74,6 +78,11 @@ class Flow:
     def take(self) -> Split | None:
         """The next split to read, for whoever asks first."""
         return None if self.stopped or not self._waiting else self._waiting.popleft()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there are splits that nobody reads yet."""
+        return bool(self._waiting)
 
     def finished(self) -> None:
         """One split was read to its end, and all of it was put."""

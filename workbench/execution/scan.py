@@ -16,6 +16,7 @@ from workbench.execution.crew import Crew
 from workbench.execution.dropped import when_dropped
 from workbench.execution.flow import End, Retry
 from workbench.execution.source import ScanStats, Source
+from workbench.kit.slots import Ticket
 
 __all__ = ["RunLike", "Scan", "ScanStats", "Source"]
 
@@ -29,7 +30,10 @@ class Scan:
 
     **Threads.** `start` makes `min(workers, splits)` threads, which take the next split when they are done with one.
     They are this scan's own, and each holds one reader, that is one connection of the source; so a scan that waits
-    for its consumer keeps nothing from other scans, but their connections add up: `workers` × scans. With `workers=0`
+    for its consumer keeps nothing from other scans, where connections are not bounded. Where they are
+    (`workbench.kit.slots`), the first thread waits for its slot, and holds it until no split is left; the others come
+    and go as there are free ones. Scans whose consumer takes the rows of one before those of another are given one
+    ticket together (`start(ticket)`, a slot of it each), else they might wait for each other. With `workers=0`
     the splits are read one after another in the thread that iterates, when it asks: the least for a small scan, whose
     iteration then waits, after `cancel` too, until the reader has let go.
     The queue holds up to `queue_bytes` and `queue_batches`; when it is full the threads sleep until there is room.
@@ -89,9 +93,10 @@ class Scan:
         # The threads hold the crew, not the scan, so that a scan nobody holds any more ends.
         when_dropped(self, partial(self._crew.stop, End.CLOSED), self._crew.stopped)
 
-    def start(self) -> None:
-        """Starts reading; only the first call does anything. Iterating starts it, too."""
-        self._crew.start()
+    def start(self, ticket: Ticket | None = None) -> None:
+        """Starts reading; only the first call does anything. Iterating starts it, too. `ticket`: one of its slots is
+        this scan's, which gives it back."""
+        self._crew.start(ticket)
 
     def __iter__(self) -> Scan:
         return self

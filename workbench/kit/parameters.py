@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["CA_FILE", "GUARD", "PASSWORD", "connect_timeout", "host", "port", "tls", "user"]
+__all__ = ["CA_FILE", "CONNECTIONS", "GUARD", "PASSWORD", "connect_timeout", "host", "port", "tls", "user"]
 
 Schema = dict[str, Any]
 
@@ -18,6 +18,15 @@ CA_FILE: Schema = {
     "maxLength": 1000,
     "description": "A PEM file with the certificates of the authorities that may have signed the server's; for "
     "`verify`, instead of those that this machine trusts",
+}
+
+CONNECTIONS: Schema = {
+    "type": "integer",
+    "minimum": 2,
+    "maximum": 1000,
+    "default": 16,
+    "description": "How many connections are open at once in one process; who comes later waits. Keep it below what "
+    "the server allows a user",
 }
 
 GUARD: Schema = {

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from workbench.contract.connector import ConnectionConfig, Connector
+from workbench.execution.cluster_worker import AT_ONCE
+from workbench.kit.slots import bound
 from workbench.query.distributing import WHOLE, Distributed, parameters_of
 from workbench.query.trees import quoted
 
@@ -42,6 +44,10 @@ class Plain:
     def source(self) -> str:
         return identity(self.manifest, self.config)
 
+    @property
+    def at_once(self) -> int:
+        return at_once(self.config)
+
     def unnoted(self) -> Plain:
         return replace(self, register="")
 
@@ -52,6 +58,7 @@ class Plain:
         with _lock:
             if key not in _kept:
                 _kept[key] = manifest(self.manifest).open(self.config)
+                bound(_kept[key], self.config.parameters.get("connections"))
             return _kept[key]
 
     def native_started(self, run: str, native_id: str) -> None:
@@ -69,6 +76,7 @@ class ByName:
     home: str
     register: str
     source: str
+    at_once: int = AT_ONCE
 
     def unnoted(self) -> ByName:
         return replace(self, register="")
@@ -88,9 +96,15 @@ class ByName:
         _noted(self.register, run, self.connection, native_id, False)
 
 
+def at_once(config: ConnectionConfig) -> int:
+    """Tasks that read with such a connection at a time."""
+    return min(AT_ONCE, int(config.parameters.get("connections", AT_ONCE)))
+
+
 def identity(manifest: str, config: ConnectionConfig) -> str:
     """The same for connections that are opened the same way, whatever they are called. Without secrets."""
-    said = json.dumps([manifest, sorted((str(name), repr(value)) for name, value in config.parameters.items())])
+    given = {str(name): repr(value) for name, value in config.parameters.items() if name != "connections"}
+    said = json.dumps([manifest, sorted(given.items())])
     return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 

@@ -90,7 +90,9 @@ class ClusterJob:
         return rows + folding.rows_moved, size + folding.bytes_received, done
 
     def said(self) -> str:
-        return sayings([feed.stats for feed in self._stage.feeds]) if self._stage is not None else ""
+        if self._stage is None:
+            return ""
+        return sayings([feed.stats for feed in self._stage.feeds]) or self._stage.said
 
     def reports(self) -> list[SourceReport]:
         dealt = self._dealt

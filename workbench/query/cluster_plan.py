@@ -15,8 +15,9 @@ from workbench.contract.predicate import columns_of
 from workbench.contract.scan import ScanPlan, ScanRequest, Split
 from workbench.execution.cluster_folding import MOST_GATHERED
 from workbench.execution.cluster_worker import Opening, Task
+from workbench.kit.slots import asked
 from workbench.query import source
-from workbench.query.cluster_fold import ByName, Plain, SqlFold, identity, with_all
+from workbench.query.cluster_fold import ByName, Plain, SqlFold, at_once, identity, with_all
 from workbench.query.distributing import Distributed, distributed, parameters_of
 from workbench.query.lookup import LocalTarget, RemoteTarget
 from workbench.query.stage import Ask, LocalSource, RemoteSource, Stage
@@ -77,8 +78,9 @@ class Dealt:
         if reading:
             stage.protect(target)
         wanted = max(4 * len(self._near), min(_MOST_SPLITS, (self._session.estimate(target) or 0) // _MOST_ROWS))
-        asked = ScanRequest(target.table, columns, ask.predicates, splits=wanted)
-        self.plan = plan = target.connector.tables.plan(asked)
+        request = ScanRequest(target.table, columns, ask.predicates, splits=wanted)
+        tables, connector = target.connector.tables, target.connector
+        self.plan = plan = asked(connector, lambda: tables.plan(request), self._stopped)
         groups = _grouped(plan, len(self._near))
         opening = self._opening(target, all(self._near))
         schema = pa.schema([target.schema.field(one).remove_metadata() for one in columns])
@@ -184,7 +186,7 @@ class Dealt:
             told = f"Its workers run elsewhere, and the secret of `{target.connection}` stays here"
             raise Unsupported(f"The cluster {self._address}", "log in", told)
         source = identity(target.manifest.name, config)
-        return ByName(target.connection, str(self._session.catalog.home), register, source)
+        return ByName(target.connection, str(self._session.catalog.home), register, source, at_once(config))
 
 
 def _names(target: RemoteTarget | LocalTarget) -> list[str]:

@@ -1,4 +1,4 @@
-"""The two kinds of work behind a result: a statement that DuckDB runs, and a source's own text."""
+"""The work behind a result: a statement that DuckDB runs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING, cast
 import duckdb
 import pyarrow as pa
 
-from workbench.contract.errors import NotExact, SnapshotChanged, SourceError, UnknownName, Unsupported
-from workbench.contract.scan import ScanPlan, ScanRequest
-from workbench.execution.scan import Scan, Source
+from workbench.contract.errors import NotExact, SnapshotChanged, UnknownName, Unsupported
 from workbench.execution.spool import Spool
 from workbench.query import source
 from workbench.query.capitals import told_apart
@@ -29,7 +27,7 @@ from workbench.query.names import Resolved
 from workbench.query.plain import conditions
 from workbench.query.reducing import SUMS, Parts, Reduced, reduced, top_of
 from workbench.query.reporting import figures, report, sayings
-from workbench.query.stage import CLOSE_SECONDS, Ask, Feed, LocalSource, RemoteSource, Stage
+from workbench.query.stage import Ask, Feed, LocalSource, RemoteSource, Stage
 from workbench.query.statement import Kind, Statement
 from workbench.query.tokens import Splice
 from workbench.query.translate import fatal, translated
@@ -40,7 +38,7 @@ if TYPE_CHECKING:
 
     from workbench.runs import Run
 
-__all__ = ["NativeJob", "Prepared", "QueryJob", "distinct_names"]
+__all__ = ["Prepared", "QueryJob", "distinct_names", "renamed"]
 
 BATCH_ROWS = 8_192
 """DuckDB hands a batch on when it is full: smaller ones would cost time, larger ones the sight of the first rows."""
@@ -114,7 +112,7 @@ class QueryJob:
             stage.start([])
         self._reader = self._run(cursor)
         schema = distinct_names(durations(self._reader.schema))
-        return schema, _renamed(with_durations(self._reader, self._reader.schema), schema)
+        return schema, renamed(with_durations(self._reader, self._reader.schema), schema)
 
     def plan(self, run: Run) -> list[SourceReport]:
         """The rehearsal and the plans alone; nothing is started at the sources."""
@@ -150,7 +148,9 @@ class QueryJob:
         return figures([feed.stats for feed in self._stage.feeds]) if self._stage is not None else (0, 0, None)
 
     def said(self) -> str:
-        return sayings([feed.stats for feed in self._stage.feeds]) if self._stage is not None else ""
+        if self._stage is None:
+            return ""
+        return sayings([feed.stats for feed in self._stage.feeds]) or self._stage.said
 
     def reports(self) -> list[SourceReport]:
         if self._stage is None:
@@ -199,7 +199,7 @@ class QueryJob:
         self._handed = feed
         stage.start([feed])
         assert self._seen is not None
-        return self._seen, _renamed(feed.batches(), self._seen)
+        return self._seen, renamed(feed.batches(), self._seen)
 
     def _staged(self, run: Run) -> Stage:
         resolved, limits = self._prepared.resolved, self._limits
@@ -314,7 +314,7 @@ class QueryJob:
             stage.start([feed])
             self._reader = self._run(cursor, found.sql, found.parameters)
             schema = distinct_names(durations(self._reader.schema))
-            batches = _renamed(with_durations(self._reader, self._reader.schema), schema)
+            batches = renamed(with_durations(self._reader, self._reader.schema), schema)
             first = next(batches, None)
         except Exception:
             if not isinstance(stage.error, NotExact):
@@ -397,85 +397,6 @@ def begin_anew(cursor: DuckDBPyConnection) -> None:
     cursor.begin()
 
 
-class NativeJob:
-    """A source's own text, as the source gives it; DuckDB has no part in it."""
-
-    def __init__(
-        self, target: RemoteTarget, text: str, limits: Limits, protect: Callable[[RemoteTarget], None]
-    ) -> None:
-        self._target, self._text, self._limits, self._protect = target, text, limits, protect
-        self._lock = threading.Lock()
-        self._scan: Scan | None = None
-        self._plan: ScanPlan | None = None
-        self._stopping = False
-
-    kind = "native"
-    estimate = None
-
-    @property
-    def text(self) -> str:
-        return self._text
-
-    @property
-    def connections(self) -> tuple[str, ...]:
-        return (self._target.connection,)
-
-    @property
-    def title(self) -> str:
-        return f"{self._target.connection}: {' '.join(self._text.split())}"[:200]
-
-    def open(self, run: Run) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-        tables = self._target.connector.tables
-        assert tables is not None
-        try:
-            plan = tables.native(self._text)
-        except SourceError as error:
-            error.connection = error.connection or self._target.connection
-            raise
-        target = self._target
-        scanned = Source(target.connection, target.connector, plan, lambda: self._protect(target))
-        scan = Scan(scanned, run, guard=self._limits.seconds)
-        with self._lock:
-            self._plan, self._scan = plan, scan
-            if self._stopping:
-                scan.cancel()
-        scan.start()
-        schema = distinct_names(plan.schema)
-        return schema, _renamed(scan, schema)
-
-    def plan(self, run: Run) -> list[SourceReport]:
-        request = ScanRequest(self._target.table, ())
-        return [report(self._target, ScanPlan(request, (), pa.schema([]), self._text), None, True, False)]
-
-    def translated(self, error: BaseException) -> BaseException:
-        return error
-
-    def failed_early(self) -> BaseException | None:
-        return None
-
-    def progress(self) -> tuple[int, int, float | None]:
-        return figures([self._scan.stats]) if self._scan is not None else (0, 0, None)
-
-    def said(self) -> str:
-        return self._scan.stats.said if self._scan is not None else ""
-
-    def reports(self) -> list[SourceReport]:
-        if self._plan is None or self._scan is None:
-            return []
-        return [report(self._target, self._plan, self._scan.stats, True, False)]
-
-    def stop(self) -> None:
-        with self._lock:
-            self._stopping = True
-            if self._scan is not None:
-                self._scan.cancel()
-
-    def close(self) -> None:
-        if self._scan is not None:
-            self._scan.close()
-            self._scan.drained(CLOSE_SECONDS)
-
-
 def distinct_names(schema: pa.Schema) -> pa.Schema:
     """`select *` of a join may give a name twice, which frames do not take: the second `id` becomes `id_1`."""
     given = set(schema.names)
@@ -491,6 +412,7 @@ def distinct_names(schema: pa.Schema) -> pa.Schema:
     return pa.schema([field.with_name(name) for field, name in zip(schema, names, strict=True)], schema.metadata)
 
 
-def _renamed(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def renamed(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Each batch with the schema's names."""
     for batch in batches:
         yield handed_on(batch, schema)

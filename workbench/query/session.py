@@ -29,15 +29,17 @@ from workbench.contract.secret import Secret
 from workbench.execution import watchdog
 from workbench.execution.spool import Spool
 from workbench.execution.stop import Watch
+from workbench.kit.slots import asked
 from workbench.query.clusters import Clusters
 from workbench.query.engine import Engine, Limits
 from workbench.query.execution import Delivery, Execution, Job, Progress
 from workbench.query.explain import SourceReport
-from workbench.query.jobs import NativeJob, Prepared, QueryJob
+from workbench.query.jobs import Prepared, QueryJob
 from workbench.query.local import LocalTable
 from workbench.query.lookup import Paths, RemoteTarget, SessionLookup, Variables
 from workbench.query.names import resolve
 from workbench.query.namespace import Namespace, caller
+from workbench.query.native_job import NativeJob
 from workbench.query.parameters import bound
 from workbench.query.result import Result, ResultTable, Runner
 from workbench.query.running import Running
@@ -344,7 +346,7 @@ class Session:
         tables = target.connector.tables
         assert tables is not None
         try:
-            estimate = tables.plan(ScanRequest(target.table, ())).estimate
+            estimate = asked(target.connector, lambda: tables.plan(ScanRequest(target.table, ()))).estimate
         except WorkbenchError:
             return None
         with self._lock:

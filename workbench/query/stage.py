@@ -19,6 +19,7 @@ from workbench.contract.reduction import Aggregate, Top
 from workbench.contract.scan import ScanPlan, ScanRequest
 from workbench.execution.scan import Scan, ScanStats, Source
 from workbench.execution.spool import Spool
+from workbench.kit.slots import WAITS, Slots, Ticket, all_of, asked, slots_of
 from workbench.query.local import SMALL, LocalTable
 from workbench.query.lookup import RemoteTarget
 
@@ -76,8 +77,13 @@ class Feed:
     def stats(self) -> ScanStats:
         return self.scan.stats
 
-    def start(self) -> None:
-        self.scan.start()
+    @property
+    def slots(self) -> Slots | None:
+        """Those that its first reader takes one of; None where nothing is read, or as many as are wanted."""
+        return slots_of(self.target.connector) if self.plan.splits else None
+
+    def start(self, ticket: Ticket | None = None) -> None:
+        self.scan.start(ticket)
         if self._spool is not None:
             self._pump = threading.Thread(target=self._fill, name="workbench-keep", daemon=True)
             self._pump.start()
@@ -176,6 +182,7 @@ class Stage:
         self._asks: dict[Ask, tuple[RemoteTarget, int]] = {}
         self._feeds: dict[Ask, list[Feed]] = {}
         self._kept: dict[Ask, ScanPlan] = {}
+        self._waiting = 0
 
     # --- from DuckDB's threads
 
@@ -262,9 +269,12 @@ class Stage:
         with self._lock:
             asks = [(ask, target, count) for ask, (target, count) in self._asks.items()]
 
+        kept = self._recursive or _more_than_slots([target for _, target, _ in asks])
+
         def planned(item: tuple[Ask, RemoteTarget, int]) -> Feed:
             ask, target, count = item
-            return self._planned(ask, target, again=count > 1 or self._recursive, foreseen=True, top=top)
+            again = count > 1 or kept
+            return self._planned(ask, target, again=again, foreseen=True, top=top)
 
         feeds = _side_by_side(planned, asks)
         with self._lock:
@@ -275,10 +285,34 @@ class Stage:
     def start(self, feeds: list[Feed]) -> None:
         """Starts all scans side by side; from now on DuckDB gets their rows."""
         self.rehearsing = False
+        tickets = self._tickets(feeds)
         for feed in feeds:
-            if self._stopped.is_set():
-                raise Cancelled
-            feed.start()
+            feed.start(tickets.get(id(feed)))  # one of a stage that was stopped ends at once
+        if self._stopped.is_set():
+            self.stop()
+            raise Cancelled
+
+    @property
+    def said(self) -> str:
+        return WAITS if self._waiting else ""
+
+    def _tickets(self, feeds: list[Feed]) -> dict[int, Ticket]:
+        """Slots of their sources for the first reader of each, by the feed; a single one waits for its own, and so do
+        those that are kept in a spool, for nobody's sake."""
+        bounded = [(feed, slots) for feed in feeds if (slots := feed.slots) is not None]
+        wanted = [slots for _, slots in bounded]
+        if len(wanted) < 2 or all(feed.again for feed in feeds):
+            return {}
+        self._waits(True)
+        tickets = all_of(wanted, self._stopped.is_set)
+        self._waits(False)
+        if tickets is None:
+            raise Cancelled
+        return {id(feed): ticket for (feed, _), ticket in zip(bounded, tickets, strict=True)}
+
+    def _waits(self, waits: bool) -> None:
+        with self._lock:
+            self._waiting += 1 if waits else -1
 
     def fail(self, error: BaseException) -> None:
         """Keeps the first error, whatever DuckDB makes of it."""
@@ -313,7 +347,8 @@ class Stage:
         feed.taken = True
         with self._lock:
             self._feeds.setdefault(ask, []).append(feed)
-        feed.start()
+        # It does not wait for its turn: others of this statement may hold what it waits for.
+        feed.start(None if feed.slots is None else feed.slots.forced())
         if self._stopped.is_set():
             feed.cancel()
         return feed
@@ -335,13 +370,18 @@ class Stage:
         return Feed(self, ask, target, plan, again, foreseen, workers)
 
     def _asked_for(
-        self, ask: Ask, target: RemoteTarget, limit: int | None, top: Top | None, aggregate: Aggregate | None
+        self,
+        ask: Ask,
+        target: RemoteTarget,
+        limit: int | None,
+        top: Top | None,
+        aggregate: Aggregate | None,
     ) -> ScanPlan:
         tables = target.connector.tables
         assert tables is not None
         request = ScanRequest(target.table, ask.columns, ask.predicates, WORKERS, limit, top, aggregate)
         try:
-            plan = tables.plan(request)
+            plan = asked(target.connector, lambda: tables.plan(request), self._stopped.is_set, self._waits)
         except SourceError as error:
             error.connection = error.connection or target.connection
             raise
@@ -365,6 +405,13 @@ def _columns(schema: pa.Schema, names: tuple[str, ...]) -> pa.Schema:
     if len(names) == len(schema) and names == tuple(schema.names) and schema.metadata is None:
         return schema
     return pa.schema([schema.field(name) for name in names])
+
+
+def _more_than_slots(targets: Sequence[RemoteTarget]) -> bool:
+    """Whether a source is read in more places than may be read at once: then nobody's reader waits for who takes its
+    rows, they are all kept."""
+    bounds = [slots for target in targets if (slots := slots_of(target.connector)) is not None]
+    return any(bounds.count(slots) > slots.most for slots in bounds)
 
 
 def _changed(target: RemoteTarget, why: str = "its columns have other types") -> SnapshotChanged:

@@ -180,7 +180,7 @@ def _here(
 
 def _read(task: Task, fold: SqlFold) -> Any:
     """A partition of a Dask data frame."""
-    table = work(task, fold, Turn(task.opening.source)).part
+    table = work(task, fold, Turn(task.opening.source, task.opening.at_once)).part
     return _frame(table.rename_columns(fold.sql.names))
 
 

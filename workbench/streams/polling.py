@@ -238,13 +238,15 @@ class TablePoll(Receiving):
 
     def _once(self, found: Found, growing: Growing, run: Run) -> None:
         from workbench.execution.scan import Scan, Source
+        from workbench.kit.slots import asked
 
         low = self._first if growing.greatest is None else growing.least()
         type_ = found.schema.field(self._cursor).type
-        asked = () if low is None else (Compare(Column((self._cursor,)), ">=", Literal(low, type_)),)
+        wanted = () if low is None else (Compare(Column((self._cursor,)), ">=", Literal(low, type_)),)
         names = tuple(dict.fromkeys((*self._columns(found.schema), self._cursor, *self._key)))
         assert found.connector.tables is not None
-        plan = found.connector.tables.plan(ScanRequest(found.table, names, asked))
+        tables, request = found.connector.tables, ScanRequest(found.table, names, wanted)
+        plan = asked(found.connector, lambda: tables.plan(request), self._stopping.is_set)
         scan = Scan(Source(found.connection, found.connector, plan), run, workers=0)
         self._scan = scan
         try:

@@ -1,0 +1,124 @@
+"""Connections of a source that are bounded: later reads wait, say so and heed Stop, and no two wait for each other."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from tests.query.support import World, eventually
+from workbench.contract.errors import Cancelled
+from workbench.kit.slots import Slots, bound, slots_of
+
+SMALL: dict[str, Any] = {"batch_rows": 10, "splits": 2}
+"""A thousand batches, of which a queue holds 256: readers wait for who takes their rows."""
+ROWS = 10_000
+
+
+@pytest.fixture
+def shop(world: World) -> World:
+    world.put("a", {"id": range(ROWS), "x": range(ROWS)})
+    world.put("b", {"id": range(ROWS), "y": range(ROWS)})
+    for name in ("one", "other"):
+        world.catalog.add(name, world.source, a=SMALL, b=SMALL)
+    world.catalog.add("held", world.source, a={"hold_after": 1, "splits": 1, "batch_rows": 10})
+    return world
+
+
+def limited(world: World, name: str, most: int) -> Slots:
+    connector = world.catalog.open(name)
+    bound(connector, most + max(1, most // 3))  # a quarter of them is for questions
+    found = slots_of(connector)
+    assert found is not None
+    assert found.most == most
+    return found
+
+
+def _said(result: Any) -> str:
+    return str(result._execution.job.said())
+
+
+JOIN = "select count(*), sum(x), sum(y) from {}.a join {}.b using (id)"
+JOINED = [(ROWS, sum(range(ROWS)), sum(range(ROWS)))]
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_a_join_of_tables_of_one_connection_comes_to_its_end(most: int, shop: World) -> None:
+    slots = limited(shop, "one", most)
+    assert shop.rows(JOIN.format("one", "one")) == JOINED
+    assert shop.rows("select count(*) from one.a p join one.b q using (id) join one.a r on r.x = p.id") == [(ROWS,)]
+    eventually(lambda: slots.busy == 0)
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_statements_over_two_connections_do_not_wait_for_each_other(most: int, shop: World) -> None:
+    slots = [limited(shop, name, most) for name in ("one", "other")]
+    found: list[object] = []
+
+    def work(text: str) -> None:
+        try:
+            found.append(shop.rows(text))
+        except BaseException as error:  # noqa: BLE001
+            found.append(error)
+
+    texts = [JOIN.format(*pair) for pair in (("one", "other"), ("other", "one"), ("one", "one"))] * 3
+    threads = [threading.Thread(target=work, args=(text,), daemon=True) for text in texts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert found == [JOINED] * 9
+    eventually(lambda: all(one.busy == 0 for one in slots))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select * from held.a",
+        "select sum(x) from held.a where id % 3 = 1",
+        "select count(*) from held.a join one.b using (id)",
+    ],
+    ids=["as it is", "added up", "joined"],
+)
+def test_who_waits_says_so_and_can_be_stopped(text: str, shop: World) -> None:
+    slots, _ = limited(shop, "held", 1), limited(shop, "one", 4)
+    held = slots.ticket()
+    result = shop.session.sql(text).start()
+    eventually(lambda: _said(result) == "waits for a connection", 30)
+    result.cancel()
+    with pytest.raises(Cancelled):
+        result.wait()
+    eventually(lambda: not slots.wanted, 30)
+    assert slots.busy == 1
+    held.leave()
+    eventually(shop.quiet, 30)
+
+
+def test_who_waits_goes_on_when_it_is_its_turn(shop: World) -> None:
+    slots = limited(shop, "held", 1)
+    first = shop.session.sql("select * from held.a").start()
+    eventually(lambda: slots.busy == 1 and bool(shop.source.running()), 30)
+    second = shop.session.sql("select * from held.a").start()
+    eventually(lambda: slots.wanted, 30)
+    assert len(shop.source.running()) == 1
+    first.cancel()
+    eventually(lambda: not slots.wanted and bool(shop.source.running()), 30)
+    second.cancel()
+    eventually(lambda: slots.busy == 0 and shop.quiet(), 30)
+
+
+def test_a_long_read_takes_more_connections_only_while_nobody_waits(shop: World) -> None:
+    """Its first reader has one; the others give theirs back after a split."""
+    slots = limited(shop, "one", 2)
+    reader = shop.session.sql("select * from one.a").reader()
+    reader.read_next_batch()
+    eventually(lambda: slots.busy == 2, 30)
+    found: list[object] = []
+    thread = threading.Thread(target=lambda: found.append(shop.rows("select count(*) from one.b")), daemon=True)
+    thread.start()
+    rest = sum(batch.num_rows for batch in reader)
+    thread.join(60)
+    assert rest > 0
+    assert found == [[(ROWS,)]]
+    eventually(lambda: slots.busy == 0, 30)
