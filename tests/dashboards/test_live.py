@@ -72,7 +72,9 @@ def test_a_viewer_watches_what_the_dashboard_gave_a_ticket_for_and_nothing_else(
     engine = register.engine(running.id)
     assert engine is not None
     topic = f"runs/{running.id}/topology"
-    good = tickets.ticket(engine, topic)
+    viewer.publish("live", "# The shop now", LIVE)
+    page = viewer.dashboards.get("live").page
+    good = tickets.ticket(engine, topic, page)
     top, other = (running.shown([TopN(running, "watch", by="page", n=n)]).name for n in (1, 2))
     with pytest.raises(websocket.WebSocketBadStatusException):
         socket(viewer, None)
@@ -85,11 +87,15 @@ def test_a_viewer_watches_what_the_dashboard_gave_a_ticket_for_and_nothing_else(
             {"subscribe": topic},
             {"subscribe": topic, "ticket": ""},
             {"subscribe": topic, "ticket": "é" * 64},
-            {"subscribe": topic, "ticket": tickets.ticket(engine, f"runs/{running.id}/progress")},
+            {"subscribe": topic, "ticket": tickets.ticket(engine, topic, "")},
+            {"subscribe": topic, "ticket": tickets.ticket(engine, topic, "live.0123456789abcdef")},
+            {"subscribe": topic, "ticket": tickets.ticket(engine, topic, "../live.0123456789abcdef")},
+            {"subscribe": topic, "ticket": good.replace("live.", "other.")},
+            {"subscribe": topic, "ticket": tickets.ticket(engine, f"runs/{running.id}/progress", page)},
             {"subscribe": f"runs/{running.id}/progress", "ticket": good},
             {"subscribe": "runs", "ticket": good},
             {"subscribe": top, "ticket": good},
-            {"subscribe": other, "ticket": tickets.ticket(engine, top)},
+            {"subscribe": other, "ticket": tickets.ticket(engine, top, page)},
             {"subscribe": "runs/aaaaaaaaaaaa/topology", "ticket": good},
         ):
             link.send(json.dumps(asked))
@@ -100,7 +106,7 @@ def test_a_viewer_watches_what_the_dashboard_gave_a_ticket_for_and_nothing_else(
             frame = json.loads(link.recv())
             state |= frame.get("snapshot", {}) | frame.get("change", {})
         assert engine.token not in json.dumps(state)
-        link.send(json.dumps({"subscribe": top, "ticket": tickets.ticket(engine, top)}))
+        link.send(json.dumps({"subscribe": top, "ticket": tickets.ticket(engine, top, page)}))
         while "value/0" not in state:
             frame = json.loads(link.recv())
             state |= frame.get("snapshot", {}) | frame.get("change", {})

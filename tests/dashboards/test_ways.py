@@ -55,6 +55,12 @@ def topic(publisher: Publisher, run: Run) -> Topic:
     return publisher.topic(f"runs/{run.id}/topology", {"n": 0})
 
 
+@pytest.fixture(scope="module")
+def page(viewer: ViewerServer) -> str:
+    viewer.publish("shown", "print(1)")
+    return viewer.dashboards.get("shown").page
+
+
 def cookies(session: requests.Session) -> dict[str, str]:
     return {"Cookie": "; ".join(f"{one.name}={one.value}" for one in session.cookies)}
 
@@ -65,9 +71,9 @@ def api(viewer: ViewerServer) -> str:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_ticket_shows_its_topic(
-    viewer: ViewerServer, topic: Topic, engine: Engine, way: str, eventually: Callable[..., object]
+    viewer: ViewerServer, topic: Topic, engine: Engine, page: str, way: str, eventually: Callable[..., object]
 ) -> None:
-    looking = WAYS[way](api(viewer), topic.name, cookies(viewer.logged_in()), tickets.ticket(engine, topic.name))
+    looking = WAYS[way](api(viewer), topic.name, cookies(viewer.logged_in()), tickets.ticket(engine, topic.name, page))
     try:
         eventually(lambda: looking.error or looking.state.get("n") == 0, within=WAIT)
         for n in range(1, 50):
@@ -81,10 +87,10 @@ def test_a_ticket_shows_its_topic(
 
 @pytest.mark.parametrize("way", WAYS)
 def test_another_ticket_shows_nothing(
-    viewer: ViewerServer, topic: Topic, engine: Engine, way: str, eventually: Callable[..., object]
+    viewer: ViewerServer, topic: Topic, engine: Engine, page: str, way: str, eventually: Callable[..., object]
 ) -> None:
     headers = cookies(viewer.logged_in())
-    good = tickets.ticket(engine, topic.name)
+    good = tickets.ticket(engine, topic.name, page)
     for name, ticket in ((topic.name, ""), (topic.name, "é" if way in ("websocket", "socketio") else "x"),
                          (topic.name.replace("topology", "progress"), good), ("runs", good)):  # fmt: skip
         looking = WAYS[way](api(viewer), name, headers, ticket)
@@ -98,9 +104,9 @@ def test_another_ticket_shows_nothing(
 
 @pytest.mark.parametrize("way", WAYS)
 def test_nobody_looks_without_a_log_in(
-    viewer: ViewerServer, topic: Topic, engine: Engine, way: str, eventually: Callable[..., object]
+    viewer: ViewerServer, topic: Topic, engine: Engine, page: str, way: str, eventually: Callable[..., object]
 ) -> None:
-    looking: Viewer = WAYS[way](api(viewer), topic.name, {}, tickets.ticket(engine, topic.name))
+    looking: Viewer = WAYS[way](api(viewer), topic.name, {}, tickets.ticket(engine, topic.name, page))
     try:
         eventually(lambda: looking.error, within=WAIT)
         kinds = (websocket.WebSocketException, httpx.HTTPStatusError, socketio.exceptions.ConnectionError)
@@ -110,7 +116,7 @@ def test_nobody_looks_without_a_log_in(
         looking.close()
 
 
-def test_one_viewer_takes_no_place_from_others(viewer: ViewerServer, topic: Topic, engine: Engine) -> None:
+def test_one_viewer_takes_no_place_from_others(viewer: ViewerServer, topic: Topic, engine: Engine, page: str) -> None:
     session = viewer.logged_in()
     address = f"ws{api(viewer).removeprefix('http')}live"
     links: list[Any] = []
@@ -127,7 +133,7 @@ def test_one_viewer_takes_no_place_from_others(viewer: ViewerServer, topic: Topi
         answer = session.get(f"{api(viewer)}live/poll?topics={topic.name}&wait=0", timeout=WAIT)
         assert (answer.status_code, "64 things at once" in answer.json()["message"]) == (429, True)
         other = viewer.logged_in()
-        ticket = {"X-Workbench-Tickets": tickets.ticket(engine, topic.name)}
+        ticket = {"X-Workbench-Tickets": tickets.ticket(engine, topic.name, page)}
         poll = f"{api(viewer)}live/poll?topics={topic.name}"
         assert "snapshot" in other.get(poll, headers=ticket, timeout=WAIT).json()["frames"][0]
     finally:

@@ -18,6 +18,7 @@ from workbench.runs import Run
 from workbench.runs.publisher import Publisher
 from workbench.runs.topics import Mailbox, Topic, apply
 from workbench.server import comet, hub
+from workbench.server.looking import Door
 from workbench.server.services import Services
 from workbench.server.watching import Watch
 
@@ -189,6 +190,10 @@ def test_what_comes_just_when_the_time_is_up_is_not_lost() -> None:
         async def subscribe(self, name: str, wake: Any, cursor: str) -> Mailbox:
             return topic.subscribe(wake, cursor)
 
+    class Open(Door):
+        async def why_not(self, topic: str) -> str:
+            return ""
+
     def busy(number: int) -> None:
         """The loop comes back when both the time is up and a frame is there."""
         time.sleep(0.003)
@@ -197,7 +202,7 @@ def test_what_comes_just_when_the_time_is_up_is_not_lost() -> None:
     async def main() -> list[int]:
         seen: list[int] = []
         handler: Any = SimpleNamespace(left=False)
-        async with Watch(OneTopic(), ["t"]) as watch:  # type: ignore[arg-type]
+        async with Watch(OneTopic(), Open(handler), ["t"]) as watch:  # type: ignore[arg-type]
             for number in range(100):
                 asyncio.get_running_loop().call_later(0.001, busy, number)
                 for frame in await comet.Topics.next_frames(handler, watch, 0.002) or ():

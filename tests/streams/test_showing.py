@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from workbench.contract.errors import InvalidParameter, ProtocolError, UnknownComponent, UnknownStream, UsageError
-from workbench.runs import Register, subscriber, tickets
+from workbench.runs import Register, subscriber
 from workbench.runs.topics import apply
 from workbench.streams import (
     Bolt,
@@ -234,11 +234,7 @@ def test_a_replay_is_another_run_where_all_who_look_go_on(
     assert running.following is not None
     assert running.following.id == following
     said = state(running.topic)["next"]
-    assert said == {
-        "run": following,
-        "topic": f"runs/{following}/topology",
-        "ticket": tickets.ticket(engine, f"runs/{following}/topology"),
-    }
+    assert said == {"run": following, "topic": f"runs/{following}/topology"}
     goes_on = state(dashboard)["next"]["topic"]
     eventually(lambda: running.following.state == "done", within=30)
     again = running.following

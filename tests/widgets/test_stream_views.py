@@ -126,8 +126,9 @@ def test_in_a_published_notebook_it_has_a_ticket_for_its_own_topic_alone(
     assert engine is not None
     found = wb.streams.find("shop", register=register)
     monkeypatch.setenv("WORKBENCH_DASHBOARD", "shop")
+    monkeypatch.setenv("WORKBENCH_PAGE", "shop.0")
     view = wb.view([TopN(found, "watch", by="page")])
-    assert view.ticket == tickets.ticket(engine, view.topic)
+    assert view.ticket == tickets.ticket(engine, view.topic, "shop.0")
     assert not tickets.fits(view.ticket, engine, f"runs/{running.id}/topology")
     told = Told(view)
     told.say({"watch": True})

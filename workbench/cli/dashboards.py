@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if options.remove is not None:
         dashboards.remove(options.remove)
-        print(f"`{options.remove}` is not published any more. Pages that are open stay until they are closed.")
+        print(f"`{options.remove}` is not published any more; pages that are open end.")
         return 0
     if options.new_link:
         access.renew()

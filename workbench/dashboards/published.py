@@ -17,7 +17,7 @@ from workbench.contract.errors import DocumentError, InvalidParameter, PathUnrea
 from workbench.dashboards.parameters import declared_in
 from workbench.documents.store import DocumentStore
 
-__all__ = ["Dashboard", "Dashboards", "UnknownDashboard"]
+__all__ = ["Dashboard", "Dashboards", "UnknownDashboard", "page_of"]
 
 _KIND = "dashboards"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -41,12 +41,22 @@ class Dashboard:
     parameters: dict[str, dict[str, Any]]
     notebook: dict[str, Any]
 
+    @property
+    def page(self) -> str:
+        """The dashboard as it was published then: another one once it is published anew."""
+        return page_of(self.name, self.published)
+
+
+def page_of(name: str, published: object) -> str:
+    return f"{name}.{hashlib.sha256(repr(published).encode()).hexdigest()[:16]}"
+
 
 class Dashboards:
     """All that is published by this user. `folder` is that of the user's documents."""
 
     def __init__(self, folder: Path) -> None:
         self._store = DocumentStore(folder)
+        self._pages: dict[str, tuple[tuple[int, ...], str]] = {}
 
     def publish(self, notebook: Path, name: str | None = None) -> Dashboard:
         """Publishes a copy, in place of the one of that name. Without a name it is made of the file's: it replaces what
@@ -80,11 +90,28 @@ class Dashboards:
             raise UnknownDashboard(name, self.names())
         return _made(found.name, found.body)
 
+    def stamp(self, name: str) -> str:
+        """Another text whenever it was published anew; reads nothing."""
+        return str(self._store.stamp(_KIND, name))
+
+    def page(self, name: str) -> str:
+        """`Dashboard.page` of what is published by that name now; nothing where none is. Read once: then it is only
+        looked whether it is the same file."""
+        stamp = self._store.stamp(_KIND, name) if _NAME.fullmatch(name) else None
+        if stamp is None:
+            self._pages.pop(name, None)
+            return ""
+        kept = self._pages.get(name)
+        if kept is None or kept[0] != stamp:
+            found = self._store.find(_KIND, name)
+            kept = self._pages[name] = (stamp, page_of(name, found.body.get("published")) if found else "")
+        return kept[1]
+
     def names(self) -> list[str]:
         return self._store.names(_KIND)
 
     def remove(self, name: str) -> None:
-        """Viewers that look at it keep their page; nobody opens it anew. Raises UnknownDashboard."""
+        """Pages that are open end; nobody opens it anew. Raises UnknownDashboard."""
         if name not in self.names():
             raise UnknownDashboard(name, self.names())
         self._store.remove(_KIND, name)

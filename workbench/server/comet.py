@@ -27,7 +27,7 @@ BEAT_SECONDS = 15.0
 """So often a stream in which nothing happens says that it is alive: what lies between lets go of silent ones."""
 LONGEST_WAIT = 55
 LONGEST = 8_000
-TICKETS = "X-Workbench-Tickets"
+TICKETS, LONGEST_TICKETS = "X-Workbench-Tickets", 16_000
 """Not in the address, which is kept in logs and histories: with commas between, in the order of `topics`."""
 
 
@@ -39,14 +39,8 @@ class Topics(Looks, Handler):
         topics = [one for one in (self.text("topics", LONGEST) or "").split(",") if one]
         if not 1 <= len(topics) <= MOST_TOPICS:
             raise web.HTTPError(400, f"`topics` must name 1 to {MOST_TOPICS} topics, with commas between them")
-        tickets = dict(zip(topics, self.request.headers.get(TICKETS, "")[:LONGEST].split(","), strict=False))
-        return Watch(
-            self.hub,
-            topics,
-            cursors.split(","),
-            lambda topic: self.permitted(topic, tickets.get(topic, "").strip()),
-            self.still_in,
-        )
+        tickets = [one.strip() for one in self.request.headers.get(TICKETS, "")[:LONGEST_TICKETS].split(",")]
+        return Watch(self.hub, self.door(dict(zip(topics, tickets, strict=False))), topics, cursors.split(","))
 
     async def sent(self, written: Awaitable[None]) -> None:
         """Waits until it is on its way. Who does not read for long is dropped."""

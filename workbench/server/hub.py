@@ -10,17 +10,17 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 
 from workbench.contract.errors import DocumentError, ProtocolError, SourceError, UnknownRun, WorkbenchError
 from workbench.runs import Register, RunInfo
 from workbench.runs.subscriber import frames
-from workbench.runs.topics import Mailbox, Topic
+from workbench.runs.topics import Frame, Mailbox, Topic
 from workbench.server.described import described
 from workbench.server.pool import Busy
 
-__all__ = ["ALL", "Hub", "run_of"]
+__all__ = ["ALL", "Hub", "is_about_runs", "run_of"]
 
 _log = logging.getLogger(__name__)
 Made = TypeVar("Made")
@@ -34,6 +34,8 @@ PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds between the times that the register is asked again while it cannot be read."""
 LINGER_SECONDS = 2.0
 """So long a topic without viewers is kept: a page that is loaded again comes back within it."""
+KNOWN_BEFORE, LONGEST_LINE = 1_000, 20
+"""Of so many topics that others went on as it is known which that were, and so many steps back."""
 PROGRESS = "progress"
 _PART = r"[a-z0-9][a-z0-9_-]{0,63}"
 _TOPIC = re.compile(rf"runs/([a-z0-9]{{12}})/({_PART}(?:/{_PART})?)")
@@ -50,6 +52,11 @@ def _is_progress(topic: str) -> bool:
     return topic.rpartition("/")[2] == PROGRESS
 
 
+def is_about_runs(topic: str) -> bool:
+    """Whether it tells what `GET runs` tells: what runs, and how far it is."""
+    return topic == ALL or _is_progress(topic)
+
+
 class Hub:
     """The topics that this server's viewers watch. For one event loop; `blocking` runs what may wait elsewhere."""
 
@@ -58,6 +65,16 @@ class Hub:
         self._topics: dict[str, Topic] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._beginning: dict[str, asyncio.Future[Topic]] = {}
+        self._before: dict[str, str] = {}
+
+    def line(self, name: str) -> Iterator[str]:
+        """The topic, and those that it goes on for, the last one first, as their engines have said: who may see one
+        may see what it went on as."""
+        for _ in range(LONGEST_LINE):
+            yield name
+            if name not in self._before:
+                return
+            name = self._before[name]
 
     async def subscribe(self, name: str, wake: Callable[[], object], cursor: str = "") -> Mailbox:
         """A viewer's mailbox for the topic; what was since, for one who comes back with a `cursor`. Raises
@@ -195,6 +212,7 @@ class Hub:
                         topic.restore(frame["snapshot"], frame.get("keep", {}))
                     else:
                         topic.tell(frame.get("change"), frame.get("append"), frame.get("keep"))
+                    self._note(topic.name, frame)
                     if "end" in frame:
                         return True
         except ProtocolError:
@@ -202,6 +220,14 @@ class Hub:
         except SourceError as error:  # it has ended, or is of another mind: the register knows how it goes on
             _log.debug("%s: %s", topic.name, error)
         return False
+
+    def _note(self, name: str, frame: Frame) -> None:
+        goes_on = (frame.get("change") or frame.get("snapshot") or {}).get("next")
+        then = goes_on.get("topic") if isinstance(goes_on, dict) else None
+        if isinstance(then, str) and run_of(then) and then not in self._before:
+            self._before[then] = name
+            while len(self._before) > KNOWN_BEFORE:
+                del self._before[next(iter(self._before))]
 
 
 def _state(info: RunInfo) -> dict[str, Any]:

@@ -79,8 +79,7 @@ class LiveHandler(Looks, WebSocketMixin, WebSocketHandler, JupyterHandler):
 
     async def _send(self, topic: str, ticket: str) -> None:
         try:
-            permitted = lambda one: self.permitted(one, ticket)  # noqa: E731
-            async with Watch(self.hub, (topic,), permitted=permitted, still_in=self.still_in) as watch:
+            async with Watch(self.hub, self.door({topic: ticket}), (topic,)) as watch:
                 while frames := await watch.frames():
                     for frame in frames:
                         # Waits until the socket has taken it: meanwhile changes gather.

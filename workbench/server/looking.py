@@ -3,22 +3,51 @@ whether they may see a topic."""
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from tornado import web
 
-from workbench.server.hub import Hub
+from workbench.server.hub import Hub, is_about_runs
 
-__all__ = ["STUCK_SECONDS", "WAYS", "Looks", "Viewers"]
+__all__ = ["NOT_FOR_YOU", "STUCK_SECONDS", "WAYS", "Door", "Looks", "Viewers"]
 
 STUCK_SECONDS = 30.0
 """So long a viewer has to take what it is sent; then it is dropped, for it reads no more."""
 WAYS = ("websocket", "events", "poll", "socketio")
 MOST_EACH, MOST = 64, 1_000
 """Connections at once of one viewer, and of all of them."""
+NOT_FOR_YOU = "It is not for you, or it is over."
+
+
+class Door:
+    """What lets one viewer see topics. This one asks Jupyter's authorizer, who may say more of each topic than that
+    topics may be looked at: what runs, with its title and how far it is, is for those who may read `workbench:runs`,
+    as it is at `GET runs`; what is shown of topologies for those who may read `workbench:live`."""
+
+    def __init__(self, handler: Any) -> None:
+        self._handler = handler
+
+    async def why_not(self, topic: str) -> str:
+        """Why this viewer may not see the topic; nothing where they may. The hub knows no topics but those of the
+        register's runs, which are all of one owner."""
+        handler = self._handler
+        resource = "workbench:runs" if is_about_runs(topic) else "workbench:live"
+        allowed = handler.authorizer.is_authorized(handler, handler.current_user, "read", resource)
+        if asyncio.iscoroutine(allowed):
+            allowed = await allowed
+        return "" if allowed else NOT_FOR_YOU
+
+    def why_not_any_more(self, topic: str) -> str:
+        """The same of one that was let in; asked before each of its frames."""
+        return ""
+
+    def listen(self, wake: Callable[[], object]) -> Callable[[], object]:
+        """`wake` is called when `why_not_any_more` may say something else; what is returned ends that."""
+        return lambda: None
 
 
 class Viewers:
@@ -92,10 +121,6 @@ class Looks:
             self.viewers.dropped[self.way] += 1
             self.ws_connection.stream.close()
 
-    def still_in(self) -> bool:
-        """Whether what let this viewer in still does; asked while it looks."""
-        return True
-
-    async def permitted(self, topic: str, ticket: str) -> bool:
-        """Whether this viewer may see the topic. The hub knows no topics but those of the register's runs."""
-        return True
+    def door(self, tickets: Mapping[str, str]) -> Door:
+        """By which this viewer comes to topics, with a ticket for each where they have some."""
+        return Door(self)

@@ -98,8 +98,7 @@ class _Client:
     async def _send(self, topic: str, ticket: str, cursor: str) -> None:
         handler = self._handler
         try:
-            permitted = lambda one: handler.permitted(one, ticket)  # noqa: E731
-            async with Watch(handler.hub, (topic,), (cursor,), permitted, handler.still_in) as watch:
+            async with Watch(handler.hub, handler.door({topic: ticket}), (topic,), (cursor,)) as watch:
                 while frames := await watch.frames():
                     for frame in frames:
                         await self._say(frame)

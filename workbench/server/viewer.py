@@ -37,6 +37,7 @@ from workbench.server.viewer_access import LogIn, ViewerAuthorizer, ViewerIdenti
 from workbench.server.viewer_kernels import INCOMING, ViewerConnection, ViewerKernels
 from workbench.server.viewer_live import ViewerEvents, ViewerHub, ViewerLive, ViewerLooks, ViewerPoll
 from workbench.server.viewer_pages import DashboardPage, EndKernel, List, Nothing, OneKernel
+from workbench.server.viewer_rounds import SECONDS, Rounds
 
 __all__ = ["ViewerApp", "main", "routes"]
 
@@ -85,8 +86,9 @@ class ViewerApp(ServerApp):
     def init_webapp(self) -> None:
         super().init_webapp()
         app = self.web_app
-        app.settings["workbench_dashboards"] = Dashboards(places.documents(self.home))
-        app.settings["workbench_viewer_hub"] = ViewerHub(Register(places.register(self.home)))
+        dashboards = app.settings["workbench_dashboards"] = Dashboards(places.documents(self.home))
+        self.rounds = Rounds(self.access, dashboards)
+        app.settings["workbench_viewer_hub"] = ViewerHub(Register(places.register(self.home)), self.rounds)
         app.settings["login_url"] = f"{self.base_url}login"
         app.wildcard_router.rules = []
         app.wildcard_router.named_rules = {}
@@ -95,7 +97,8 @@ class ViewerApp(ServerApp):
         app.wildcard_router.add_rules([*ours, Rule(PathMatches(r".*"), Nothing)])
         app.default_router.rules = [Rule(AnyMatches(), app.wildcard_router)]
         kernels: Any = self.kernel_manager
-        kernels.on_change, kernels.mark = self._say, self.access.mark
+        kernels.on_change, kernels.rounds = self._say, self.rounds
+        self.rounds.put_out = kernels.put_out
 
     def _say(self, kernels: int) -> None:
         say(self.home, Viewer(Process.current(), self.ip, self.port, kernels))
@@ -149,6 +152,7 @@ def main() -> None:
     app = ViewerApp.instance(config=_config(home, options))
     app.prepare(home)
     app.initialize(argv=[], find_extensions=False)
+    PeriodicCallback(app.rounds.look, 1_000 * SECONDS).start()
     PeriodicCallback(partial(shorten, log_of(home)), 60_000).start()
     app.start()
 

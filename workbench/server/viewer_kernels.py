@@ -18,6 +18,7 @@ from traitlets import Integer
 from workbench.contract.errors import LimitExceeded
 from workbench.dashboards.parameters import ENVIRONMENT
 from workbench.dashboards.published import Dashboard
+from workbench.server.viewer_rounds import Rounds
 
 __all__ = ["INCOMING", "OUTGOING", "ViewerConnection", "ViewerKernels", "incoming", "outgoing"]
 
@@ -34,6 +35,8 @@ OUTGOING = frozenset(
 """What a kernel may say to a browser: `execute_input` is not among it, which has the source."""
 _V1 = "v1.kernel.websocket.jupyter.org"
 FAILED = "This could not be computed."
+KEPT_ENDED = 1_000
+OUT = "The link that opened this page holds no more: ask for the new one."
 
 
 def incoming(raw: str | bytes, v1: bool = False) -> dict[str, Any] | None:
@@ -127,10 +130,12 @@ class ViewerKernels(AsyncMappingKernelManager):
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
         self._owners: dict[str, str] = {}
-        self._marks: dict[str, str] = {}
-        self.mark: Callable[[], str] = str
-        """Says which secret holds now; set by the server."""
+        self._opened: dict[str, tuple[str, str]] = {}
+        """By which secret each was opened, and for which page."""
+        self.rounds: Rounds | None = None
+        """Says which secret holds now, and what is published; set by the server."""
         self._rendering: set[str] = set()
+        self._ended: dict[str, tuple[str, str]] = {}
         self._starting: list[str] = []
         self.on_change: Callable[[int], object] = lambda kernels: None
 
@@ -146,9 +151,10 @@ class ViewerKernels(AsyncMappingKernelManager):
         """A kernel for one page. It knows the values and the theme, and of the request nothing else."""
         self.check_room(viewer)
         self._starting.append(viewer)
-        mark = self.mark()
+        mark = self._mark()
         folder = dashboard.folder if os.path.isdir(dashboard.folder) else None
         own = {ENVIRONMENT: json.dumps(values), "WORKBENCH_DASHBOARD": dashboard.name, "WORKBENCH_THEME": theme}
+        own["WORKBENCH_PAGE"] = dashboard.page
         environment = {**os.environ, **own}
         kernel_id = str(uuid.uuid4())
         try:
@@ -159,7 +165,7 @@ class ViewerKernels(AsyncMappingKernelManager):
             raise
         finally:
             self._starting.remove(viewer)
-        self._owners[kernel_id], self._marks[kernel_id] = viewer, mark
+        self._owners[kernel_id], self._opened[kernel_id] = viewer, (mark, dashboard.page)
         self._rendering.add(kernel_id)
         self._changed()
         return kernel_id
@@ -180,12 +186,44 @@ class ViewerKernels(AsyncMappingKernelManager):
     def is_of(self, kernel_id: str, viewer: str) -> bool:
         return self._owners.get(kernel_id) == viewer
 
-    async def end(self, kernel_id: str) -> None:
-        """Idempotent: a page that closes says so, and so does its connection."""
+    def _mark(self) -> str:
+        return self.rounds.mark if self.rounds is not None else ""
+
+    def why_out(self, kernel_id: str) -> str:
+        """Why a kernel's page is shown no more: the secret that opened it holds no more, or its dashboard was taken
+        back, or published anew. Nothing where it is."""
+        mark, page = self._opened.get(kernel_id, ("none", ""))
+        try:
+            if mark != self._mark():
+                return OUT
+        except OSError as error:
+            _log.warning("Which secret holds could not be read: %s", error)
+        return self.rounds.why_not(page) if self.rounds is not None else ""
+
+    async def put_out(self) -> None:
+        """Ends the kernels of pages that are shown no more."""
+        for kernel_id in list(self._opened):
+            if why := self.why_out(kernel_id):
+                try:
+                    await self.end(kernel_id, why)
+                except Exception:  # noqa: BLE001 (it may be anything; the next look for idle ones ends it)
+                    _log.exception("A kernel that is out could not be ended")
+
+    def why_ended(self, kernel_id: str, viewer: str) -> str:
+        """Why a kernel of this viewer was ended, if that is known."""
+        owner, why = self._ended.get(kernel_id, ("", ""))
+        return why if owner == viewer else ""
+
+    async def end(self, kernel_id: str, why: str = "") -> None:
+        """Idempotent: a page that closes says so, and so does its connection. `why` is said to one that is open."""
         owner = self._owners.pop(kernel_id, None)
         if owner is None:
             return
-        self._marks.pop(kernel_id, None)
+        if why:
+            self._ended[kernel_id] = owner, why
+            while len(self._ended) > KEPT_ENDED:
+                del self._ended[next(iter(self._ended))]
+        self._opened.pop(kernel_id, None)
         self._rendering.discard(kernel_id)
         try:
             if kernel_id in self._kernels:
@@ -203,10 +241,10 @@ class ViewerKernels(AsyncMappingKernelManager):
             self._kernels[kernel_id].last_activity = utcnow()  # the page may come back
 
     async def cull_kernel_if_idle(self, kernel_id: str) -> None:
-        """Also one whose cells are busy without end, while nobody looks, and one that was opened by a secret that holds
-        no more; never one whose page is still being made."""
-        if self._marks.get(kernel_id, "") != self.mark():
-            await self.end(kernel_id)
+        """Also one whose cells are busy without end, while nobody looks, and one that should be out; never one whose
+        page is still being made."""
+        if why := self.why_out(kernel_id):
+            await self.end(kernel_id, why)
             return
         if kernel_id in self._rendering:
             return
@@ -215,5 +253,5 @@ class ViewerKernels(AsyncMappingKernelManager):
             return
         await super().cull_kernel_if_idle(kernel_id)
         if kernel_id not in self._kernels and self._owners.pop(kernel_id, None) is not None:
-            self._marks.pop(kernel_id, None)
+            self._opened.pop(kernel_id, None)
             self._changed()

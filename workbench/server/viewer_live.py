@@ -1,9 +1,10 @@
-"""Live topics for those who look at dashboards: each only with a ticket, which the dashboard's own code has made."""
+"""Live topics for those who look at dashboards: each only with a ticket, which the dashboard's own code has made, and
+as long as that dashboard is published and their log-in is good."""
 
 from __future__ import annotations
 
 import asyncio
-import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from workbench.contract.errors import WorkbenchError
@@ -12,20 +13,20 @@ from workbench.runs.register import Engine
 from workbench.server.comet import Events, Poll
 from workbench.server.hub import Hub, run_of
 from workbench.server.live import LiveHandler
-from workbench.server.looking import Looks
+from workbench.server.looking import NOT_FOR_YOU, Door, Looks
 from workbench.server.pool import Busy, Pool
+from workbench.server.viewer_rounds import Rounds
 
-__all__ = ["ViewerEvents", "ViewerHub", "ViewerLive", "ViewerLooks", "ViewerPoll"]
+__all__ = ["ViewerDoor", "ViewerEvents", "ViewerHub", "ViewerLive", "ViewerLooks", "ViewerPoll"]
 
-AGAIN = 1.0
-"""Seconds until it is looked again whether a viewer who looks is still let in."""
+BUSY = "The server has too much to do just now. Load the page again in a moment."
 
 
 class ViewerHub:
     """What the viewer's server has for it."""
 
-    def __init__(self, register: Register) -> None:
-        self.register, self.pool = register, Pool()
+    def __init__(self, register: Register, rounds: Rounds) -> None:
+        self.register, self.rounds, self.pool = register, rounds, Pool()
         self.hub = Hub(register, self.pool.run)
         self._asking: dict[str, asyncio.Future[Engine | None]] = {}
 
@@ -46,6 +47,42 @@ class ViewerHub:
         """Nothing is loaded ahead."""
 
 
+class ViewerDoor(Door):
+    def __init__(self, handler: ViewerLooks, given: Mapping[str, str]) -> None:
+        super().__init__(handler)
+        self._tickets, self._services = given, handler.services
+        self._said: dict[str, tuple[int, str]] = {}
+
+    async def why_not(self, topic: str) -> str:
+        """A ticket is for one topic, and for what its engine has said that it went on as."""
+        given = self._tickets.get(topic, "")
+        if run_of(topic) is None or not tickets.page_of(given) or not self._handler.still_in():
+            return NOT_FOR_YOU
+        for one in self._services.hub.line(topic):
+            try:
+                engine = await self._services.engine(run_of(one) or "")
+            except WorkbenchError:
+                continue
+            except Busy:
+                return BUSY
+            if engine is not None and tickets.fits(given, engine, one):
+                return self.why_not_any_more(topic)
+        return NOT_FOR_YOU
+
+    def why_not_any_more(self, topic: str) -> str:
+        rounds = self._services.rounds
+        number, why = self._said.get(topic, (-1, ""))
+        if number != rounds.number:
+            number, why = rounds.number, NOT_FOR_YOU
+            if self._handler.still_in():
+                why = rounds.why_not(tickets.page_of(self._tickets.get(topic, "")))
+            self._said[topic] = number, why
+        return why
+
+    def listen(self, wake: Callable[[], object]) -> Callable[[], object]:
+        return self._services.rounds.listen(wake)
+
+
 class ViewerLooks(Looks):
     """In the viewer's server: who has logged in, and sees what the tickets are for that a dashboard has given out."""
 
@@ -62,26 +99,22 @@ class ViewerLooks(Looks):
     def viewer(self) -> str:
         return str(self.current_user.username)
 
+    def door(self, tickets: Mapping[str, str]) -> Door:
+        return ViewerDoor(self, tickets)
+
     identity_provider: Any
-    _asked_at = 0.0
-    _still_in = True
+    _round, _in = -1, True
 
     def still_in(self) -> bool:
-        """A new secret puts out also those who are looking."""
-        now = time.monotonic()
-        if self._still_in and now - self._asked_at >= AGAIN:
-            self._asked_at, self._still_in = now, self.identity_provider.get_user_cookie(self) is not None
-        return self._still_in
-
-    async def permitted(self, topic: str, ticket: str) -> bool:
-        run = run_of(topic)
-        if run is None or not ticket or not self.still_in():
-            return False
-        try:
-            engine = await self.services.engine(run)
-        except (WorkbenchError, Busy):
-            return False
-        return engine is not None and tickets.fits(ticket, engine, topic)
+        """A new secret puts out also those who are looking. Read again when there is another one."""
+        there = self.services.rounds.number
+        if self._in and self._round != there:
+            self._round = there
+            try:
+                self._in = self.identity_provider.get_user_cookie(self) is not None
+            except (OSError, WorkbenchError):
+                self._in = False
+        return self._in
 
 
 class ViewerLive(ViewerLooks, LiveHandler):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import time
 from http.client import responses
 from typing import Any
@@ -188,9 +189,19 @@ class DashboardPage(Pages):
 
 
 class OneKernel(KernelHandler):
-    """Whether a page's kernel is still there."""
+    """Whether a page's kernel is still there, or why not."""
 
     SUPPORTED_METHODS = ("GET",)
+
+    @web.authenticated
+    async def get(self, kernel_id: str) -> None:
+        kernels: ViewerKernels = self.settings["kernel_manager"]
+        if why := kernels.why_ended(kernel_id, self.current_user.username):
+            self.set_status(410)
+            self.finish(json.dumps({"message": why}))
+            return
+        given: Any = super().get(kernel_id)
+        await given
 
 
 class EndKernel(Pages):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
 from workbench.contract.errors import WorkbenchError
 from workbench.runs.topics import Frame, Mailbox
 from workbench.server.hub import Hub
+from workbench.server.looking import Door
 from workbench.server.pool import Busy
 
 __all__ = ["MOST_TOPICS", "Watch", "refused"]
@@ -22,35 +23,27 @@ def refused(topic: str, why: object) -> dict[str, Any]:
     return {"topic": topic[:200], "error": str(why)}
 
 
-NOT_FOR_YOU = "It is not for you, or it is over."
-
-
 class Watch:
-    """The topics' frames, as they come. A topic that is not there, or that `permitted` says no to, is told as
-    `refused`, and the others go on. `async with` it; used by one task."""
+    """The topics' frames, as they come. A topic that is not there, or that the `door` says no to, also later, is
+    told as `refused`, and the others go on. `async with` it; used by one task."""
 
-    def __init__(
-        self,
-        hub: Hub,
-        topics: Sequence[str],
-        cursors: Sequence[str] = (),
-        permitted: Callable[[str], Awaitable[bool]] | None = None,
-        still_in: Callable[[], bool] = lambda: True,
-    ) -> None:
+    def __init__(self, hub: Hub, door: Door, topics: Sequence[str], cursors: Sequence[str] = ()) -> None:
         self._hub, self._topics = hub, list(dict.fromkeys(topics))[:MOST_TOPICS]
-        self._permitted, self._still_in = permitted, still_in
+        self._door = door
+        self._leave: Callable[[], object] = lambda: None
         self._cursors = dict(zip(topics, cursors, strict=False))
         self._some = asyncio.Event()
         self._mailboxes: dict[str, Mailbox] = {}
         self._refused: list[Frame] = []
 
     async def __aenter__(self) -> Watch:
+        self._leave = self._door.listen(self._some.set)
         try:
             for topic in self._topics:
-                if self._permitted is not None and not await self._permitted(topic):
-                    self._refused.append(Frame(refused(topic, NOT_FOR_YOU)))
-                    continue
                 try:
+                    if why := await self._door.why_not(topic):
+                        self._refused.append(Frame(refused(topic, why)))
+                        continue
                     mailbox = await self._hub.subscribe(topic, self._some.set, self._cursors.get(topic, ""))
                 except (WorkbenchError, Busy) as error:
                     self._refused.append(Frame(refused(topic, error)))
@@ -69,6 +62,7 @@ class Watch:
 
     def close(self) -> None:
         """The viewer has gone. Idempotent."""
+        self._leave()
         for mailbox in self._mailboxes.values():
             mailbox.close()
         self._mailboxes.clear()
@@ -88,9 +82,11 @@ class Watch:
         while not self.over:
             await self._some.wait()
             self._some.clear()
-            if self._mailboxes and not self._still_in():
-                self._refused += [Frame(refused(topic, NOT_FOR_YOU)) for topic in self._mailboxes]
-                self.close()
+            for topic, mailbox in list(self._mailboxes.items()):
+                if why := self._door.why_not_any_more(topic):
+                    self._refused.append(Frame(refused(topic, why)))
+                    mailbox.close()
+                    del self._mailboxes[topic]
             if found := self._taken():
                 return found
         return []

@@ -6,7 +6,7 @@ sentences, and `how` it writes); what each does
 under `component/<id>`, and the tuples in a second along an edge under `edge/<source>/<stream>/<target>`. The lists `at`
 (seconds of the epoch), `emitted` and `acked` (tuples in a second, of all spouts), `p50` and `p99` (complete latency in
 ms, null while nothing was acked) grow together; `log` is what components print, and their errors. `replayable` says
-whether `replay` can be asked for; `next` is where a run that was started again goes on: `run`, `topic` and `ticket`.
+whether `replay` can be asked for; `next` is where a run that was started again goes on: `run` and `topic`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from workbench.contract.errors import UsageError, WorkbenchError
-from workbench.runs import tickets
 from workbench.runs.publisher import Publisher
 from workbench.runs.topics import Topic
 from workbench.streams.counting import quantile
@@ -156,7 +155,7 @@ class Telling:
         assert running is not None
         running.topic, running.publish = self.topic, lambda: self.published(register)
         running.show = self.views.show
-        running.replaced = lambda following: self._replaced(following, register)
+        running.replaced = self._replaced
 
     def start(self) -> None:
         self._thread.start()
@@ -228,15 +227,13 @@ class Telling:
                 self.views.end()
                 self.topic.end()
 
-    def _replaced(self, following: Running, register: Register) -> None:
+    def _replaced(self, following: Running) -> None:
         """It was started again: whoever looks goes on there."""
         self._thread.join()
-        engine = following.engine or register.engine(following.id)
+        _ = following.engine  # viewers find it from now on
 
         def where(topic: Topic | str) -> dict[str, str]:
-            name = topic if isinstance(topic, str) else topic.name
-            ticket = tickets.ticket(engine, name) if engine is not None else ""
-            return {"run": following.id, "topic": name, "ticket": ticket}
+            return {"run": following.id, "topic": topic if isinstance(topic, str) else topic.name}
 
         def dashboard(views: Sequence[StreamView]) -> dict[str, str]:
             return where(following.shown(views))

@@ -27,7 +27,7 @@ from workbench.runs.topics import Topic
 __all__ = ["LiveView", "newest", "script"]
 
 PUBLISHED = "WORKBENCH_DASHBOARD"
-"""Set in the kernels of pages that viewers look at."""
+"""Set in the kernels of pages that viewers look at, `WORKBENCH_PAGE` with it: the `page` that tickets are for."""
 PACE = 0.05
 """Seconds between two messages of a comm, of which a page takes some hundred a second in all."""
 
@@ -58,7 +58,8 @@ class LiveView(anywidget.AnyWidget):
         self._sending: _Sending | None = None
         name = topic if isinstance(topic, str) else topic.name
         published = PUBLISHED in os.environ
-        shown = tickets.ticket(engine, name) if published and engine is not None else ""
+        page = os.environ.get("WORKBENCH_PAGE", "") if published else ""
+        shown = tickets.ticket(engine, name, page) if page and engine is not None else ""
         super().__init__(topic=name, ticket=shown, run=run, controls=controls and not published)
         self.on_msg(self._heard)
 

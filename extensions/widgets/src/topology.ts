@@ -148,7 +148,7 @@ class TopologyView {
       } else {
         const { id } = (await ask(there, 'POST', `runs/${this.run}/control`, { what, speed })) as { id: string };
         if (id !== this.run) {
-          this.watching.follow({ run: id, topic: `runs/${id}/topology`, ticket: '' });
+          this.watching.follow({ run: id, topic: `runs/${id}/topology` });
         }
       }
     } catch (error) {

@@ -7,7 +7,6 @@ import { Frame, Mirror, State } from './state';
 export interface Next {
   run: string;
   topic: string;
-  ticket: string;
 }
 
 export interface Watching {
@@ -78,7 +77,7 @@ export function watch<T extends { topic: string; ticket: string }>(model: AnyMod
     }
   };
   const follow = (next: Next): void => {
-    here = { topic: next.topic, ticket: next.ticket };
+    here = { ...here, topic: next.topic }; // a page's ticket goes for what its topics go on as
     view.moved?.(next);
     if (byKernel) {
       mirror = new Mirror();
