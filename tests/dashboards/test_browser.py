@@ -47,12 +47,12 @@ def test_the_link_opens_it_and_widgets_move(
     link = viewer.publish("orders", "# Orders of the shop", SLIDER, FIGURE)
     page = context.new_page()
     page.goto(link.replace("#", "?country=DE&theme=dark#"), wait_until="commit")
-    expect(page.locator("#wb-step")).to_contain_text("Loading…")
+    expect(page.locator("#wb-step")).to_contain_text("Starting")
     expect(page.locator(".jupyter-widgets.widget-label").last).to_have_text("top 3 of DE")
     assert page.title() == "Orders of the shop"
     expect(page.locator(".wb-asked")).to_have_text("This link asks for country: DE. Show it without")
     assert viewer.token not in page.url
-    expect(page.locator(".js-plotly-plot .bars")).to_be_visible()
+    expect(page.locator(".js-plotly-plot .bars").first).to_be_visible()
     handle = page.locator(".noUi-handle")
     handle.focus()
     handle.press("ArrowRight")
@@ -135,3 +135,33 @@ def test_a_browser_that_is_killed_leaves_no_kernel(viewer: ViewerServer, eventua
     viewer.kernel_of(session, "busy")  # and nobody ever connects to it
     assert viewer.kernels() == 1
     eventually(lambda: viewer.kernels() == 0, within=60)
+
+
+def test_a_page_says_how_far_it_is_and_shows_what_is_there_by_then(
+    viewer: ViewerServer, context: BrowserContext, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    waits = f"import pathlib, time\nwhile not pathlib.Path({str(gate)!r}).exists():\n    time.sleep(0.05)"
+    link = viewer.publish("slow", "# Orders of the shop", FIGURE, "# Of this year", waits, "print('the end')")
+    page = context.new_page()
+    page.goto(link, wait_until="commit")
+    step = page.locator("#wb-step")
+    expect(step).to_have_text("Starting: cell 4 of 5")
+    expect(page.get_by_text("Of this year")).to_be_visible()
+    assert page.locator("#wb-progress").evaluate("bar => [bar.value, bar.max]") == [3, 5]
+    expect(page.locator(".js-plotly-plot")).to_have_count(0)  # drawn when all is computed
+    page.screenshot(path=tmp_path / "starting.png")
+    gate.touch()
+    expect(step).to_have_count(0)
+    expect(page.locator(".js-plotly-plot .bars").first).to_be_visible()
+    expect(page.get_by_text("the end")).to_be_visible()
+    page.close()
+
+
+def test_a_page_that_breaks_off_says_so(viewer: ViewerServer, context: BrowserContext) -> None:
+    link = viewer.publish("broken", "# Orders of the shop", "import os\nos._exit(1)", "print('the end')")
+    page = context.new_page()
+    page.goto(link, wait_until="commit")
+    expect(page.locator(".wb-failed")).to_be_visible()
+    expect(page.get_by_text("Orders of the shop").last).to_be_visible()
+    page.close()

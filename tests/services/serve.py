@@ -69,8 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
                 while True:
                     time.sleep(0.2)  # not for good: a signal may be another thread's
             except KeyboardInterrupt:
-                sys.stdout.write("ending …\n")
-                sys.stdout.flush()
+                _say("ending …")
                 raise
     except KeyboardInterrupt:
         pass
@@ -79,6 +78,11 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     sys.stdout.write(f"{chosen.name} is gone\n")
     return 0
+
+
+def _say(what: str) -> None:
+    sys.stdout.write(f"{what}\n")
+    sys.stdout.flush()
 
 
 def _end(number: int, frame: FrameType | None) -> None:
@@ -91,7 +95,9 @@ def _end(number: int, frame: FrameType | None) -> None:
 @contextmanager
 def single(name: str, empty: bool) -> Iterator[str]:
     """The server, and what is said of it when it is ready."""
+    _say(f"starting {name} (up to a minute; the first time it is fetched) …")
     with served(name) as server:
+        _say(f"{name} answers, process {server.pid}")
         if not empty and (server.manifest.capabilities.sinks or hasattr(server, "load")):
             load_demo(server)
         lines = "".join(f"    {line}\n" if line else "\n" for line in server.told().splitlines())
@@ -110,12 +116,10 @@ def across() -> Iterator[str]:
 
     catalog = Catalog()
     must_be_free(catalog)
-    sys.stdout.write("starting MySQL, MongoDB, Hive and HBase (a minute; the first time they are fetched) …\n")
-    sys.stdout.flush()
+    _say("starting MySQL, MongoDB, Hive and HBase (a minute; the first time they are fetched) …")
     try:
         with Stores.served() as stores:
-            sys.stdout.write("spreading the demo shop over them (a minute) …\n")
-            sys.stdout.flush()
+            _say("spreading the demo shop over them (a minute) …")
             with stores.connected(catalog, drop=False) as made:
                 lines = "".join(f"    {name:8s}{catalog.saved(name).where}\n" for name in (*NAMES, "web"))
                 notes = "".join(f"{note}\n" for note in made.notes)
@@ -141,8 +145,7 @@ def load_demo(server: Service) -> None:
     if importlib.util.find_spec("workbench.demo") is None:
         sys.stdout.write("this version has no demo shop: the server is empty\n")
         return
-    sys.stdout.write("loading the demo shop (a minute; --empty leaves it out) …\n")
-    sys.stdout.flush()
+    _say("loading the demo shop (a minute; --empty leaves it out) …")
     if not server.manifest.capabilities.sinks:
         fill(server)
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 DESCRIPTION = """\
@@ -32,16 +33,29 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from workbench.catalog import places
+    from workbench.cli.screen import ProgressLine
     from workbench.dashboards.access import Access
-    from workbench.dashboards.process import folder
-    from workbench.dashboards.publishing import publish
+    from workbench.dashboards.process import folder, viewer
+    from workbench.dashboards.publishing import publish_at
 
+    home = places.home()
     if options.password:
         import getpass
 
-        Access(folder(places.home())).set_password(getpass.getpass("Password for all dashboards: "))
-    made = publish(options.notebook, options.name, host=options.host, port=options.port)
+        Access(folder(home)).set_password(getpass.getpass("Password for all dashboards: "))
+    there, line = viewer(home), ProgressLine(log=sys.stderr)
+    starting = "The viewer starts, a server of its own that goes on when this command ends (some seconds)"
+    made = publish_at(
+        home, options.notebook, options.name, options.host, options.port, lambda: line.report(starting, None)
+    )
+    line.clear()
     print(f"{made.dashboard.title}: {made.link}")
+    cells, runs = len(made.dashboard.notebook["cells"]), viewer(home)
+    print(f"{cells} cells, which each page that is opened computes anew: it shows how far it is.")
+    if runs is not None and there is None:
+        print(f"The viewer is up (process {runs.process.pid}); `workbench dashboards --stop` ends it.")
+    for note in made.notes:
+        print(note)
     if made.dashboard.parameters:
         print(f"The address may say {', '.join(f'{name}=…' for name in made.dashboard.parameters)}, and theme=dark.")
     if "#" not in made.link:

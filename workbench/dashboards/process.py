@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -78,16 +78,18 @@ def check(home: Path, host: str | None = None, port: int | None = None) -> None:
         raise UsageError(f"The viewer runs at {at} already: stop it first (workbench dashboards --stop).")
 
 
-def start(home: Path, host: str | None = None, port: int | None = None) -> Viewer:
+def start(
+    home: Path, host: str | None = None, port: int | None = None, waits: Callable[[], object] = lambda: None
+) -> Viewer:
     """The viewer that runs, else a new one, up and listening: at `PORT`, or where another has that, at a free one. It
-    goes on when we end. Raises UsageError when the one
-    that runs is at another address, and WorkbenchError when it does not come up."""
+    goes on when we end. `waits` is called again and again until it is up. Raises UsageError when the one that runs is
+    at another address, and WorkbenchError when it does not come up."""
     with _one_at_a_time(home):
         check(home, host, port)
         if (running := viewer(home)) is not None:
             return running
         host = host or HOST
-        return _started(home, host, _free(host) if port is None else port)
+        return _started(home, host, _free(host) if port is None else port, waits)
 
 
 def stop(home: Path) -> Viewer | None:
@@ -127,7 +129,7 @@ def _free(host: str) -> int:
     return PORT
 
 
-def _started(home: Path, host: str, port: int) -> Viewer:
+def _started(home: Path, host: str, port: int, waits: Callable[[], object]) -> Viewer:
     module = next(iter(importlib.metadata.entry_points(group="console_scripts", name=COMMAND))).module
     log = log_of(home)
     shorten(log)
@@ -148,6 +150,7 @@ def _started(home: Path, host: str, port: int) -> Viewer:
         if child.poll() is not None:
             last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
             raise WorkbenchError(f"The viewer has ended at its start: {last[0]} ({log} has more).")
+        waits()
         time.sleep(0.05)
     child.terminate()
     try:
