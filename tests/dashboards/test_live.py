@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import requests
 import websocket
@@ -16,7 +18,7 @@ from playwright.sync_api import Browser, expect
 from tests.dashboards.conftest import ViewerServer
 from workbench.catalog import places
 from workbench.runs import Register, tickets
-from workbench.streams import Bolt, LiveSink, TopN, Topology, spout
+from workbench.streams import Bolt, LiveSink, ParquetReplay, TopN, Topology, spout
 from workbench.streams.running import Running
 
 LIVE = """import workbench as wb
@@ -148,6 +150,50 @@ def test_a_published_dashboard_shows_it_live_and_has_no_controls(
         page.close()
     assert errors == []
     assert running.state == "running"
+
+
+AGAIN = """import workbench as wb
+again = wb.streams.find("again")
+wb.view([wb.streams.TopN(again, "watch", by="page"), again])"""
+
+
+def test_a_page_that_is_open_when_a_run_in_processes_ends_sees_its_last_state_and_goes_on_with_the_next(
+    viewer: ViewerServer, register: Register, chromium: Browser, tmp_path: Path
+) -> None:
+    (tmp_path / "day").mkdir()
+    pq.write_table(pa.table({"at": range(5_000), "page": ["/cart"] * 5_000}), tmp_path / "day" / "a.parquet")
+    topology = Topology("again").spout("views", ParquetReplay(str(tmp_path / "day"), time="at", speed=1e-6))
+    running = topology.bolt("watch", LiveSink(), inputs="views").run("processes", workers=1, register=register)
+    page = chromium.new_page(viewport={"width": 1200, "height": 900})
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    try:
+        assert running.engine is not None
+        page.goto(viewer.publish("again", "# Again", AGAIN), wait_until="commit")
+        graph, views = page.locator(".wb-Topology"), page.locator(".wb-Streams")
+        counted = views.locator("[data-kind=top] td").nth(1)
+        for one in (graph, views):
+            expect(one.locator(".wb-Badge")).to_have_text("running", timeout=90_000)
+        expect(counted).to_have_text("1", timeout=60_000)
+        page.evaluate("window.__loaded = 1")
+        running.stop()
+        for one in (graph, views):
+            expect(one.locator(".wb-Badge")).to_have_text("stopped", timeout=60_000)
+            expect(one.locator(".wb-Refused")).to_be_hidden()
+        expect(counted).to_have_text("1")
+        running.replay(1_000_000)
+        expect(counted).to_have_text("5,000", timeout=60_000)
+        for one in (graph, views):
+            expect(one.locator(".wb-Badge")).to_have_text("done", timeout=60_000)
+            expect(one.get_by_role("button")).to_have_count(0)
+        assert page.evaluate("window.__loaded") == 1
+    finally:
+        page.screenshot(path=tmp_path / "again.png")
+        page.close()
+        if running.following is not None:
+            running.following.stop()
+        running.stop()
+    assert errors == []
 
 
 def test_a_topology_that_does_not_run_is_said_by_name(register: Register, running: Running) -> None:

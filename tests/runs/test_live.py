@@ -15,7 +15,7 @@ import pytest
 
 from workbench.contract.errors import ConnectionLost, ProtocolError, SourceError, Unreachable, UsageError
 from workbench.runs import Register
-from workbench.runs.publisher import KNOCKING, Publisher
+from workbench.runs.publisher import KNOCKING, Elsewhere, Publisher
 from workbench.runs.register import Engine
 from workbench.runs.subscriber import ask, frames
 from workbench.runs.topics import Frame
@@ -231,6 +231,27 @@ def test_a_run_is_asked_for_something_and_says_what_it_does_not_do(publisher: Pu
     with pytest.raises(ConnectionLost):
         asyncio.run(ask(Engine(engine.pid, engine.address, "0" * 32), "r", "pause"))
     assert asked == ["pause"]
+
+
+def test_an_engine_sends_who_asks_on_to_another_one_of_the_same_token_and_this_machine(
+    tmp_path: Path, publisher: Publisher, engine: Engine
+) -> None:
+    register = Register(tmp_path / "other.db")
+    other = Publisher.of(register, publisher.token)
+    other.open()
+    try:
+        publisher.control("r", lambda what: Elsewhere(other.address))
+        other.control("r", lambda what: f"next of {what}")
+        assert asyncio.run(ask(engine, "r", "replay")) == "next of replay"
+        other.control("r", lambda what: Elsewhere(publisher.address))
+        with pytest.raises(ProtocolError, match="which is not asked"):
+            asyncio.run(ask(engine, "r", "replay"))  # not on and on
+        publisher.control("r", lambda what: Elsewhere("192.0.2.1:80"))
+        with pytest.raises(ProtocolError, match=r"192\.0\.2\.1:80, which is not asked"):
+            asyncio.run(ask(engine, "r", "replay"))
+    finally:
+        other.release()
+        register.close()
 
 
 def test_who_only_knocks_keeps_nobody_out(publisher: Publisher, engine: Engine) -> None:

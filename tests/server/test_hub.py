@@ -187,6 +187,29 @@ def test_an_engine_that_dies_hands_over_to_the_register(register: Register, monk
     _run(act, register)
 
 
+def test_a_topic_that_another_engine_has_by_now_goes_on_there(register: Register) -> None:
+    run, publisher, heir = register.begin("topology", "t"), Publisher(register), Publisher(register)
+    name = f"runs/{run.id}/topology"
+    publisher.topic(name, {"state": "running"})
+    publisher.open()
+
+    async def act(hub: Hub) -> None:
+        viewer = await Viewer().watch(hub, name)
+        await viewer.until(lambda state: state.get("state") == "running")
+        run.finish("done")
+        topic = heir.topic(name, {"state": "done"})
+        heir.open()  # of the same process, so in the place of the other one
+        publisher.close(silent=True)
+        await viewer.until(lambda state: state["state"] == "done")
+        topic.change(next="there")
+        await viewer.until(lambda state: state.get("next") == "there")
+        assert not any("end" in frame for frame in viewer.seen)
+        heir.close()
+        await viewer.until(lambda state: "over" in state)
+
+    _run(act, register)
+
+
 def test_of_what_ended_with_its_process_the_register_says_how(register: Register) -> None:
     run = register.begin("topology", "topology trending")
     run.finish("failed", "LookupError: the source is gone.")

@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from workbench.streams import Batch, Bolt, IteratorSpout, Spout, StatefulBolt, bolt, spout
+from workbench.streams import Batch, Bolt, IteratorSpout, ParquetReplay, Spout, StatefulBolt, bolt, spout
 
 
 class Numbers(IteratorSpout):
@@ -39,6 +39,23 @@ class Numbers(IteratorSpout):
 
 class NumbersAnew(Numbers):
     repeats = False
+
+
+@spout("key")
+def forgot() -> Any:
+    """To yield."""
+
+
+class Shy(ParquetReplay):
+    """Does not begin while there is a file `busy`."""
+
+    def open(self, config: Any, context: Any, collector: Any) -> None:
+        if (Path(self.folder) / "busy").exists():
+            raise LookupError("it is busy")
+        super().open(config, context, collector)
+
+    def at_speed(self, speed: float) -> Any:
+        return Shy(self.folder, self.time, speed)
 
 
 class Write(Bolt):

@@ -77,7 +77,7 @@ def test_a_dashboard_holds_what_else_has_a_view(running: Running) -> None:
     assert [type(one).__name__ for one in view.children] == ["StreamViews", "TopologyView", "StreamViews"]
     rows = wb.view([[running], [top, top]])
     assert [type(one).__name__ for one in rows.children] == ["VBox", "StreamViews"]
-    for wrong in ([], [7], [top, "x"]):
+    for wrong in ([], [[], []], [7], [top, "x"]):
         with pytest.raises(UsageError):
             wb.view(wrong)
 
@@ -116,6 +116,39 @@ def test_a_view_goes_on_with_the_run_that_was_started_again(
     eventually(lambda: drawn.state["run"] == following.id and drawn.state["state"] == "done", within=30)
     assert wb.view(Series(running, "views", x="at")).run == following.id  # an old handle shows what there is now
     following.stop()
+
+
+@pytest.mark.parametrize("how", [{}, {"runner": "processes", "workers": 1}], ids=["inline", "processes"])
+def test_who_only_found_it_goes_on_with_the_next_run_and_with_no_other(
+    tmp_path: Path, register: Register, eventually: Callable[..., Any], how: dict[str, Any]
+) -> None:
+    """As in Voila: the kernel of the page has no handle, tells the page by its comm, and does not believe it."""
+    (tmp_path / "day").mkdir()
+    pq.write_table(pa.table({"at": range(1_000), "page": ["/"] * 1_000}), tmp_path / "day" / "a.parquet")
+    made = Topology("again").spout("views", ParquetReplay(str(tmp_path / "day"), time="at", speed=1e-6))
+    running = made.run(register=register, **how)
+    assert running.engine is not None
+    found = wb.streams.find("again", register=register)
+    view, graph = wb.view(Series(found, "views", x="at")), wb.view(found)
+    told, drawn = Told(view), Told(graph)
+    told.say({"watch": True})
+    drawn.say({"watch": True})
+    eventually(lambda: "name" in told.state and "name" in drawn.state, within=60)
+    drawn.say({"control": "stop"})
+    assert drawn.frames[-1]["error"] == "It runs in another process, and can be looked at alone from here."
+    other = Topology("other").spout("views", ParquetReplay(str(tmp_path / "day"))).run(register=register)
+    drawn.say({"follow": f"runs/{other.id}/topology"})
+    following = running.replay(1_000_000)
+    for page in (told, drawn):
+        eventually(lambda: "next" in page.state, within=60)  # noqa: B023
+        page.say({"follow": page.state["next"]["topic"]})
+    eventually(lambda: told.state["run"] == following.id and told.state["about/0"]["rows"] == 1_000, within=60)
+    eventually(lambda: drawn.state["run"] == following.id and drawn.state["state"] == "done", within=60)
+    assert all(frame["topic"].split("/")[1] in (running.id, following.id) for frame in told.frames + drawn.frames)
+    for one in (view, graph):
+        one.close()
+    following.stop()
+    other.stop()
 
 
 def test_in_a_published_notebook_it_has_a_ticket_for_its_own_topic_alone(

@@ -3,9 +3,10 @@ written into the register, so that every server of this user finds it there.
 
 What goes over it is a line of JSON each way: the subscriber's `{"token", "topic"}`, then the topic's frames until its
 end; `{"token", "run", "ask"}`, which asks a run for something and is answered by `{"done": true}`, with the `run` that
-goes on where it is another one; `{"token", "run", "show"}`, which has a topic made of what `show` says, and is
-answered by its name; or `{"token", "run", "text"}`, which asks for a text, and is answered by its parts. Who does not
-know the token, which only the user's own register has, gets nothing.
+goes on where it is another one, or by `{"ask"}`, the address of an engine with the same token that does it; `{"token",
+"run", "show"}`, which has a topic made of what `show` says, and is answered by its name; or `{"token", "run", "text"}`,
+which asks for a text, and is answered by its parts. Who does not know the token, which only the user's own register
+has, gets nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from workbench.contract.errors import WorkbenchError
 from workbench.runs.register import Register
 from workbench.runs.topics import Frame, Topic
 
-__all__ = ["LINE", "Publisher"]
+__all__ = ["LINE", "Elsewhere", "Publisher"]
 
 _log = logging.getLogger(__name__)
 LINE = 1 << 20
@@ -53,6 +54,12 @@ class FrameTooLong(ValueError):  # it never leaves the module: the subscriber is
     """A topic that has outgrown the line."""
 
 
+class Elsewhere(str):
+    """The address of another engine that knows the same token, and does what was asked."""
+
+    __slots__ = ()
+
+
 _sharing = threading.RLock()  # what is collected as garbage releases, wherever that happens
 _shared: dict[Path, Publisher] = {}
 
@@ -68,7 +75,7 @@ class Publisher:
         self._controls: dict[str, Callable[[str], str | None]] = {}
         self._shows: dict[str, Callable[[Any], str]] = {}
         self._texts: dict[str, Callable[[str], str]] = {}
-        self._token = ""
+        self._token, self._address, self._made_by = secrets.token_hex(16), "", os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: asyncio.Server | None = None
         self._pid = 0
@@ -77,18 +84,30 @@ class Publisher:
         self._thread: threading.Thread | None = None
 
     @property
+    def token(self) -> str:
+        """What who subscribes has to know."""
+        return self._token
+
+    @property
+    def address(self) -> str:
+        """Where it is, once it is open."""
+        return self._address
+
+    @property
     def serving(self) -> bool:
         """Whether its thread lives; for a while after `close`, too: subscribers are told the ends of their topics."""
         return self._thread is not None and self._thread.is_alive()
 
     @classmethod
-    def of(cls, register: Register) -> Publisher:
+    def of(cls, register: Register, token: str = "") -> Publisher:
         """The one of this process for that register's file: its address has one place there. Each `of` is followed by
-        a `release`, and the last of them closes it."""
+        a `release`, and the last of them closes it. `token`, of the first `of`, is another engine's: tickets of one
+        are good at both."""
         with _sharing:
             found = _shared.get(register.path)
             if found is None:
                 found = _shared[register.path] = cls(register)
+                found._token = token or found._token
             found._users += 1
             return found
 
@@ -157,7 +176,9 @@ class Publisher:
         with self._lock:
             if self._loop is not None and self._pid == os.getpid():
                 return
-            ready, self._pid, self._token = threading.Event(), os.getpid(), secrets.token_hex(16)
+            if self._made_by != os.getpid():  # a forked child is an engine of its own
+                self._token, self._made_by = secrets.token_hex(16), os.getpid()
+            ready, self._pid = threading.Event(), os.getpid()
             failed: list[BaseException] = []
             loop = self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(
@@ -169,16 +190,17 @@ class Publisher:
                 self._loop = None
                 raise failed[0]
 
-    def close(self) -> None:
-        """Ends every topic, and lets go of the socket. Idempotent."""
+    def close(self, silent: bool = False) -> None:
+        """Ends every topic, and lets go of the socket. `silent`: topics have no end, for another engine has them by
+        now. Idempotent."""
         with self._lock:
             topics, self._topics = list(self._topics.values()), {}
             loop, self._loop = self._loop, None
-        for topic in topics:
+        for topic in () if silent else topics:
             topic.end()
         if loop is not None and self._pid == os.getpid():
             with contextlib.suppress(RuntimeError):  # it has ended by itself
-                asyncio.run_coroutine_threadsafe(self._leave(loop, self._server), loop)
+                asyncio.run_coroutine_threadsafe(self._leave(loop, self._server, 0 if silent else LEAVING), loop)
 
     # --- in its own thread
 
@@ -188,7 +210,8 @@ class Publisher:
             self._server = server = loop.run_until_complete(
                 asyncio.start_server(self._connected, "127.0.0.1", 0, limit=ASKING)
             )
-            self._register.engine_started(f"127.0.0.1:{server.sockets[0].getsockname()[1]}", self._token)
+            self._address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            self._register.engine_started(self._address, self._token)
         except BaseException as error:  # noqa: BLE001  # raised in the thread that asked
             failed.append(error)
             loop.close()
@@ -203,7 +226,7 @@ class Publisher:
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
 
-    async def _leave(self, loop: asyncio.AbstractEventLoop, server: asyncio.Server | None) -> None:
+    async def _leave(self, loop: asyncio.AbstractEventLoop, server: asyncio.Server | None, turns: int) -> None:
         """Once subscribers have had the ends of their topics, or a moment for it."""
         if server is not None:
             # asyncio loses a connection that it has accepted, but not made yet, when its server is closed.
@@ -213,7 +236,7 @@ class Publisher:
             for _ in range(5):
                 await asyncio.sleep(0)
             server.close()
-        for _ in range(LEAVING):
+        for _ in range(turns):
             await asyncio.sleep(0.01)
             if not self._subscribers:
                 break
@@ -292,7 +315,10 @@ class Publisher:
         except WorkbenchError as error:
             await _refuse(writer, str(error).rstrip("."))
             return
-        writer.write(_line(Frame(done=True, **({name: said} if said else {}))))
+        if isinstance(said, Elsewhere):
+            writer.write(_line(Frame(ask=str(said))))
+        else:
+            writer.write(_line(Frame(done=True, **({name: said} if said else {}))))
         await writer.drain()
 
     async def _give(self, run_id: str, what: str, writer: asyncio.StreamWriter) -> None:

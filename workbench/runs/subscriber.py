@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ from workbench.runs.topics import Frame
 __all__ = ["ask", "frames", "text"]
 
 T = TypeVar("T")
+LOOPBACK = "127.0.0.1:"
 
 
 async def frames(engine: Engine, topic: str, patience: float = 5.0) -> AsyncGenerator[Frame, None]:
@@ -32,10 +34,16 @@ async def frames(engine: Engine, topic: str, patience: float = 5.0) -> AsyncGene
 
 
 async def ask(engine: Engine, run_id: str, what: str, patience: float = 5.0) -> str:
-    """Asks a run of that engine for something (`pause`), and returns when it is done: the run that goes on. Raises as
-    `frames` does."""
-    async with _asked(engine, {"run": run_id, "ask": what}, patience) as reader:
-        said = await _soon(engine, _said(reader, f"run {run_id}"), patience)
+    """Asks a run of that engine for something (`pause`), and returns when it is done: the run that goes on. An engine
+    may send us on to another one. Raises as `frames` does."""
+    for _ in range(2):
+        async with _asked(engine, {"run": run_id, "ask": what}, patience) as reader:
+            said = await _soon(engine, _said(reader, f"run {run_id}"), patience)
+        if not str(said.get("ask", "")).startswith(LOOPBACK):
+            break
+        engine = dataclasses.replace(engine, address=said["ask"])
+    if "ask" in said:
+        raise ProtocolError(f"The engine sends us on to {str(said['ask'])[:100]}, which is not asked.")
     return str(said.get("run") or run_id)
 
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from workbench.contract.errors import DocumentError, ProtocolError, SourceError, UnknownRun, WorkbenchError
 from workbench.runs import Register, RunInfo
+from workbench.runs.register import Engine
 from workbench.runs.subscriber import frames
 from workbench.runs.topics import Frame, Mailbox, Topic
 from workbench.server.described import described
@@ -170,24 +171,30 @@ class Hub:
             await asyncio.sleep(POLL_SECONDS)
 
     async def _published(self, topic: Topic, run_id: str) -> None:
-        """What nobody knows but the engine. One that is lost is looked for again while its run goes on; one that
-        refuses is asked some times, for it may have just begun."""
-        refused = 0
+        """What nobody knows but the engine. One that is lost is looked for again while its run goes on, and once more
+        after that: what has ended may be another engine's by then. One that refuses is asked some times, for it may
+        have just begun."""
+        refused, over = 0, False
+        lost: Engine | None = None
         while True:
             engine = await self._read(lambda: self._register.engine(run_id))
             try:
-                if engine is not None and await self._from_engine(topic, engine):
-                    return
+                if engine is not None and engine != lost:
+                    if await self._from_engine(topic, engine):
+                        return
+                    lost = engine
+                    continue
             except ProtocolError as error:
                 refused += 1
                 if refused == REFUSALS:
                     topic.end(str(error))
                     return
             info: RunInfo = await self._read(lambda: self._register.get(run_id))
-            if not info.active:
+            if not info.active and over:
                 how = f"{info.state}: {info.error}" if info.error else info.state
                 topic.end(f"`{info.title}` has ended ({how.rstrip('.')}), and who had `{topic.name}` is gone.")
                 return
+            over, lost = not info.active, None
             await asyncio.sleep(POLL_SECONDS)
 
     async def _read(self, work: Callable[[], Any]) -> Any:

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import GeneratorType
 from typing import Any
 
+from workbench.contract.errors import TopologyError
 from workbench.streams.base import (
     DEFAULT,
     MORE,
@@ -37,7 +38,7 @@ from workbench.streams.base import (
     declared,
 )
 from workbench.streams.replay import Replay
-from workbench.streams.tuples import Batch
+from workbench.streams.tuples import Batch, shown
 
 __all__ = [
     "DEFAULT",
@@ -86,7 +87,7 @@ class IteratorSpout(Spout):
         )
         self._tracked = bool(config["acking"])
         self._clock = context.clock
-        rows = iter(self.rows())
+        rows = _iterator(self.rows(), context)
         rows = _batches(rows, self.batch, self.repeats) if self.batch else rows
         self._passed = self._passing = 0
         if config.get("snapshots") and self.repeats and type(self).position is IteratorSpout.position:
@@ -332,6 +333,15 @@ def spout(
 def bolt(*fields: str, streams: Mapping[str, Sequence[str]] | None = None, batch: bool = False) -> Callable[..., Any]:
     """Makes a bolt of a function: `@bolt("word")`. `batch=True`: it is called with batches."""
     return lambda function: FunctionBolt(function, streams or fields, batch)
+
+
+def _iterator(rows: Any, context: Context) -> Iterator[Any]:
+    """Raises TopologyError for what gives no rows, as a function that has forgotten to `yield`."""
+    try:
+        return iter(rows)
+    except TypeError:
+        why = f"spout `{context.component}` gives {shown(rows, 80)} for its rows; that is a generator, or a list."
+        raise TopologyError(context.topology, why) from None
 
 
 def _batches(rows: Iterator[Any], size: int, whole: bool) -> Iterator[Any]:

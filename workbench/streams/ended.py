@@ -7,13 +7,16 @@ from __future__ import annotations
 import atexit
 import logging
 import threading
+from collections.abc import Sequence
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from workbench.runs.publisher import Publisher
     from workbench.runs.topics import Topic
+    from workbench.streams.running import Running
     from workbench.streams.showing import Views
+    from workbench.streams.views import StreamView
 
 __all__ = ["BYTES", "KEPT", "Last", "retain"]
 
@@ -36,7 +39,24 @@ class Last:
         self.publisher.control(self.views.id, None)
         self.publisher.text(self.views.id, None)
         self.views.end()
+        self.topic.change(replayable=False)
         self.topic.end()
+
+    def replaced(self, following: Running) -> None:
+        """It was started again: whoever looks goes on there."""
+        _ = following.engine  # viewers find it from now on
+
+        def where(topic: Topic | str | None) -> dict[str, str]:
+            name = topic if isinstance(topic, str) or topic is None else topic.name
+            return {"run": following.id, "topic": name or ""}
+
+        def dashboard(views: Sequence[StreamView]) -> dict[str, str]:
+            return where(following.shown(views))
+
+        self.topic.change(next=where(following.topic))
+        self.topic.end()
+        self.views.end(dashboard)
+        self.publisher.control(self.views.id, None)
 
     def let_go(self) -> None:
         """Nobody can look at it any more."""

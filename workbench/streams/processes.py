@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import dataclasses
 import itertools
 import json
+import logging
 import os
 import pickle
 import shutil
@@ -19,19 +19,22 @@ import sys
 import tempfile
 import threading
 import weakref
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from workbench.contract.errors import DocumentError, InvalidParameter, TopologyError
+from workbench.contract.errors import DocumentError, InvalidParameter, TopologyError, WorkbenchError
+from workbench.runs.publisher import Publisher
 from workbench.streams import travelling
 from workbench.streams.component import IteratorSpout, Spout
 from workbench.streams.configuration import seconds
+from workbench.streams.controlling import control
 from workbench.streams.ended import retain
-from workbench.streams.given_up import DeadLetter, DeadLetters, KeptLetters
+from workbench.streams.given_up import DeadLetters
 from workbench.streams.outline import Outline
 from workbench.streams.printing import Log
 from workbench.streams.processes_frames import read_all, written
+from workbench.streams.processes_handle import RunningProcesses
+from workbench.streams.processes_told import Told
 from workbench.streams.processes_wire import json_bytes, read_scrape
 from workbench.streams.processes_wiring import placed
 from workbench.streams.report import Metrics
@@ -42,14 +45,13 @@ from workbench.streams.task import Fault
 
 if TYPE_CHECKING:
     from workbench.runs import Register
-    from workbench.runs.topics import Topic
     from workbench.streams.ended import Last
     from workbench.streams.guarantees import Guarantees
     from workbench.streams.topology import Node, Topology
-    from workbench.streams.views import StreamView
 
-__all__ = ["MOST_WORKERS", "Elsewhere", "RunningProcesses", "run"]
+__all__ = ["MOST_WORKERS", "Elsewhere", "run"]
 
+_log = logging.getLogger(__name__)
 MOST_WORKERS = 60
 ANSWER = 5.0
 """Seconds that the run's process, which runs nobody's code, has to answer."""
@@ -57,7 +59,6 @@ LEAST_MEMORY = 64 << 20
 LEAST_HANG = 1.0
 """Workers that have nothing to do say each half second that they are there."""
 LONGEST_FOLDER = 90
-KEPT = 1_000
 
 
 def run(
@@ -95,11 +96,16 @@ def run(
         "hang": longest,
     }
     engine = Elsewhere(topology, start, register)
-    engine.start()
+    try:
+        engine.start()
+    except BaseException:
+        engine.let_go()
+        raise
     running = RunningProcesses(engine, register)
     running.again = lambda other: run(
         other, register=register, workers=workers, memory=memory, hang=hang, state=state, recover=False
     )
+    engine.hold(running)
     return running
 
 
@@ -135,7 +141,7 @@ def _start(topology: Topology, workers: int, state: bool) -> dict[str, Any]:
         "tasks": tasks,
         "components": components,
         "kinds": {node.id: node.kind for node in topology.nodes.values()},
-        "outline": dataclasses.replace(Outline.of(topology), replayable=False).document(),
+        "outline": Outline.of(topology).document(),
         "windows": [name for name in topology.order() if _gathers(topology.nodes[name])],
         "guarantees": _guarantees(topology, state).document(),
     }
@@ -204,23 +210,25 @@ class Elsewhere:
     """The run's process, as an engine of a handle. One thread reads what it says; who asks waits for the answer."""
 
     def __init__(self, topology: Topology, start: Mapping[str, Any], register: Register) -> None:
-        self.topology, self._log, self._register = topology, Log(), register
+        self.topology, self._told, self._register = topology, Told(), register
         self.outline = Outline.of(topology)
+        self._publisher = Publisher.of(register)
+        """It shows what is left of the run, and is known by the same token, so tickets stay good."""
         self._left: list[dict[str, Any]] = []
-        self.last: Last | None = None
-        """What is left of it, when it is over."""
-        self._forsaken = False
+        self._last_there = threading.Event()
+        self._last_seen: Last | None = None
+        self._loose: list[Last] = []
+        self._forsaken = self._ended = False
+        self._held: Running | None = None
         self.error: BaseException | None = None
         self.id, self._state, self._text = "", "running", ""
         self._folder = _folder()
-        self._starting = {**start, "folder": self._folder}
+        token, again = self._publisher.token, self._opened() if self.outline.replayable else ""
+        self._starting = {**start, "folder": self._folder, "token": token, "again": again}
         self._lock, self._telling = threading.Lock(), threading.Lock()
         self._numbers = itertools.count(1)
         self._waiting: dict[int, tuple[threading.Event, list[Any]]] = {}
         self._ready = threading.Event()
-        self._seen = {"log": 0, "faults": 0, "letters": 0}
-        self._faults: deque[Fault] = deque(maxlen=KEPT)
-        self._letters = KeptLetters()
         self._last: Metrics | None = None
         self._promises: dict[str, Any] = start["guarantees"]
         self._snapshot: list[Any] | None = None
@@ -277,15 +285,15 @@ class Elsewhere:
     @property
     def log(self) -> Log:
         self._catch_up()
-        return self._log
+        return self._told.log
 
     def faults(self) -> list[Fault]:
         self._catch_up()
-        return list(self._faults)
+        return list(self._told.faults)
 
     def letters(self) -> DeadLetters:
         self._catch_up()
-        return self._letters.all()
+        return self._told.letters.all()
 
     def guarantees(self) -> Guarantees:
         from workbench.streams.guarantees import Guarantees
@@ -298,11 +306,44 @@ class Elsewhere:
         self._hear_kept()
         return None if self._snapshot is None else Snapshot(*self._snapshot)
 
+    def hold(self, running: Running) -> None:
+        """As long as it runs, its handle stays, and others can ask for it to be started again; then as long as somebody
+        has it."""
+        if self.outline.replayable:
+            handle = weakref.ref(running)
+            self._publisher.control(self.id, lambda what: control(handle(), what))
+        with self._lock:
+            self._held = None if self._ended else running
+
+    @property
+    def last(self) -> Last | None:
+        """What is left of it, once it is over."""
+        if self._state in ("running", "paused"):
+            return None
+        self._last_there.wait(ANSWER)
+        return self._last_seen
+
     def forsaken(self) -> None:
         """Nobody has the handle any more."""
         self._forsaken = True
-        if self.last is not None:
-            retain(self.last)
+        self._retain()
+
+    def _retain(self) -> None:
+        with contextlib.suppress(IndexError):  # once, whoever comes first
+            retain(self._loose.pop())
+
+    def let_go(self) -> None:
+        """Of one that has not begun."""
+        self._publisher.release()
+
+    def _opened(self) -> str:
+        """Where it is asked to be started again; nowhere, where no socket can be had."""
+        try:
+            self._publisher.open()
+        except (OSError, WorkbenchError) as error:
+            _log.warning("Topology %s cannot be started again from its view: %s", self.topology.name, error)
+            return ""
+        return self._publisher.address
 
     def _hear_kept(self) -> None:
         kept = self._asked("kept") if self._starting["state"] is not None else None
@@ -340,38 +381,9 @@ class Elsewhere:
 
     def _catch_up(self) -> None:
         with self._telling:
-            told = self._asked("told", **self._seen)
+            told = self._asked("told", **self._told.seen)
             if told is not None:
-                self._take(told)
-
-    def _take(self, told: Mapping[str, Any]) -> None:
-        lines, logged = told["log"]
-        new = logged - self._seen["log"]
-        lines = lines[max(0, len(lines) - new) :] if new > 0 else []
-        self._log.dropped += max(0, new - len(lines))
-        for line in lines:
-            self._log.add(line)
-        self._seen["log"] = max(logged, self._seen["log"])
-        for name, keep in (("faults", self._fault), ("letters", self._letter)):
-            values, number = told[name]
-            new = number - self._seen[name]
-            values = values[max(0, len(values) - new) :] if new > 0 else []
-            if name == "letters":
-                self._letters.skip(max(0, new - len(values)))
-            for value in values:
-                keep(value)
-            self._seen[name] = max(number, self._seen[name])
-
-    def _fault(self, value: list[Any]) -> None:
-        self._faults.append(Fault(*value))
-
-    def _letter(self, value: Mapping[str, Any]) -> None:
-        try:
-            # Pickled by a worker of this run, which has our own code, and told by our own child's pipe.
-            row = pickle.loads(base64.b64decode(value["row"]))
-        except Exception:  # noqa: BLE001  # a value whose module is not here
-            row = ("a row that cannot be read here",)
-        self._letters.add(DeadLetter(row, value["component"], value["error"], value["tries"]))
+                self._told.take(told)
 
     def _measured(self, body: Mapping[str, Any]) -> Metrics:
         before = {name: None if one is None else read_scrape(one) for name, one in body["before"].items()}
@@ -396,23 +408,37 @@ class Elsewhere:
             self._state = "failed"
             why = f"its process (pid {self._process.pid}) ended unasked, with {self._process.returncode}"
             self.error = self.error or TopologyError(self.topology.name, f"{why}, and its workers with it.")
-        self._keep_last()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
-        for answered, _ in list(self._waiting.values()):
-            answered.set()
+        if self._last_seen is None:
+            self._keep_last()
+        with self._lock:
+            self._ended, self._held, self._to = True, None, -1
+            for pipe in (self._process.stdin, self._process.stdout):
+                if pipe is not None:
+                    pipe.close()
+        self._let_all_go()
+        self._last_there.set()
         self._ready.set()
 
-    def _keep_last(self) -> None:
+    def _let_all_go(self) -> None:
+        """Nobody is answered any more."""
+        for answered, _ in list(self._waiting.values()):
+            answered.set()
+
+    def _keep_last(self) -> bool:
+        """Whether others can see it here from now on."""
         from workbench.streams.processes_left import adopted
 
-        if self.id:
-            why = "" if self.error is None else f"{type(self.error).__name__}: {self.error}"
-            last = adopted(self._register, self.id, self.outline, self._left, why)
-            self._left, self.last = [], last
-            if self._forsaken:
-                retain(last)
+        if not self.id:
+            return False
+        why = "" if self.error is None else f"{type(self.error).__name__}: {self.error}"
+        ended = self._state, why
+        last, found = adopted(self._register, self._publisher, self.id, self.outline, self._left, ended)
+        self._left, self._last_seen = [], last
+        self._loose.append(last)
+        self._last_there.set()
+        if self._forsaken:
+            self._retain()
+        return found
 
     def _hear(self, number: int, state: str, body: Any) -> bool:
         if number == 0 and "started" in body:
@@ -420,15 +446,21 @@ class Elsewhere:
             self._ready.set()
         elif number == 0 and "left" in body:
             self._left.append(body["left"])
+        elif number == 0 and "all" in body:
+            done = self._keep_last()
+            with self._lock:
+                written(self._to, json_bytes({"number": 0, "ask": "adopted", "done": done}))
         elif number == 0:
             last = body["over"]
             self._last = self._measured(last["metrics"])
             self._promises, self._snapshot = last["kept"]["promises"], last["kept"]["snapshot"]
+            self._let_all_go()  # who asks for what was said holds this lock
             with self._telling:
-                self._take(last["told"])
+                self._told.take(last["told"])
             if last["failure"] is not None:
                 self.error = _error(last["failure"])
             self._state = state
+            self._let_all_go()
             return True
         elif number in self._waiting:
             answered, found = self._waiting[number]
@@ -437,42 +469,6 @@ class Elsewhere:
         if state in ("running", "paused"):
             self._state = state
         return False
-
-
-class RunningProcesses(Running):
-    """The handle of a topology that runs in processes of its own; see Running."""
-
-    def __init__(self, engine: Elsewhere, register: Register) -> None:
-        super().__init__(engine)
-        self._elsewhere = engine
-        self.topic = f"runs/{engine.id}/topology"
-        self.publish = self._published(register)
-        self.show = self._show
-        weakref.finalize(self, engine.forsaken)
-
-    def _published(self, register: Register) -> Callable[[], Any]:
-        def publish() -> Any:
-            self._elsewhere.publish()
-            return register.engine(self.id)
-
-        return publish
-
-    def _show(self, views: Sequence[StreamView]) -> Topic | str:
-        from workbench.streams.far import Far
-        from workbench.streams.showing import folds_of
-        from workbench.streams.tapping import Taps
-        from workbench.streams.watched import shown
-
-        outline = self._elsewhere.outline
-        folds_of(outline, Taps.of_outline(outline, Far), views)  # raises what it raises where it runs
-        if (last := self._elsewhere.last) is not None:
-            return last.views.show(views)
-        return shown(self.engine, self.id, outline.name, views)
-
-    def stop(self, patience: float = 2.0) -> Running:
-        """Ends it, and all of its processes: a worker that does not return within `patience` seconds is killed."""
-        self._elsewhere.halt(patience)
-        return self
 
 
 def _error(body: Mapping[str, Any]) -> BaseException:

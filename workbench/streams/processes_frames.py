@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import select
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-__all__ = ["LONGEST", "Frames", "read_all", "written"]
+__all__ = ["LONGEST", "Frames", "heard", "read_all", "written"]
 
 LONGEST = 64 << 20
 _LENGTH = struct.Struct(">I")
@@ -29,6 +30,16 @@ class Frames:
             body = bytes(self._rest[4 : 4 + length])
             del self._rest[: 4 + length]
             yield body
+
+
+def heard(descriptor: int, frames: Frames, goes_on: Callable[[], bool]) -> Iterator[bytes]:
+    """What comes, until the pipe ends or `goes_on` says no, which is asked five times a second."""
+    while goes_on():
+        if not select.select([descriptor], [], [], 0.2)[0]:
+            continue
+        if not (data := os.read(descriptor, 1 << 16)):
+            return
+        yield from frames.feed(data)
 
 
 def written(descriptor: int, body: bytes) -> None:

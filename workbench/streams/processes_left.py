@@ -22,12 +22,17 @@ _log = logging.getLogger(__name__)
 
 
 def adopted(
-    register: Register, run_id: str, outline: Outline, parts: Sequence[Mapping[str, Any]], failure: str
-) -> Last:
-    """Publishes it from here on. `parts` are what `Telling.left` has given there; there are none where that process was
-    killed, and `failure` says so."""
-    publisher = Publisher.of(register)
-    state = parts[0]["topic"] if parts else _nothing(outline, run_id, failure)
+    register: Register,
+    publisher: Publisher,
+    run_id: str,
+    outline: Outline,
+    parts: Sequence[Mapping[str, Any]],
+    ended: tuple[str, str],
+) -> tuple[Last, bool]:
+    """Publishes it from here on, and says whether it can be found here. `parts` are what `Telling.left` has given
+    there; there are none where that process was killed, and `ended` says how: its state, and why it failed. What can be
+    played again has no end yet: viewers may go on with the next run."""
+    state = parts[0]["topic"] if parts else _nothing(outline, run_id, *ended)
     topic = publisher.topic(f"runs/{run_id}/topology", state, KEEP)
     views = Views(publisher, run_id, outline, Taps.of_outline(outline, Far))
     for part in parts[1:]:
@@ -35,18 +40,22 @@ def adopted(
     lates = {name: (state.get(f"component/{name}") or {}).get("late") or 0 for name in outline.nodes}
     views.about({"state": state["state"], "error": state["error"]}, lates)
     last = Last(publisher, topic, views)
-    last.end()
+    if outline.replayable:
+        views.stop()
+    else:
+        last.end()
     try:
         publisher.open()
         if not parts:
-            register.mark_lost(run_id, failure)
+            register.mark_lost(run_id, ended[1])
         register.adopt(run_id)
     except (OSError, WorkbenchError) as error:
         _log.warning("Nobody can look at run %s, which is over: %s", run_id, error)
-    return last
+        return last, False
+    return last, True
 
 
-def _nothing(outline: Outline, run_id: str, failure: str) -> dict[str, Any]:
+def _nothing(outline: Outline, run_id: str, state: str, failure: str) -> dict[str, Any]:
     lists: dict[str, Any] = {name: [] for name in KEEP}
-    about = {"guarantees": {}, "run": run_id, "state": "failed", "error": failure, "uptime": 0.0, "replayable": False}
-    return {**shape(outline), **about, **lists}
+    about = {"guarantees": {}, "run": run_id, "state": state, "error": failure, "uptime": 0.0}
+    return {**shape(outline), **about, "replayable": outline.replayable, **lists}

@@ -28,7 +28,7 @@ from workbench.streams.given_up import DeadLetters
 from workbench.streams.guarantees import Guarantees
 from workbench.streams.metrics import History, Scrape
 from workbench.streams.processes_counts import Counts
-from workbench.streams.processes_frames import Frames, read_all, written
+from workbench.streams.processes_frames import Frames, heard, read_all, written
 from workbench.streams.processes_kept import KeptCrew
 from workbench.streams.processes_slot import Slot, ending
 from workbench.streams.processes_wire import json_bytes, plain_scrape, read_scrape
@@ -201,7 +201,8 @@ class Run(KeptCrew):
         self._watch = Watch(self._register)
         self._watch.add(self._run, lambda: self.ask("stop"))
         self._handle = Running(self)
-        self._telling = Telling(Publisher.of(self._register), self._handle, self._taps)
+        published = Publisher.of(self._register, self._start["token"])
+        self._telling = Telling(published, self._handle, self._taps, again=self._start["again"])
         self._telling.introduce(self._register)
         self._telling.start()
         self._tell(0, {"started": self.id})
@@ -480,13 +481,19 @@ class Run(KeptCrew):
         self._tell(0, {"over": last, "text": self._text})
         for part in self._telling.left(5.0) if self._telling is not None else ():
             self._tell(0, {"left": part})
+        self._tell(0, {"all": True})
         self._answers_due.put(None)
         while self._writer.is_alive() and os.getppid() == self._parent:
             self._writer.join(0.2)
-        os.close(self._sink)
         if self._telling is not None:
-            self._telling.leave(5.0)
+            self._telling.leave(5.0, self._adopted())
+        os.close(self._sink)
         self._router.close()
+
+    def _adopted(self) -> bool:
+        """Whether whoever started it shows what is left, once that is said. Meanwhile it is shown here."""
+        said = map(json.loads, heard(self._source, self._frames, lambda: os.getppid() == self._parent))
+        return next((bool(one["done"]) for one in said if one["ask"] == "adopted"), False)
 
 
 if __name__ == "__main__":

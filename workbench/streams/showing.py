@@ -10,19 +10,20 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from workbench.contract.errors import UsageError
+from workbench.contract.errors import UsageError, WorkbenchError
 from workbench.runs.publisher import Publisher
 from workbench.streams.far import Far
 from workbench.streams.folding import Fold, fold
 from workbench.streams.seeing import TEXT, encoded
 from workbench.streams.tapping import Store, Tap, Taps
 from workbench.streams.turns import looked_at
-from workbench.streams.views import StreamView, of_spec
+from workbench.streams.views import StreamView, definitions, of_spec
 
 if TYPE_CHECKING:
     from workbench.runs.topics import Topic
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Views", "folds_of"]
 
+_log = logging.getLogger(__name__)
 PACE, UNWATCHED = 0.045, 1.0
 """Seconds from one frame to the next, while somebody looks and while nobody does: a little less than between what comes
 20 times a second, which so finds us waiting for it."""
@@ -84,7 +86,7 @@ class Views:
     def show(self, views: Sequence[StreamView]) -> Topic:
         """The topic of these views: the same one for the same definitions. It begins with what is kept of the streams.
         Raises UnknownComponent, UnknownStream, UnknownField, NotKept, UsageError."""
-        views = [dataclasses.replace(one, run=self) for one in views]  # the handle may go
+        views = [dataclasses.replace(one, run=self) for one in definitions(views)]  # the handle may go
         folds = folds_of(self._outline, self._taps, views)
         specs = [one.spec() for one in views]
         key = hashlib.sha256(json.dumps(specs, sort_keys=True).encode()).hexdigest()[:16]
@@ -125,8 +127,11 @@ class Views:
         with self._lock:
             self._ended = True
         for one in list(self._dashboards.values()):
-            if following is not None:
-                one.topic.change(next=following(one.views))
+            if following is not None and not one.topic.ended:
+                try:
+                    one.topic.change(next=following(one.views))
+                except WorkbenchError as error:  # the others go on all the same
+                    _log.warning("A dashboard of run %s does not go on with the next one: %s", self.id, error)
             one.topic.end()
 
     def forget(self) -> None:
@@ -274,6 +279,7 @@ class Views:
 
 def folds_of(outline: Outline, taps: Taps, views: Sequence[StreamView]) -> list[tuple[Tap, Fold]]:
     """What works out these views. Raises UnknownComponent, UnknownStream, UnknownField, NotKept, UsageError."""
+    views = definitions(views)
     if not 1 <= len(views) <= MOST_VIEWS:
         raise UsageError(f"A dashboard has 1 to {MOST_VIEWS} views of a run, and not {len(views)}.")
     found = [(taps.find(outline, view.stream), number, view) for number, view in enumerate(views)]

@@ -19,15 +19,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from workbench.contract.errors import UsageError, WorkbenchError
-from workbench.runs.publisher import Publisher
+from workbench.runs.publisher import Elsewhere, Publisher
 from workbench.runs.topics import Topic
+from workbench.streams.controlling import control
 from workbench.streams.counting import quantile
 from workbench.streams.ended import Last, retain
 from workbench.streams.outline import Outline
 from workbench.streams.report import QUANTILES
 from workbench.streams.showing import Views
 from workbench.streams.tapping import Taps
-from workbench.streams.views import StreamView
 
 if TYPE_CHECKING:
     from workbench.runs import Register
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from workbench.streams.running import Running
     from workbench.streams.topology import Topology
 
-__all__ = ["CONTROLS", "KEEP", "Sampler", "Telling", "shape"]
+__all__ = ["KEEP", "Sampler", "Telling", "shape"]
 
 _log = logging.getLogger(__name__)
 WATCHED, UNWATCHED = 0.1, 1.0
@@ -45,7 +45,6 @@ WATCHED, UNWATCHED = 0.1, 1.0
 SOON = 0.2
 """Seconds after which a topology can be watched; what is over sooner, when it is."""
 KEEP = {"at": 600, "emitted": 600, "acked": 600, "p50": 600, "p99": 600, "log": 200}
-CONTROLS = ("stop", "pause", "resume", "replay")
 _SUMS = ("emitted", "transferred", "executed", "acked", "failed", "pending")
 
 
@@ -118,10 +117,15 @@ class Sampler:
 class Telling:
     """Publishes one run, from a thread of its own. A socket that cannot be bound is logged, and the run goes on. When
     it is over its last state can be looked at (see `ended.py`), and played again where it can be, as long as somebody
-    has its handle."""
+    has its handle. In a run's own process `again` is the address of the engine that can start it again."""
 
     def __init__(
-        self, publisher: Publisher, running: Running, taps: Taps | None = None, wall: Callable[[], float] = time.time
+        self,
+        publisher: Publisher,
+        running: Running,
+        taps: Taps | None = None,
+        wall: Callable[[], float] = time.time,
+        again: str = "",
     ) -> None:
         self._publisher, self._wall, self._id = publisher, wall, running.id
         self._running: Running | None = running
@@ -138,13 +142,15 @@ class Telling:
             "uptime": 0.0,
         }
         lists: dict[str, Any] = {name: [] for name in KEEP}
-        # In the processes of a run nobody can start it again: whoever started it can.
-        self._replayable = state["replayable"] = running.again is not None and running.topology.replayable
+        self._again = again
+        can = running.again is not None and running.topology.replayable
+        self._replayable = state["replayable"] = can or bool(again)
         self.topic: Topic = publisher.topic(f"runs/{running.id}/topology", {**state, **lists}, KEEP)
         topology: Any = running.topology
         outline = topology if isinstance(topology, Outline) else Outline.of(topology)
         self.views = Views(publisher, running.id, outline, taps or Taps(), wall)
-        weakref.finalize(running, retain, Last(publisher, self.topic, self.views))
+        self._last = Last(publisher, self.topic, self.views)
+        weakref.finalize(running, retain, self._last)
         publisher.control(running.id, self._control)
         publisher.text(running.id, self._text)
         self._thread = threading.Thread(target=self._main, name=f"workbench-telling-{running.id}", daemon=True)
@@ -167,10 +173,11 @@ class Telling:
         except (OSError, WorkbenchError) as error:
             _log.warning("Nobody can watch run %s live: %s", self._id, error)
 
-    def leave(self, patience: float) -> None:
-        """Its process ends: waits until viewers have been told the end, or so many seconds."""
+    def leave(self, patience: float, adopted: bool = False) -> None:
+        """Its process ends: waits until viewers have been told the end, or so many seconds. `adopted`: another process
+        shows it from now on, so that those who look at what can be played again are sent there without an end."""
         self._thread.join(patience)
-        self._publisher.close()
+        self._publisher.close(silent=adopted and self._replayable)
         deadline = time.monotonic() + patience
         while self._publisher.serving and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -189,17 +196,7 @@ class Telling:
         return register.engine(self._id)
 
     def _control(self, what: str) -> str | None:
-        """`replay` may have a speed behind it. Says the run that goes on, where it is another one."""
-        what, _, speed = what.partition(" ")
-        running = self._handle()
-        if what not in CONTROLS or running is None:
-            raise UsageError(f"A topology takes {', '.join(CONTROLS)}, and not `{what[:20]}`.")
-        if what == "replay":
-            return running.replay(_speed(speed) if speed else None).id
-        if self._running is None:
-            raise UsageError(f"It is over, so it cannot {what} any more.")
-        {"stop": running.stop, "pause": running.pause, "resume": running.resume}[what]()
-        return None
+        return Elsewhere(self._again) if self._again and what.startswith("replay") else control(self._handle(), what)
 
     def _text(self, what: str) -> str:
         running = self._handle()
@@ -228,21 +225,8 @@ class Telling:
                 self.topic.end()
 
     def _replaced(self, following: Running) -> None:
-        """It was started again: whoever looks goes on there."""
         self._thread.join()
-        _ = following.engine  # viewers find it from now on
-
-        def where(topic: Topic | str) -> dict[str, str]:
-            return {"run": following.id, "topic": topic if isinstance(topic, str) else topic.name}
-
-        def dashboard(views: Sequence[StreamView]) -> dict[str, str]:
-            return where(following.shown(views))
-
-        assert isinstance(following.topic, Topic)
-        self.views.end(dashboard)
-        self.topic.change(next=where(following.topic))
-        self.topic.end()
-        self._publisher.control(self._id, None)
+        self._last.replaced(following)
 
     def _tell(self, running: Running) -> None:
         metrics = running.metrics()
@@ -300,13 +284,6 @@ def _times(cells: Sequence[Any], which: str) -> tuple[float | None, list[int]]:
     times = [cell.times[which] for cell in cells if which in cell.times and cell.times[which][0]]
     count, total = sum(one[0] for one in times), sum(one[1] for one in times)
     return _ms(total / count) if count else None, [sum(parts) for parts in zip(*(one[2] for one in times), strict=True)]
-
-
-def _speed(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise UsageError(f"`{text[:20]}` is no speed: 1 is as fast as it was, 60 an hour a minute.") from None
 
 
 def _ms(seconds: float | None) -> float | None:

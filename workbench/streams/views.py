@@ -10,14 +10,15 @@ that it takes. Fields that are times are milliseconds or datetimes; one without 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 from workbench.contract.errors import InvalidParameter
 from workbench.streams.configuration import seconds
+from workbench.streams.tuples import shown
 
-__all__ = ["FunnelNow", "Gauge", "LiveTable", "Series", "StreamView", "TopN"]
+__all__ = ["FunnelNow", "Gauge", "LiveTable", "Series", "StreamView", "TopN", "definitions"]
 
 HOWS = ("sum", "last", "max")
 SHAPES = ("line", "bars")
@@ -124,7 +125,8 @@ class Gauge(StreamView):
         _one_of("how", self.how, HOWS)
         _between("keep", self.keep, MOST_POINTS)
         for name, value in (("warn", self.warn), ("alarm", self.alarm)):
-            if value is not None and (not isinstance(value, int | float) or not math.isfinite(value)):
+            number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            if value is not None and not number:
                 raise InvalidParameter(name, f"is {value!r}; it is a number.")
 
 
@@ -142,7 +144,7 @@ class LiveTable(StreamView):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        names = (self.columns,) if isinstance(self.columns, str) else tuple(self.columns)
+        names = _texts("columns", self.columns)
         if not all(isinstance(name, str) and 0 < len(name) <= LONGEST for name in names) or len(names) > 50:
             raise InvalidParameter("columns", f"are {names!r}; they are names of fields, 50 at most.")
         object.__setattr__(self, "columns", names)
@@ -168,7 +170,7 @@ class FunnelNow(StreamView):
     def __post_init__(self) -> None:
         super().__post_init__()
         _named("step", self.step, 'step="furthest"')
-        steps = (self.steps,) if isinstance(self.steps, str) else tuple(self.steps)
+        steps = _texts("steps", self.steps)
         if not 1 <= len(steps) <= 20 or not all(isinstance(one, str) and len(one) <= LONGEST for one in steps):
             raise InvalidParameter("steps", f"are {steps!r}; they are 1 to 20 texts, from the first to the last.")
         object.__setattr__(self, "steps", steps)
@@ -176,6 +178,17 @@ class FunnelNow(StreamView):
 
 
 _KINDS: dict[str, Any] = {one.kind: one for one in (Series, TopN, Gauge, LiveTable, FunnelNow)}
+
+
+def definitions(views: Any) -> list[StreamView]:
+    """What is to be shown, as a list. Raises InvalidParameter."""
+    found = list(views) if isinstance(views, list | tuple) else [views]
+    for one in found:
+        if not isinstance(one, StreamView):
+            raise InvalidParameter(
+                "views", f'has {shown(one, 80)}; they are definitions: [wb.streams.Series(run, "minutes", x="end")].'
+            )
+    return found
 
 
 def of_spec(run: Any, body: Any) -> StreamView:
@@ -196,6 +209,15 @@ def _one_of(name: str, value: Any, known: Sequence[str]) -> None:
 def _between(name: str, value: Any, most: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
         raise InvalidParameter(name, f"is {value!r}; it is 1 to {most:,}.")
+
+
+def _texts(name: str, value: Any) -> tuple[Any, ...]:
+    """One text, or several."""
+    if isinstance(value, str):
+        return (value,)
+    if not isinstance(value, Iterable):
+        raise InvalidParameter(name, f"is {shown(value, 80)}; it is a list of texts.")
+    return tuple(value)
 
 
 def _named(name: str, value: str, example: str) -> None:

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from workbench.contract.errors import UnknownName, UsageError
+from workbench.contract.errors import InvalidParameter, UnknownName, UsageError
 from workbench.execution import threads
 from workbench.runs import Register, RunInfo
 from workbench.runs.register import Engine
+from workbench.streams.tuples import shown as shown_value
+from workbench.streams.views import definitions
 
 if TYPE_CHECKING:
     from workbench.streams.views import StreamView
@@ -53,6 +55,10 @@ class Watched:
         ProtocolError with what that process refuses."""
         return shown(self.engine, self.id, self.name, views)
 
+    def next(self, run_id: str) -> Watched:
+        """The run that it was started again as, where its topic has said so. Raises UnknownRun."""
+        return Watched(self._register, self._register.get(run_id))
+
     def __repr__(self) -> str:
         return f"topology {self.name} ({self.state}, run {self.id}); wb.view(…) shows it"
 
@@ -63,7 +69,7 @@ def shown(engine: Engine | None, run_id: str, name: str, views: Sequence[StreamV
 
     if engine is None:
         raise UsageError(f"Topology `{name}` cannot be watched: its process tells nothing, or has ended.")
-    found, specs = Future[str](), [one.spec() for one in views]
+    found, specs = Future[str](), [one.spec() for one in definitions(views)]
 
     def ask() -> None:
         try:
@@ -79,6 +85,8 @@ def find(name: str, *, register: Register | None = None) -> Watched:
     """The topology of that name that was started last and still runs, in whichever process; where none does, the last
     state of the one that ended last. So a notebook that is published shows one topology to all who look. Raises
     UnknownName."""
+    if not isinstance(name, str):
+        raise InvalidParameter("name", f"is {shown_value(name, 80)}; it is a text, the name of a topology.")
     if register is None:
         from workbench.streams.registers import own_register
 

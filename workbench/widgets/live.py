@@ -11,14 +11,14 @@ import contextlib
 import json
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import anywidget
 import traitlets
 
-from workbench.contract.errors import SourceError
+from workbench.contract.errors import ConnectionLost, SourceError, Unreachable, WorkbenchError
 from workbench.runs import tickets
 from workbench.runs.register import Engine
 from workbench.runs.subscriber import frames
@@ -30,6 +30,8 @@ PUBLISHED = "WORKBENCH_DASHBOARD"
 """Set in the kernels of pages that viewers look at, `WORKBENCH_PAGE` with it: the `page` that tickets are for."""
 PACE = 0.05
 """Seconds between two messages of a comm, of which a page takes some hundred a second in all."""
+AGAIN, TIMES = 0.5, 10
+"""Seconds between the times that it is looked where a topic is whose engine is lost, and how often."""
 
 
 def script(name: str) -> Path:
@@ -37,8 +39,11 @@ def script(name: str) -> Path:
     return Path(__file__).with_name("static") / f"{name}.js"
 
 
-def newest(running: Any) -> Any:
-    """The last of the runs that it was started again as."""
+def newest(running: Any, following: Mapping[str, Any] | None = None) -> Any:
+    """The last of the runs that it was started again as; `following` is what its topic says of the next one, of whom
+    nothing else is known here."""
+    if following and hasattr(running, "next"):
+        return running.next(str(following["run"]))
     while getattr(running, "following", None) is not None:
         running = running.following
     return running
@@ -56,6 +61,7 @@ class LiveView(anywidget.AnyWidget):
     def __init__(self, topic: Topic | str, run: str, engine: Engine | None, controls: bool = True) -> None:
         self._watched, self._engine = topic, engine
         self._sending: _Sending | None = None
+        self._following: dict[str, Any] | None = None
         name = topic if isinstance(topic, str) else topic.name
         published = PUBLISHED in os.environ
         page = os.environ.get("WORKBENCH_PAGE", "") if published else ""
@@ -72,8 +78,9 @@ class LiveView(anywidget.AnyWidget):
         self._let_go()
         self._watched, self._engine = topic, engine
 
-    def follow(self) -> None:
-        """The page goes on with the run that this one was started again as: `watched` says which that is."""
+    def follow(self, following: Mapping[str, Any] | None) -> None:
+        """The page goes on with the run that this one was started again as: `watched` says which that is. `following`
+        is what the topic has said of it, and not the page, which may be a stranger's."""
 
     def place(self) -> Engine | None:
         """Where the topic is now: what has ended may be kept by another process."""
@@ -89,15 +96,31 @@ class LiveView(anywidget.AnyWidget):
         gone."""
         if not isinstance(message, dict):
             return
+        try:
+            self._do(message)
+        except WorkbenchError as error:
+            self.send({"frame": {"topic": self._named, "error": str(error)}})
+
+    def _do(self, message: Mapping[str, Any]) -> None:
         if "watch" in message or "follow" in message:
             self._let_go()
         if message.get("follow"):
-            self.follow()
+            following, self._following = self._following, None
+            self.follow(following)
         if message.get("watch") or message.get("follow"):
-            self._sending = _Sending(self._watched, self.place(), self.send)
+            self._sending = _Sending(self._watched, self.place, self._told)
             self._sending.start()
         if isinstance(message.get("control"), str) and self.controls:
             self.control(message["control"])
+
+    @property
+    def _named(self) -> str:
+        return self._watched if isinstance(self._watched, str) else self._watched.name
+
+    def _told(self, frame: Mapping[str, Any]) -> None:
+        for part in ("snapshot", "change"):
+            self._following = frame.get(part, {}).get("next") or self._following
+        self.send({"frame": frame})
 
     def _let_go(self) -> None:
         sending, self._sending = self._sending, None
@@ -106,10 +129,12 @@ class LiveView(anywidget.AnyWidget):
 
 
 class _Sending:
-    """Frames of a topic, from a thread."""
+    """Frames of a topic, from a thread. An engine that is lost is looked for again: its topics may be another's now."""
 
-    def __init__(self, topic: Topic | str, engine: Engine | None, send: Callable[[dict[str, Any]], object]) -> None:
-        self._topic, self._engine, self._send = topic, engine, send
+    def __init__(
+        self, topic: Topic | str, place: Callable[[], Engine | None], send: Callable[[Mapping[str, Any]], object]
+    ) -> None:
+        self._topic, self._place, self._send = topic, place, send
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._main, name="workbench-view", daemon=True)
 
@@ -122,10 +147,11 @@ class _Sending:
     def _main(self) -> None:
         if isinstance(self._topic, Topic):
             self._own(self._topic)
-        elif self._engine is not None:
-            asyncio.run(self._others(self._topic, self._engine))
-        else:
-            self._send({"frame": {"topic": self._topic, "error": "It is over."}})
+            return
+        try:
+            self._elsewhere(self._topic)
+        except WorkbenchError as error:
+            self._send({"topic": self._topic, "error": str(error)})
 
     def _own(self, topic: Topic) -> None:
         some = threading.Event()
@@ -136,18 +162,31 @@ class _Sending:
                 some.wait(1.0)
                 some.clear()
                 for frame in mailbox.take():
-                    self._send({"frame": json.loads(frame.text)})
+                    self._send(json.loads(frame.text))
                     if "end" in frame:
                         return
         finally:
             mailbox.close()
 
+    def _elsewhere(self, topic: str) -> None:
+        why: SourceError | None = None
+        lost, left = None, TIMES
+        while left and not self._over.is_set():
+            engine = self._place()
+            if engine is not None and engine != lost:
+                try:
+                    asyncio.run(self._others(topic, engine))
+                    return
+                except (ConnectionLost, Unreachable) as error:
+                    lost, left, why = engine, TIMES, error
+            left -= 1
+            self._over.wait(AGAIN)
+        if not self._over.is_set():
+            self._send({"topic": topic, "error": str(why or "It is over.")})
+
     async def _others(self, topic: str, engine: Engine) -> None:
-        try:
-            async with contextlib.aclosing(frames(engine, topic)) as coming:
-                async for frame in coming:
-                    self._send({"frame": json.loads(frame.text)})
-                    if self._over.is_set():
-                        return
-        except SourceError as error:
-            self._send({"frame": {"topic": topic, "error": str(error)}})
+        async with contextlib.aclosing(frames(engine, topic)) as coming:
+            async for frame in coming:
+                self._send(json.loads(frame.text))
+                if self._over.is_set():
+                    return

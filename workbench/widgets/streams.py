@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ipywidgets
@@ -35,8 +35,8 @@ class StreamViews(LiveView):
         found: Engine | None = self._run.engine
         return found
 
-    def follow(self) -> None:
-        self._run = newest(self._run)
+    def follow(self, following: Mapping[str, Any] | None) -> None:
+        self._run = newest(self._run, following)
         self.watched(self._run.shown(self._views), self._run.engine)
 
 
@@ -50,7 +50,7 @@ def dashboard(things: Sequence[Any], **options: Any) -> Any:
     widget; all else that has a view is put between. Raises UsageError for what has none."""
     from workbench.widgets.finding import view
 
-    if not things:
+    if not things or all(isinstance(one, list | tuple) and not one for one in things):
         raise InvalidParameter("things", "is an empty list; wb.view([one, another]) shows them side by side.")
     rows = [list(one) for one in things] if all(isinstance(one, list | tuple) for one in things) else None
     flat = [one for row in rows for one in row] if rows is not None else list(things)

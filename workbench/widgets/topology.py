@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from workbench.contract.errors import UsageError
+from workbench.streams.controlling import control
 from workbench.streams.running import Running
-from workbench.streams.telling import CONTROLS
 from workbench.widgets.live import LiveView, newest, script
 
 if TYPE_CHECKING:
@@ -32,16 +33,11 @@ class TopologyView(LiveView):
         return found
 
     def control(self, what: str) -> None:
-        what, _, speed = what.partition(" ")
-        running = self._running
-        if not isinstance(running, Running) or what not in CONTROLS:
-            return
-        if what == "replay":
-            running.replay(float(speed) if speed else None)  # the page reads of it in the topic
-        else:
-            getattr(running, what)()
+        if not isinstance(self._running, Running):
+            raise UsageError("It runs in another process, and can be looked at alone from here.")
+        control(self._running, what)  # the page reads of it in the topic
 
-    def follow(self) -> None:
-        self._running = running = newest(self._running)
+    def follow(self, following: Mapping[str, Any] | None) -> None:
+        self._running = running = newest(self._running, following)
         if running.topic is not None:
             self.watched(running.topic, running.engine)
