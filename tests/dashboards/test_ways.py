@@ -140,3 +140,25 @@ def test_one_viewer_takes_no_place_from_others(viewer: ViewerServer, topic: Topi
         for link in links:
             with contextlib.suppress(OSError, websocket.WebSocketException):
                 link.close()
+
+
+def test_a_form_is_no_large_thing(viewer: ViewerServer) -> None:
+    """Who is not known yet has the server keep nothing."""
+    session = requests.Session()
+    session.get(f"{viewer.url}/login", timeout=WAIT)
+    form = {"password": "x" * 1_000_000, "_xsrf": session.cookies["_xsrf"], "next": "/"}
+    with contextlib.suppress(requests.RequestException):  # it does not read to the end
+        assert session.post(f"{viewer.url}/login", form, timeout=WAIT).status_code in (400, 413)
+    assert viewer.logged_in().get(f"{viewer.url}/", timeout=WAIT).status_code == 200
+
+
+def test_a_cursor_of_any_length_is_one_that_does_not_fit(
+    viewer: ViewerServer, topic: Topic, engine: Engine, page: str
+) -> None:
+    session, ticket = viewer.logged_in(), {"X-Workbench-Tickets": tickets.ticket(engine, topic.name, page)}
+    address = f"{api(viewer)}live/poll?topics={topic.name}&wait=5"
+    epoch = session.get(address, headers=ticket, timeout=WAIT).json()["cursors"].partition("-")[0]
+    for cursor in (f"{epoch}-{'9' * 5_000}", f"{epoch}--1", f"{epoch}-\u0669", "-", "9" * 5_000):
+        answer = session.get(address, params={"cursors": cursor}, headers=ticket, timeout=WAIT)
+        assert answer.status_code == 200, cursor[:20]
+        assert "snapshot" in answer.json()["frames"][0]

@@ -360,3 +360,27 @@ async def test_without_the_extra_there_is_no_such_address(monkeypatch: pytest.Mo
     app = WorkbenchApp()
     app.initialize_handlers()
     assert [path for path, *_ in app.handlers if "socket.io" in path] == ["/workbench/api/socket.io/"]
+
+
+async def test_topics_are_asked_for_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(looking, "AT_ONCE", 10)
+    monkeypatch.setattr(looking, "EACH_SECOND", 100)
+    viewers, loop = Viewers(), asyncio.get_running_loop()
+
+    async def many(viewer: str, count: int) -> float:
+        began = loop.time()
+        for _ in range(count):
+            await viewers.pace(viewer)
+        return loop.time() - began
+
+    much = asyncio.ensure_future(many("ada", 210))
+    await asyncio.sleep(0)
+    await many("bob", 10)
+    await many("", 1_000)
+    assert not much.done()
+    assert await much >= 1.99
+    monkeypatch.setattr(looking, "MOST", 5)
+    for number in range(1_000):  # who was here once is not remembered for ever
+        await viewers.pace(f"viewer {number}")
+        await asyncio.sleep(0.001 if number % 20 == 0 else 0)
+    assert len(viewers._paid) < 900

@@ -210,7 +210,7 @@ class Topic:
 
     def _since(self, cursor: str) -> list[Frame] | None:
         epoch, _, number = cursor.rpartition("-")
-        if epoch != self._epoch or not (number.isascii() and number.isdecimal()):
+        if epoch != self._epoch or not (number.isascii() and number.isdecimal() and len(number) < 19):
             return None
         missed = [frame for frame in self._recent if frame["number"] > int(number)]
         return missed if self._number - int(number) == len(missed) else None

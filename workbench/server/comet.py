@@ -75,6 +75,7 @@ class Events(Topics):
     async def get(self) -> None:
         last = self.request.headers.get("Last-Event-ID", "")[:LONGEST]
         with self.viewers.place(self.viewer, self.way):
+            await self.viewers.pace(self.viewer)
             await self._stream(last)
 
     async def _stream(self, last: str) -> None:
@@ -112,6 +113,7 @@ class Poll(Topics):
     async def get(self) -> None:
         wait = self.number("wait", 25, LONGEST_WAIT)
         with self.viewers.place(self.viewer, self.way):
+            await self.viewers.pace(self.viewer)
             async with self.watch(self.text("cursors", LONGEST) or "") as watch:
                 frames = await self.next_frames(watch, wait) or []
                 said = ",".join(frame.text for frame in frames)

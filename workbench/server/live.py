@@ -48,6 +48,7 @@ class LiveHandler(Looks, WebSocketMixin, WebSocketHandler, JupyterHandler):
     def open(self, *args: Any, **kwargs: Any) -> None:
         super().open(*args, **kwargs)
         self._sending: dict[str, asyncio.Task[None]] = {}
+        self._turn = asyncio.Lock()
         self.viewers.enter(self.viewer, self.way)
         self._entered = True
 
@@ -61,6 +62,7 @@ class LiveHandler(Looks, WebSocketMixin, WebSocketHandler, JupyterHandler):
             if (task := self._sending.pop(topic, None)) is not None:
                 task.cancel()
             return
+        await self.viewers.pace(self.viewer)  # what comes meanwhile stays in the socket
         # One that was just refused, or has ended, may not have been tidied up yet: it is asked for anew.
         if (before := self._sending.pop(topic, None)) is not None:
             before.cancel()
@@ -89,13 +91,15 @@ class LiveHandler(Looks, WebSocketMixin, WebSocketHandler, JupyterHandler):
                 del self._sending[topic]
 
     async def _say(self, frame: Frame) -> None:
-        try:
-            await asyncio.wait_for(self.write_message(frame.text), STUCK_SECONDS)
-        except WebSocketClosedError:
-            raise asyncio.CancelledError from None
-        except TimeoutError:
-            self.drop()
-            raise asyncio.CancelledError from None
+        """One after the other: of what is not read there is one frame, however many topics it looks at."""
+        async with self._turn:
+            try:
+                await asyncio.wait_for(self.write_message(frame.text), STUCK_SECONDS)
+            except WebSocketClosedError:
+                raise asyncio.CancelledError from None
+            except TimeoutError:
+                self.drop()
+                raise asyncio.CancelledError from None
 
 
 def _asked(message: str | bytes) -> tuple[str, str, str]:

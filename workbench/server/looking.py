@@ -20,6 +20,8 @@ STUCK_SECONDS = 30.0
 WAYS = ("websocket", "events", "poll", "socketio")
 MOST_EACH, MOST = 64, 1_000
 """Connections at once of one viewer, and of all of them."""
+AT_ONCE, EACH_SECOND = 200, 50
+"""So many topics may a viewer ask for at once, and then in a second; who asks for more waits."""
 NOT_FOR_YOU = "It is not for you, or it is over."
 
 
@@ -59,6 +61,7 @@ class Viewers:
         """Connections by way, those of `WAYS`."""
         self.dropped: Counter[str] = Counter()
         """Connections, by way, that were ended because nobody read what they were sent."""
+        self._paid: dict[str, float] = {}
 
     def check(self, viewer: str) -> None:
         """Raises HTTPError where there is no place for one more; a viewer without a name is not counted alone."""
@@ -66,6 +69,17 @@ class Viewers:
             raise web.HTTPError(429, f"You look at {MOST_EACH} things at once by now: close some")
         if self.ways.total() >= MOST:
             raise web.HTTPError(503, f"{MOST:,} connections look by now: try again in a minute")
+
+    async def pace(self, viewer: str) -> None:
+        """Before a topic is looked for: returns at once, or when it is this viewer's turn again."""
+        if not viewer:
+            return
+        now = asyncio.get_running_loop().time()
+        paid = self._paid[viewer] = max(self._paid.get(viewer, now), now) + 1 / EACH_SECOND
+        if len(self._paid) > 2 * MOST:
+            self._paid = {one: until for one, until in self._paid.items() if until > now}
+        if (ahead := paid - now - AT_ONCE / EACH_SECOND) > 0:
+            await asyncio.sleep(ahead)
 
     def enter(self, viewer: str, way: str) -> None:
         self._each[viewer] += 1

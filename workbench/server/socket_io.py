@@ -87,6 +87,9 @@ class _Client:
             self._sending[topic] = self._adapter.begun(self._send, topic, ticket, cursor)
         return ""
 
+    async def pace(self) -> None:
+        await self._handler.viewers.pace(self._handler.viewer)
+
     def unsubscribe(self, topic: str) -> None:
         if (task := self._sending.pop(topic, None)) is not None:
             task.cancel()
@@ -188,6 +191,8 @@ class SocketIO:
         ):
             return {"error": "Say a topic, or `topic`, `ticket` and `cursor`."}
         client = self._clients.get(sid)
+        if client is not None:
+            await client.pace()  # what comes meanwhile stays in the socket
         why = "" if client is None else client.subscribe(said["topic"], said.get("ticket", ""), said.get("cursor", ""))
         return {"topic": said["topic"], **({"error": why} if why else {})}
 

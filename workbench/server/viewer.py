@@ -32,6 +32,7 @@ from workbench.documents.private import private_folder
 from workbench.notebook import profile
 from workbench.runs import Register
 from workbench.runs.process import Process
+from workbench.server.bounded import BODY_SECONDS, IDLE_SECONDS, LARGEST, LARGEST_MESSAGE, BoundedServer
 from workbench.server.socket_io import PATH, SocketIO, there
 from workbench.server.viewer_access import LogIn, ViewerAuthorizer, ViewerIdentity
 from workbench.server.viewer_kernels import INCOMING, ViewerConnection, ViewerKernels
@@ -99,6 +100,18 @@ class ViewerApp(ServerApp):
         kernels: Any = self.kernel_manager
         kernels.on_change, kernels.rounds = self._say, self.rounds
         self.rounds.put_out = kernels.put_out
+
+    def init_httpserver(self) -> None:
+        super().init_httpserver()  # it is bound later
+        self._http_server = BoundedServer(
+            self.web_app,
+            ssl_options=self.ssl_options,
+            xheaders=self.trust_xheaders,
+            max_body_size=LARGEST,
+            max_buffer_size=LARGEST_MESSAGE,
+            idle_connection_timeout=IDLE_SECONDS,
+            body_timeout=BODY_SECONDS,
+        )
 
     def _say(self, kernels: int) -> None:
         say(self.home, Viewer(Process.current(), self.ip, self.port, kernels))

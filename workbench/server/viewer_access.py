@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from inspect import isawaitable
 from typing import Any
 
 from jupyter_server.auth import Authorizer, IdentityProvider, User
@@ -13,6 +14,7 @@ from jupyter_server.auth.login import LoginFormHandler
 from tornado import web
 
 from workbench.dashboards.access import Access
+from workbench.server.bounded import is_known
 from workbench.server.viewer_pages import Pages
 
 __all__ = ["LogIn", "ViewerAuthorizer", "ViewerIdentity"]
@@ -40,6 +42,13 @@ class ViewerIdentity(IdentityProvider):
         app: Any = self.parent
         found: Access = app.access
         return found
+
+    async def get_user(self, handler: web.RequestHandler) -> User | None:
+        found: Any = super().get_user(handler)
+        user: User | None = await found if isawaitable(found) else found
+        if user is not None:
+            is_known(handler.request)
+        return user
 
     async def get_user_token(self, handler: web.RequestHandler) -> User | None:
         return None

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
+from weakref import WeakValueDictionary
 
 from workbench.contract.errors import WorkbenchError
 from workbench.runs import Register, tickets
@@ -19,6 +20,7 @@ from workbench.server.viewer_rounds import Rounds
 
 __all__ = ["ViewerDoor", "ViewerEvents", "ViewerHub", "ViewerLive", "ViewerLooks", "ViewerPoll"]
 
+LOOKED_FOR = 2
 BUSY = "The server has too much to do just now. Load the page again in a moment."
 
 
@@ -29,6 +31,7 @@ class ViewerHub:
         self.register, self.rounds, self.pool = register, rounds, Pool()
         self.hub = Hub(register, self.pool.run)
         self._asking: dict[str, asyncio.Future[Engine | None]] = {}
+        self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def engine(self, run: str) -> Engine | None:
         """Where that run is told; however many ask at once, the register is asked once. Raises UnknownRun, Busy."""
@@ -37,6 +40,13 @@ class ViewerHub:
             asking = self._asking[run] = asyncio.ensure_future(self.pool.run(lambda: self.register.engine(run)))
             asking.add_done_callback(lambda done: self._asked(run, done))
         return await asyncio.shield(asking)
+
+    def turn(self, viewer: str) -> asyncio.Semaphore:
+        """One viewer asks the register for so many runs at once, so that others find it free."""
+        found = self._turns.get(viewer)
+        if found is None:
+            found = self._turns[viewer] = asyncio.Semaphore(LOOKED_FOR)
+        return found
 
     def _asked(self, run: str, done: asyncio.Future[Engine | None]) -> None:
         self._asking.pop(run, None)
@@ -58,9 +68,11 @@ class ViewerDoor(Door):
         given = self._tickets.get(topic, "")
         if run_of(topic) is None or not tickets.page_of(given) or not self._handler.still_in():
             return NOT_FOR_YOU
+        turn = self._services.turn(self._handler.viewer)
         for one in self._services.hub.line(topic):
             try:
-                engine = await self._services.engine(run_of(one) or "")
+                async with turn:
+                    engine = await self._services.engine(run_of(one) or "")
             except WorkbenchError:
                 continue
             except Busy:

@@ -49,7 +49,7 @@ class Rounds:
         except (OSError, WorkbenchError) as error:
             _log.warning("Whether `%s` is published could not be read: %s", name[:64], error)
             return ""
-        return "" if page == there else ANEW if there else GONE
+        return "" if page and page == there else ANEW if there else GONE
 
     def listen(self, wake: Callable[[], object]) -> Callable[[], object]:
         """`wake` is called when something is another; what is returned ends that."""
