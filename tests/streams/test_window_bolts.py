@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from queue import Queue
 from typing import Any
 
 import pyarrow as pa
@@ -412,3 +413,73 @@ def test_a_topology_with_windows_is_kept_and_drawn() -> None:
     again = Topology.from_document(t.to_document())
     assert again.to_document() == t.to_document()
     assert "in sliding(60 s every 5 s)" in again.describe()
+
+
+class Halts(Bolt):
+    """Keeps its windows; in the one with that number it stops its own topology, as somebody else would just then."""
+
+    outputs = ("end", "rows")
+
+    def __init__(self, out: list[Any], number: int, stop: Queue[Callable[[], Any]]) -> None:
+        self.out, self.number, self.stop = out, number, stop
+
+    def execute(self, window: Any) -> None:
+        self.out.append((window.end, [row.at for row in window]))
+        if len(self.out) == self.number:
+            self.stop.get(timeout=60)()
+
+
+def slides(given: Any, out: list[Any], number: int, stop: Any, window: Any) -> Topology:
+    t = Topology("slides", snapshot_every="1h").spout("rows", given)
+    return t.bolt("w", Halts(out, number, stop), inputs="rows", window=window)
+
+
+def test_stop_is_heeded_between_two_windows_of_a_row_that_ends_millions(started: Start) -> None:
+    out: list[Any] = []
+    stop: Queue[Callable[[], Any]] = Queue()
+    year = 365 * 24 * 3_600_000
+    rows = Given((1, "a"), (year + 1, "b"))
+    running = started(slides(rows, out, 3, stop, sliding(f"{year}ms", every="1ms", time="at")))
+    stop.put(running.stop)
+    assert running.ended(60)
+    assert (running.state, [end for end, _ in out]) == ("stopped", [1, 2, 3])
+
+
+def test_windows_that_a_stop_has_left_are_handed_out_by_the_next_run(
+    started: Start, tmp_path: Any, eventually: Any
+) -> None:
+    """Each once, and before any row that comes then."""
+    more: list[Any] = []
+
+    @spout("at", "page", repeats=True)
+    def rows() -> Iterator[Any]:
+        yield from [(1, "a"), (5, "b"), (1_000, "c")]
+        while not more:
+            yield None
+        yield from more
+
+    window = sliding("20ms", every="1ms", time="at")
+    whole: list[Any] = []
+    running = started(slides(rows, whole, -1, None, window))
+    eventually(lambda: len(whole) == 25, within=60)
+    running.stop(60)
+    out: list[Any] = []
+    stop: Queue[Callable[[], Any]] = Queue()
+    running = started(slides(rows, out, 7, stop, window), state=tmp_path / "slides.sqlite")
+    stop.put(running.stop)
+    assert running.ended(60)
+    assert (running.state, out) == ("stopped", whole[:7])
+    running = started(slides(rows, out, -1, None, window), state=tmp_path / "slides.sqlite")
+    eventually(lambda: len(out) >= len(whole), within=60)  # although no row comes
+    running.stop(60)
+    assert out == whole
+    out.clear()
+    stop = Queue()
+    running = started(slides(rows, out, 7, stop, window), state=tmp_path / "other.sqlite")
+    stop.put(running.stop)
+    assert running.ended(60)
+    more += [(15, "late"), (999, "d")]
+    running = started(slides(rows, out, -1, None, window), state=tmp_path / "other.sqlite").wait(60)
+    assert out[:25] == whole
+    assert out[25] == (1_001, [999, 1_000])
+    assert running.metrics().now.windows["w", 2]["late"] == 1

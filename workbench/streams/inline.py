@@ -86,6 +86,7 @@ class Inline(Calling):
             lost=self._lose,
             taps=self.taps,
             wake=self._wake,
+            stopping=lambda: self._stopping,
         )
         self._tasks, self._spouts = self._wiring.all_tasks(), self._wiring.spouts()
         self._register, self._run, self.id = register, None, ""
@@ -100,6 +101,7 @@ class Inline(Calling):
         self._scrapes: deque[tuple[threading.Event, list[Scrape]]] = deque()
         self._ticked = self._rotated = self._began
         self._naps = 0
+        self._stopping = False
         self._rests = False  # whether spouts rest, for a snapshot is due
         self._abandoned = False
         self.thread = threading.Thread(target=self._main, name=f"workbench-stream-{topology.name}", daemon=True)
@@ -121,7 +123,8 @@ class Inline(Calling):
             raise self.error
 
     def ask(self, what: str) -> None:
-        """`stop`, `pause` or `resume`, between two tuples."""
+        """`stop`, `pause` or `resume`, between two tuples; `stop` between two windows, too."""
+        self._stopping = self._stopping or what == "stop"
         self._asked.append(what)
         self._call()
 

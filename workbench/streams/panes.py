@@ -146,7 +146,9 @@ class Panes:
 
     def _numbers(self, end: float, pane: int) -> list[int]:
         first = math.floor((end - self.length) / self.every) + 1
-        return [number for number in range(first, pane + 1) if number in self.panes]
+        if pane - first < len(self.panes):
+            return [number for number in range(first, pane + 1) if number in self.panes]
+        return sorted(number for number in self.panes if first <= number <= pane)  # of millions most have no rows
 
     def _window(self, end: float, pane: int) -> Fired:
         after, numbers = end - self.length, self._numbers(end, pane)

@@ -32,6 +32,10 @@ _UNITS = {"s": 0.001, "ms": 1.0, "us": 1e3, "ns": 1e6}
 """Milliseconds, exclusive. What is not between them (NaN, infinite) would hold the windows of all other rows back."""
 
 
+_NO_ROOT = -1
+"""Windows are to be handed out before any row comes: a run that was stopped has left them."""
+
+
 class WindowTask:
     """Windows of one task, over all streams that it takes. The watermark is the least of the streams' latest times,
     minus the lag; a stream that is silent for `idle_timeout` is left out. It moves when a row moves it, so the same
@@ -49,7 +53,9 @@ class WindowTask:
         idle_timeout: float,
         wall: Callable[[], float],
         late: Callable[[str, str, Row], None],
+        stopping: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._stopping, self._leaves = stopping, True
         self.task, self.spec, self.manager = task, spec, manager(spec)
         self.late, self.watermark = 0, -math.inf
         self._tracking, self._wall, self._late = tracking, wall, late
@@ -182,7 +188,7 @@ class WindowTask:
     def keep(self, keeper: Keeper) -> None:
         """It is a run with state: windows are handed out when the root is over that has ended them. So what fails can
         be taken out of them again."""
-        self.keeper, self.shares = keeper, False
+        self.keeper, self.shares, self._leaves = keeper, False, False
 
         def move() -> None:
             self._due = keeper.units.root
@@ -200,9 +206,13 @@ class WindowTask:
 
         return called
 
-    def _catch_up(self) -> None:
-        self._due = None
+    def _catch_up(self, leaves: bool = False) -> None:
+        """`leaves`: some may be left for the next run when this one is stopping, for no row comes behind them."""
+        restored, self._due, self._leaves = self._due == _NO_ROOT, None, leaves
         WindowTask.move(self)
+        if restored and not self.spec.counted:
+            self._advance(self.watermark)
+        self._leaves = False
 
     # --- rows
 
@@ -301,11 +311,13 @@ class WindowTask:
         """Some times a second: time passes, and streams may be silent."""
         self._passes()
         if self._due is not None:
-            self._catch_up()
+            self._catch_up(leaves=True)
         if self.spec.early and self._wall() >= self._early_at:
             self._early_at = self._wall() + self.spec.early / 1000
             assert isinstance(self.manager, Panes | Sessions)
             for fired in list(self.manager.early(self._early_seen)):
+                if self._stopping():
+                    return
                 self._execute_early(Window(fired, self._fields, final=False))
 
     def _execute_early(self, window: Window) -> None:
@@ -356,6 +368,8 @@ class WindowTask:
         self._ungroup()
         for fired in self.manager.finish():
             self._execute(fired)
+            if self._stopping():
+                break
         self._evict()
         return some
 
@@ -364,6 +378,9 @@ class WindowTask:
         for fired in self.manager.advance(mark):
             self._execute(fired)
             self._evict()
+            if self._leaves and self._stopping():  # the manager goes on from here
+                self._due = None if self.keeper is None else _NO_ROOT
+                return
         self._evict()
 
     def _ungroup(self) -> None:
@@ -438,6 +455,7 @@ class WindowTask:
             if (component, stream) in self._latest:
                 self._latest[component, stream] = _or_never(at)
         from_body(self.manager, body["rows"], Chunk)
+        self._due = _NO_ROOT
 
     def undo(self, unit: int, hold: Hold | None) -> bool:
         """Takes a failed root's rows out. False: they may have been in a window that is out."""

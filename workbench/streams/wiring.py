@@ -50,6 +50,7 @@ class Wiring:
         lost: Callable[[Task, Iterable[Row], str], None] = lambda task, rows, why: None,
         taps: Taps | None = None,
         wake: Callable[[], None] = lambda: None,
+        stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self.topology, self.config = topology, topology.config
         self.taps = taps or Taps()
@@ -57,7 +58,7 @@ class Wiring:
         self.keeper: Keeper | None = None
         """Of a run with state; set it before `open`."""
         self._clock, self._wall, self._post, self._log, self._buried = clock, wall, post, log, buried
-        self._wake = wake
+        self._wake, self._stopping = wake, stopping
         self._random = Random(self.config["seed"])
         self.tracking = Tracking(self._random, clock)
         self.tracking.flush = self._flush
@@ -176,6 +177,7 @@ class Wiring:
                     self.config["idle_timeout"],
                     self._wall,
                     lambda *given: self._late(task, given),
+                    self._stopping,
                 )
             if isinstance(instance, Sink):
                 self._letters[task.id] = outlets[DEAD_LETTER]
