@@ -18,6 +18,7 @@ component is code and plain arguments. The standard library only: it travels to 
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import GeneratorType
@@ -266,7 +267,7 @@ class FunctionSpout(IteratorSpout):
 
 class FunctionBolt(Bolt):
     """A bolt made of a function of a tuple (with `batch=True`, of a batch). What it yields are rows; what it returns is
-    one row, or a list of rows, or a `Batch` or an Arrow table, or None."""
+    one row, or a list or an iterator of rows, or a `Batch` or an Arrow table, or None."""
 
     def __init__(self, function: Callable[[Any], Any], outputs: Outputs, batch: bool = False) -> None:
         self.function, self._outputs, self.batch = function, outputs, batch
@@ -293,6 +294,8 @@ class FunctionBolt(Bolt):
             self.collector.emit_each(rows)
         elif rows.__class__ is not tuple and (rows.__class__ is Batch or hasattr(rows, "to_pydict")):
             self.collector.emit_batch(rows)
+        elif hasattr(rows, "__next__"):  # of map, filter, zip
+            self.collector.emit_each(rows)
         else:
             self.collector.emit(rows)
 
@@ -316,7 +319,7 @@ class FunctionBolt(Bolt):
     def execute_batch(self, batch: Batch) -> None:
         rows = self.function(batch)
         if rows is not None:
-            self.collector.emit_batch(list(rows) if isinstance(rows, GeneratorType) else rows)
+            self.collector.emit_batch(list(rows) if hasattr(rows, "__next__") else rows)
 
     def __call__(self, value: Any) -> Any:
         return self.function(value)
@@ -336,12 +339,15 @@ def bolt(*fields: str, streams: Mapping[str, Sequence[str]] | None = None, batch
 
 
 def _iterator(rows: Any, context: Context) -> Iterator[Any]:
-    """Raises TopologyError for what gives no rows, as a function that has forgotten to `yield`."""
-    try:
-        return iter(rows)
-    except TypeError:
-        why = f"spout `{context.component}` gives {shown(rows, 80)} for its rows; that is a generator, or a list."
-        raise TopologyError(context.topology, why) from None
+    """Raises TopologyError for what gives no rows, as a function that has forgotten to `yield`, and for a text, a dict
+    or a DataFrame, of which Python would give letters and names."""
+    if hasattr(rows, "to_pydict"):  # an Arrow table: one batch
+        return iter((rows,))
+    if not isinstance(rows, str | bytes | bytearray | Mapping) and not hasattr(rows, "__dataframe__"):
+        with contextlib.suppress(TypeError):
+            return iter(rows)
+    why = f"spout `{context.component}` gives {shown(rows, 80)} for its rows; that is a generator, or a list."
+    raise TopologyError(context.topology, why)
 
 
 def _batches(rows: Iterator[Any], size: int, whole: bool) -> Iterator[Any]:

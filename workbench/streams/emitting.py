@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from threading import get_ident
 from typing import Any
@@ -14,7 +14,7 @@ from workbench.streams.counting import Out
 from workbench.streams.task import Task
 from workbench.streams.topology import DEAD_LETTER
 from workbench.streams.tracking import Source, Tracking
-from workbench.streams.tuples import Batch, Held, Row, Tuple, row_of
+from workbench.streams.tuples import Batch, Held, Row, Tuple, row_of, shown
 from workbench.streams.windows import LATE
 
 __all__ = ["BoltCollector", "Outlet", "SpoutCollector", "width_refused"]
@@ -67,6 +67,12 @@ class _Collector:
 
     def _batch(self, outlet: Outlet, rows: Any) -> Batch:
         fields = outlet.out.fields
+        if isinstance(rows, str | bytes | Mapping) or not (hasattr(rows, "__iter__") or hasattr(rows, "to_pydict")):
+            raise EmitRefused(
+                self._task.component,
+                f"stream `{outlet.out.stream}` is to get the batch {shown(rows, 100)}; a batch is a list of rows, a "
+                "Batch or an Arrow table.",
+            )
         batch = rows if isinstance(rows, Batch) else Batch(rows)
         origin = batch.origin
         if batch.columnar:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workbench.contract.errors import EmitRefused
 from workbench.streams.component import FunctionBolt
 from workbench.streams.counting import Link, Out
 from workbench.streams.topology import Node
@@ -61,7 +62,7 @@ class Task:
         self.thread = 0
         self.idle = {"max-spout": 0.0, "backpressure": 0.0, "inactive": 0.0}
         """Of a spout: seconds in which `next_tuple` was not called, by reason."""
-        self.errors = 0
+        self.errors, self._told = 0, False
         self.faults: deque[Fault] = deque(maxlen=KEPT_ERRORS)
 
     def execute(self) -> Callable[[Any], None]:
@@ -70,19 +71,20 @@ class Task:
         called: Callable[[Any], None] = instance.called() if type(instance) is FunctionBolt else instance.execute
         return called
 
-    def timed(self, link: Link, execute: Callable[[Any], None], given: Any) -> None:
+    def timed(self, link: Link, execute: Callable[[Any], object], given: Any) -> None:
         """Calls, and adds the time to the link's; what is emitted meanwhile goes on afterwards."""
         if not self.outs:
             began = self.clock()
-            execute(given)
+            returned = execute(given)
             link.execute.add(self.clock() - began)
+            self._got(returned)
             return
         deferred: Deferred = []
-        raised = None
+        raised = returned = None
         self._defer(deferred)
         began = self.clock()
         try:
-            execute(given)
+            returned = execute(given)
         except Exception as error:  # noqa: BLE001  # raised again below
             raised = error
         finally:
@@ -92,6 +94,14 @@ class Task:
             hand_on(what)
         if raised is not None:
             raise raised
+        self._got(returned)
+
+    def _got(self, returned: object) -> None:
+        """What a class's `execute` returns goes nowhere, which is told once."""
+        if returned is not None and not self._told:
+            self._told = True
+            why = f"its `execute` has returned {shown(returned, 100)}, which goes nowhere."
+            self.raised(EmitRefused(self.component, f"{why} Emit by self.collector.emit(…)."))
 
     def fold(self) -> None:
         """Sorts the times that were noted."""

@@ -25,6 +25,7 @@ from workbench.contract.errors import (
     UnknownStream,
     UsageError,
 )
+from workbench.streams.checking import check_code
 from workbench.streams.component import DEFAULT, Bolt, Component, FunctionBolt, FunctionSpout, Spout, declared
 from workbench.streams.configuration import configured
 from workbench.streams.groupings import Grouping, shuffle
@@ -352,6 +353,7 @@ def _template(id: str, kind: str, code: Any, outputs: Any, batch: bool) -> Compo
         raise InvalidParameter("outputs", f"of `{id}` are said twice: its class or decorator names them.")
     if isinstance(made, Bolt) and not (made.takes_rows or made.takes_batches):
         raise InvalidParameter("code", f"of `{id}`: {type(made).__name__} has neither `execute` nor `execute_batch`.")
+    check_code(id, made)
     return made
 
 
