@@ -18,7 +18,7 @@ from workbench.execution.cluster_worker import Opening, Task
 from workbench.kit.slots import asked
 from workbench.query import source
 from workbench.query.cluster_fold import ByName, Plain, SqlFold, at_once, identity, with_all
-from workbench.query.distributing import Distributed, distributed, parameters_of
+from workbench.query.distributing import Distributed, distributed, parameters_of, types_of
 from workbench.query.lookup import LocalTarget, RemoteTarget
 from workbench.query.stage import Ask, LocalSource, RemoteSource, Stage
 from workbench.query.statement import Kind
@@ -115,7 +115,8 @@ class Dealt:
                 for name, target in targets.items()
             }
             with self._session.engine.parser() as parser:
-                sql = distributed(prepared.resolved.sql, parser, driving, columns, shape)
+                types = types_of(cursor, parser, prepared.parameters)
+                sql = distributed(prepared.resolved.sql, parser, driving, columns, shape, types)
                 self.schema = self._tried(cursor, sql, parser)
             asks = [ask for ask, _ in stage.asks if ask.name == driving]
             if len(asks) != 1:

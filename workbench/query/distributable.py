@@ -14,7 +14,7 @@ from workbench.query.trees import Node, parsed, refused, walk
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["RESERVED", "aggregate_names", "checked", "is_order_all", "ordered", "tables_of", "unsettled"]
+__all__ = ["RESERVED", "aggregate_names", "checked", "is_order_all", "ordered", "settled", "tables_of", "unsettled"]
 
 RESERVED = "workbench "
 """What names of ours begin with, and no name of a statement or a table may."""
@@ -54,6 +54,26 @@ def checked(node: Node, driving: str, columns: Mapping[str, Sequence[str]]) -> N
     if taken := next((name for name in names if name.lower().startswith(RESERVED)), None):
         raise refused(f"the name `{taken}`")
     _check_aliases(node, columns)
+
+
+def settled(table: Node, columns: Mapping[str, Sequence[str]]) -> Node:
+    """The tables of a FROM with each natural join by the columns that it means, where these are known."""
+    if table["type"] != "JOIN":
+        return table
+    table = {**table, **{side: settled(table[side], columns) for side in ("left", "right")}}
+    if table["ref_type"] == "NATURAL" and not unsettled(table):
+        right = {name.lower() for name in _columns(table["right"], columns)}
+        left = {name.lower(): name for name in reversed(_columns(table["left"], columns))}
+        both = [name for folded, name in reversed(left.items()) if folded in right]
+        if both:
+            table |= {"ref_type": "REGULAR", "using_columns": both}
+    return table
+
+
+def _columns(table: Node, columns: Mapping[str, Sequence[str]]) -> Sequence[str]:
+    if table["type"] == "JOIN":
+        return [*_columns(table["left"], columns), *_columns(table["right"], columns)]
+    return columns.get(table["table_name"], ())
 
 
 def tables_of(node: Any) -> list[str]:
@@ -126,7 +146,7 @@ def _check_modifier(level: Node) -> None:
     if level.get("limit_type", "ROW_COUNT") != "ROW_COUNT":
         raise refused("a LIMIT in percent")
     if level["type"] == "LIMIT_MODIFIER" and level["limit"] is None:
-        raise refused("an OFFSET without a LIMIT")
+        raise refused("an OFFSET without a LIMIT", "Say how many rows are wanted behind it, `limit 1000 offset 50`")
     for one in level.get("orders", ()):
         ordered(one)
         is_order_all(one["expression"])
@@ -142,6 +162,8 @@ def _joined(table: Node, driving: str) -> bool:
         return False
     left, right = _joined(table["left"], driving), _joined(table["right"], driving)
     kind, way = table["join_type"], table["ref_type"]
+    if way == "NATURAL":
+        raise refused("a natural join with a sub-query or columns named anew", "Write `using (…)` with the columns")
     if way not in _JOINED or table.get("ranking_expression") is not None:
         raise refused(f"a {way.lower()} join")
     if (left and kind not in _LEFT) or (right and kind not in _RIGHT):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +19,11 @@ from workbench.query.distributable import (
     checked,
     is_order_all,
     ordered,
+    settled,
     tables_of,
     unsettled,
 )
+from workbench.query.means import mean
 from workbench.query.trees import (
     Node,
     argument,
@@ -44,7 +46,7 @@ from workbench.query.trees import (
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["WHOLE", "Distributed", "Exchange", "distributed", "parameters_of", "tables_of"]
+__all__ = ["WHOLE", "Distributed", "Exchange", "distributed", "parameters_of", "tables_of", "types_of"]
 
 WHOLE = f"{RESERVED}parts"
 """The table of parts in `merge` and `last`."""
@@ -54,6 +56,7 @@ _COUNTS = ("count", "count_star")
 """What is nought where there is nothing. `count_if` is a sum to DuckDB: NULL there, and as wide as one."""
 _MEANS = ("avg", "mean")
 _DISTINCT = ("count", "sum", "avg", "mean", "min", "max")
+Types = Callable[[str], Sequence[str]]
 _KEY, _SUM = f"{RESERVED}key ", f"{RESERVED}sum "
 
 
@@ -96,20 +99,34 @@ def distributed(
     driving: str,
     columns: Mapping[str, Sequence[str]],
     shape: Sequence[tuple[str, str]],
+    types: Types | None = None,
 ) -> Distributed:
-    """`sql` names tables as they are registered; `columns` are each table's, `shape` names and types of the result.
+    """`sql` names tables as they are registered; `columns` are each table's, `shape` names and types of the result,
+    `types` says those of another statement's: without it, averages may have other last digits than the whole has.
     Raises Unsupported with the part of the statement that cannot be taken apart."""
     node = parsed(sql, engine)["statements"][0]["node"]
+    if node["type"] == "SELECT_NODE":
+        node = {**node, "from_table": settled(node["from_table"], columns)}
     checked(node, driving, columns)
     others = tuple(dict.fromkeys(name for name in tables_of(node) if name != driving))
     if _aggregates(node, engine):
-        return _Grouped(node, engine, columns, shape).made(driving, others)
+        return _Grouped(node, engine, columns, shape, types).made(driving, others)
     return _handed_on(node, engine, driving, others, [name for name, _ in shape])
 
 
 def parameters_of(sql: str, engine: DuckDBPyConnection) -> set[str]:
     """The parameters that a statement names."""
     return {one["identifier"] for one in walk(parsed(sql, engine)) if one.get("type") == "VALUE_PARAMETER"}
+
+
+def types_of(cursor: DuckDBPyConnection, parser: DuckDBPyConnection, parameters: Mapping[str, object]) -> Types:
+    """For `distributed`: by way of a cursor that knows the tables."""
+
+    def types(sql: str) -> Sequence[str]:
+        named = parameters_of(sql, parser)
+        return list(map(str, cursor.sql(sql, params={one: parameters[one] for one in named} or None).types))
+
+    return types
 
 
 def _handed_on(
@@ -191,8 +208,10 @@ class _Grouped:
     engine: DuckDBPyConnection
     columns: Mapping[str, Sequence[str]]
     shape: Sequence[tuple[str, str]]
+    types: Types | None = None
     apart: str = ""
     """A column whose equal values of a group lie in one part: what its DISTINCT values come to in parts is added up."""
+    grouped: bool = False
     keys: list[Node] = field(default_factory=list)
     partial: list[tuple[str, Node, str]] = field(default_factory=list)
     """Of each column of sums: its name, what it is of one part, and how it is added up."""
@@ -204,7 +223,7 @@ class _Grouped:
         groups = self._groups(items)
         if len(node["group_sets"]) > 1 and any(self._same(a, b) for a, b in itertools.combinations(groups, 2)):
             raise refused("ROLLUP, CUBE or GROUPING SETS of the same twice")
-        self.keys = list(groups)
+        self.keys, self.grouped = list(groups), bool(groups)
         last = copy.deepcopy(node)
         shown = zip(items, self.shape, strict=True)
         last["select_list"] = [cast(self._final(item), kind, name, self.engine) for item, (name, kind) in shown]
@@ -243,9 +262,9 @@ class _Grouped:
             return None
         if values == 1:
             columns = {WHOLE: [f"{_KEY}{at}" for at in range(len(self.keys))] + [name for name, _, _ in self.partial]}
-            then = _Grouped(copy.deepcopy(last), self.engine, columns, self.shape, apart=f"{_KEY}{groups}").made(
-                WHOLE, ()
-            )
+            inner = _Grouped(copy.deepcopy(last), self.engine, columns, self.shape, apart=f"{_KEY}{groups}")
+            inner.types = lambda _: [self._kind(self.keys[groups])]
+            then = inner.made(WHOLE, ())
             return Exchange(tuple(range(len(self.keys))), then=then)
         return self._settled(last, groups)
 
@@ -375,6 +394,11 @@ class _Grouped:
             return {**copy.deepcopy(node), "arguments": [argument(self._key(node["arguments"][0]["expression"]))]}
         if name in _MEANS:
             total, count = self._part(node, "sum", "sum"), self._part(node, "count", "sum")
+            if self.grouped:
+                kind = self._kind(node["arguments"][0]["expression"])
+                made = mean(total["column_names"][0], count["column_names"][0], kind, self.engine)
+                if made is not None:
+                    return made
             divisor = function("nullif", function("sum", count), constant(0))
             return function("/", cast_plain(function("sum", total), "double", self.engine), divisor)
         if name not in _ADDED:
@@ -384,6 +408,14 @@ class _Grouped:
             return whole
         # As wide as a count, or an expression around it would be of other types.
         return cast_plain(function("coalesce", whole, constant(0), operator="OPERATOR_COALESCE"), "bigint", self.engine)
+
+    def _kind(self, expression: Node) -> str:
+        """Its type, over the rows; empty where nobody can say it."""
+        if self.types is None:
+            return ""
+        plain: Node = {"group_expressions": [], "group_sets": [], "having": None, "modifiers": []}
+        asked = {**copy.deepcopy(self.node), **plain, "select_list": [bare(expression)]}
+        return self.types(written({**asked, "aggregate_handling": "STANDARD_HANDLING"}, self.engine))[0]
 
     def _is_apart(self, node: Node) -> bool:
         return bool(self.apart) and [one["expression"].get("column_names") for one in node["arguments"]] == [

@@ -19,7 +19,7 @@ from workbench.contract.predicate import Predicate
 from workbench.contract.reduction import Aggregate, Measure, Order, Top
 from workbench.query import source
 from workbench.query.direct import operators
-from workbench.query.distributing import WHOLE, distributed, parameters_of
+from workbench.query.distributing import WHOLE, distributed, parameters_of, types_of
 from workbench.query.stage import Ask, Feed
 from workbench.query.statement import Kind, Statement
 from workbench.query.trees import Node, number, parsed, quoted, walk
@@ -128,7 +128,8 @@ def reduced(
         source.register(cursor, name, asked)
         shape = _shape(cursor, sql, parameters)
         with engine.parser() as parser:
-            parts = distributed(sql, parser, name, {name: schema.names}, shape)
+            types = types_of(cursor, parser, parameters)
+            parts = distributed(sql, parser, name, {name: schema.names}, shape, types)
             node = parsed(parts.first, parser)["statements"][0]["node"]
             named = parameters_of(parts.first, parser), parameters_of(parts.last, parser)
         aggregate = _aggregate(node, name, schema) if parts.groups else None

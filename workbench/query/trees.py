@@ -20,8 +20,9 @@ __all__ = [
 Node = dict[str, Any]
 
 
-def refused(what: str) -> Unsupported:
-    return Unsupported("A cluster", f"take {what} apart", "Leave out `on=`: one machine runs it.")
+def refused(what: str, way_out: str = "") -> Unsupported:
+    way_out = f"{way_out}, or leave" if way_out else "Leave"
+    return Unsupported("A cluster", f"take {what} apart", f"{way_out} out `on=`: one machine runs it.")
 
 
 def walk(node: Any) -> Iterator[Node]:
