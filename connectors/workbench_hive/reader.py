@@ -76,7 +76,9 @@ class HiveReader(GeneratedReader):
         super().__init__(split, control)
 
     def _all(self) -> Generator[pa.RecordBatch, None, None]:
+        self._control.working("opens a session")
         session = self._connector.opened(self._check)
+        self._control.working("")
         self.native_id = self._connector.native_id(session.handle, self._control.mark)
         self._control.running(self.native_id)
         worker = threading.Thread(target=self._fetch, args=(session,), name="workbench-hive", daemon=True)

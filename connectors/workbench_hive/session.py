@@ -113,16 +113,20 @@ class Session(_Calls):
 
     def __init__(self, config: ConnectionConfig, faults: Faults, check: Check = lambda: None) -> None:
         super().__init__(config, faults, check)
+        # Where nobody logs in, this is the first answer of whoever listens there.
+        given = config.parameters
+        logs_in = given.get("transport", "binary") != "http" and given.get("authentication", "plain") != "nosasl"
+        seconds = _ANSWER if logs_in else float(given.get("connect_timeout", 20))
         try:
-            self.handle = self._open(str(config.parameters.get("database") or ""), check)
+            self.handle = self._open(str(config.parameters.get("database") or ""), seconds, check)
         except BaseException:
             self.wire.close()
             raise
 
-    def _open(self, database: str, check: Check) -> Handle:
+    def _open(self, database: str, seconds: float, check: Check) -> Handle:
         settings = [(b"use:database", database.encode())] if database else []
         request: Struct = {1: (I32, _VERSION_10), 4: (MAP, (STRING, STRING, settings))}
-        found = self.ask("OpenSession", request, check=check)
+        found = self.ask("OpenSession", request, seconds=seconds, check=check)
         if as_number(found.get(2)) < _COLUMNS:
             raise Unsupported("The Hive connector", "read from a HiveServer2 older than 0.13", "It sends no columns.")
         return Handle.read(found.get(3), self.faults)

@@ -163,14 +163,15 @@ def _compare(name: str, shape: Shape, op: str, value: Scalar) -> Filter:
 
 
 def _compare_double(name: str, op: str, value: Scalar) -> Filter:
-    """NaN is greater than all here and compares to nothing there."""
+    """NaN is greater than all here and compares to nothing there: so it is among those that are not smaller. It is not
+    named, nor are infinities: some servers end the connection at them."""
     why = f"{name}: a double is compared again here"
-    if not isinstance(value, float) or math.isnan(value) or op == "<>":
+    if not isinstance(value, float) or not math.isfinite(value) or op == "<>":
         raise _Cannot("a double is compared here only in this way")
-    condition: dict[str, Any] = {name: {_OPERATORS[op]: value}}
+    condition: dict[str, Any] = {_OPERATORS[op]: value}
     if op in (">", ">="):
-        condition = {"$or": [condition, {name: math.nan}]}
-    return Filter(condition, Applied.SUPERSET, why)
+        condition = {"$type": _TYPES["double"], "$not": {_OPERATORS[_OPPOSITE[op]]: value}}
+    return Filter({name: condition}, Applied.SUPERSET, why)
 
 
 def _member(name: str, shape: Shape, literals: tuple[Literal, ...], negated: bool) -> Filter:
@@ -178,7 +179,7 @@ def _member(name: str, shape: Shape, literals: tuple[Literal, ...], negated: boo
         raise _Cannot(f"more than {_MOST_LITERALS:,} constants")
     if shape.kind == "double":
         values = [literal.value for literal in literals]
-        if negated or any(isinstance(value, float) and math.isnan(value) for value in values):
+        if negated or any(isinstance(value, float) and not math.isfinite(value) for value in values):
             raise _Cannot("a double is compared here only in this way")
         return Filter({name: {"$in": values}}, Applied.SUPERSET, f"{name}: a double is compared again here")
     write = _writer(shape)

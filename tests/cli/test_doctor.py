@@ -6,6 +6,7 @@ import json
 import shutil
 import socket
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ import pytest
 import workbench
 from tests.cli.conftest import Command
 from tests.services.process import free_port
+from workbench.catalog import Catalog
+from workbench.contract.connector import ServerInfo
 from workbench.kit import native
 
 MODULE = [sys.executable, "-m", "workbench.cli"]
@@ -161,6 +164,37 @@ def test_a_source_that_never_answers(command: Command) -> None:
         address = f"mysql://u@127.0.0.1:{silent.getsockname()[1]}/d?connect_timeout=1"
         command("connect", "mute", address, "--secret", "env:NO_PASSWORD", "--no-test")
         assert fault(findings(command, env={"NO_PASSWORD": "x"}), "connection mute")
+
+
+def test_a_busy_machine_is_given_the_time_that_it_needs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Only what does not come back at all is a fault: a folder after `PATIENCE`, a server not before its own limit."""
+    from workbench.cli.checks import State, connections as checks
+
+    monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path / "home"))
+    (tmp_path / "lake").mkdir()
+    catalog = Catalog()
+    catalog.connect("lake", path=tmp_path / "lake")
+    catalog.connect("far", "mysql://127.0.0.1:1/d?connect_timeout=200", secret="env:NONE", test=False)
+    catalog.connect("near", "mysql://127.0.0.1:1/d?connect_timeout=3", secret="env:NONE", test=False)
+    assert [checks._patience(catalog.saved(name)) for name in ("lake", "far", "near")] == [60, 600, 60]
+
+    asked, stuck = threading.Event(), threading.Event()
+
+    def slow(self: Catalog, name: str) -> ServerInfo:
+        if name == "lake":
+            stuck.wait(60)
+        asked.set()
+        return ServerInfo("found", "1")
+
+    monkeypatch.setattr(Catalog, "test", slow)
+    monkeypatch.setattr(checks, "PATIENCE", 0.2)
+    monkeypatch.setattr(checks, "ANSWERS", 1)
+    found = {one.subject: one for one in checks.sources()}
+    stuck.set()
+    assert asked.is_set()
+    assert found["connection lake"].state is State.FAULT
+    assert "did not answer within 0.2 s" in found["connection lake"].text
+    assert found["connection far"].text == "found 1"
 
 
 def test_fifth_planted_fault_an_extension_that_is_not_loaded(command: Command, tmp_path: Path) -> None:

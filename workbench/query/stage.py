@@ -183,6 +183,7 @@ class Stage:
         self._feeds: dict[Ask, list[Feed]] = {}
         self._kept: dict[Ask, ScanPlan] = {}
         self._waiting = 0
+        self._planning: list[RemoteTarget] = []
 
     # --- from DuckDB's threads
 
@@ -294,7 +295,10 @@ class Stage:
 
     @property
     def said(self) -> str:
-        return WAITS if self._waiting else ""
+        """What it does before anything is read."""
+        with self._lock:
+            asked_for = dict.fromkeys(f"{target.connection}.{target.table}" for target in self._planning)
+        return WAITS if self._waiting else f"asks about {', '.join(asked_for)}" if asked_for else ""
 
     def _tickets(self, feeds: list[Feed]) -> dict[int, Ticket]:
         """Slots of their sources for the first reader of each, by the feed; a single one waits for its own, and so do
@@ -380,6 +384,8 @@ class Stage:
         tables = target.connector.tables
         assert tables is not None
         request = ScanRequest(target.table, ask.columns, ask.predicates, WORKERS, limit, top, aggregate)
+        with self._lock:
+            self._planning.append(target)
         try:
             plan = asked(target.connector, lambda: tables.plan(request), self._stopped.is_set, self._waits)
         except SourceError as error:
@@ -389,6 +395,9 @@ class Stage:
             if error.name not in target.schema.names:
                 raise
             raise _changed(target, f"it has no column `{error.name}` any more") from None
+        finally:
+            with self._lock:
+                self._planning.remove(target)
         if plan.aggregated:
             assert aggregate is not None
             if not plan.schema.equals(aggregate.schema(target.schema)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -12,9 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.connectors.hive.store import config
+from tests.services.dask.server import DaskCluster
 from tests.services.hdfs.server import Hdfs, HdfsPair
 from tests.services.hive.server import Hive
-from workbench.contract import Column, Compare, ConnectionConfig, Literal, ScanPlan, ScanRequest, TableRef
+from workbench.catalog import Catalog
+from workbench.contract import Column, Compare, ConnectionConfig, Literal, ScanPlan, ScanRequest, Secret, TableRef
 from workbench.contract.errors import (
     ConnectionLost,
     InvalidParameter,
@@ -23,6 +26,8 @@ from workbench.contract.errors import (
     Unreachable,
     UrlRefused,
 )
+from workbench.query.session import Session
+from workbench.runs import Register
 from workbench.testing.oracle import rows_of
 from workbench.testing.proxy import free_port
 from workbench.testing.scanning import read, scan
@@ -276,3 +281,51 @@ def test_the_name_node_that_takes_over_is_asked() -> None:
         pair.take_over()
         assert files.about(found.path) == dataclasses.replace(found, name="")
         assert files.read(found.path, 5, len(content) - 5) == content[5:]
+
+
+@pytest.fixture
+def clustered(hive: Hive, lake: Hdfs, tmp_path: Path) -> Iterator[Session]:
+    """A session on a Dask cluster of nobody's notebook, whose workers are to read `lake` from HDFS."""
+    catalog, register = Catalog(tmp_path), Register(tmp_path / "runs.db")
+    given = {"files": True, "metastore": f"127.0.0.1:{hive.metastore_port}", "webhdfs": lake.address}
+    catalog.connect("lake", hive.url(), secret=Secret(hive.password), parameters=given)
+    session = Session(catalog, register)
+    with DaskCluster(workers=2) as there:
+        session.clusters.choose(catalog.home, there.address)
+        yield session
+        session.close()
+    catalog.close()
+    register.close()
+
+
+@pytest.mark.timeout(300)
+def test_workers_of_a_cluster_read_the_files_themselves(server: HiveConnector, clustered: Session) -> None:
+    """They ask the name node and the data node; HiveServer2 runs nothing."""
+    whole = scan(server, TableRef("lake_parts"), ("id", "t", "p")).sort_by("id").to_pylist()
+    text = "select p, count(*) n, sum(id) s, count(t) t, max(t) last from lake.lake_parts group by p order by p"
+    result = clustered.sql(text, on="cluster")
+    found = result.arrow().to_pylist()
+    assert found == clustered.sql(text).arrow().to_pylist()
+    assert sum(one["n"] for one in found) == len(whole) == 4 * ROWS
+    said = repr(result.explain())
+    assert "on the cluster tcp://" in said
+    assert "Parquet files at hdfs://127.0.0.1 through WebHDFS" in said
+
+    text = "select id, t from lake.lake_parts where p = 'é b+c' and id % 10 = 3 order by id"
+    wanted = [{"id": one["id"], "t": one["t"]} for one in whole if one["p"] == "é b+c" and one["id"] % 10 == 3]
+    assert clustered.sql(text, on="cluster").arrow().to_pylist() == wanted
+    parts = clustered.scan("lake.lake_parts", columns=["id", "p"])
+    assert sum(parts.map_partitions(lambda table: table.num_rows)) == len(whole)
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(300)
+def test_a_data_node_that_is_gone_is_said_by_the_workers(lake: Hdfs, clustered: Session) -> None:
+    text = "select sum(id) s from lake.lake_parts"
+    lake.kill("datanode")
+    try:
+        with pytest.raises(ConnectionLost, match=rf"lake: .* Data node 127.0.0.1:{lake.data_web_port}: .*refused"):
+            clustered.sql(text, on="cluster").arrow()
+    finally:
+        lake.start("datanode")
+    assert clustered.sql(text, on="cluster").arrow().to_pylist() == clustered.sql(text).arrow().to_pylist()

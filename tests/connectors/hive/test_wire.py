@@ -345,3 +345,31 @@ def test_a_reader_that_waits_is_let_go_and_the_server_is_told(silent: str) -> No
         assert isinstance(outcome[0], Cancelled)
         assert server.wait_for("CloseSession" if silent == "ExecuteStatement" else "CancelOperation")
         assert not control.open
+
+
+@pytest.mark.parametrize("how", [{"authentication": "nosasl"}, {"transport": "http"}], ids=["nosasl", "http"])
+def test_one_who_says_nothing_is_waited_for_as_long_as_the_connection_says(
+    how: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody logs in there, so the first answer is that to the first call."""
+    monkeypatch.setattr("workbench_hive.session._ANSWER", 3600.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        given = {"host": "127.0.0.1", "port": silent.getsockname()[1], "connect_timeout": 0.3, **how}
+        with pytest.raises(Unreachable, match="does not let us log in"):
+            HiveConnector(ConnectionConfig("hive", given)).test()
+
+        control, outcome = RecordingControl(), list[BaseException]()
+        patient = HiveConnector(ConnectionConfig("hive", {**given, "connect_timeout": 300}))
+
+        def work() -> None:
+            try:
+                list(patient.tables.read(split_of(), control))
+            except BaseException as error:  # noqa: BLE001 - looked at below
+                outcome.append(error)
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        eventually(lambda: ("opens a session", None) in control.said, 30, "it says what it does")
+        control.cancel()
+        eventually(lambda: not thread.is_alive(), 30, "the reader was let go")
+        assert isinstance(outcome[0], Cancelled)

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 __all__ = ["connectors", "folder", "keyring", "runs", "sources"]
 
-PATIENCE = 10.0
+PATIENCE = 60.0
+"""Seconds for what lies on this machine: it does not hang, but a busy machine may need that long to open it; and for
+a server …"""
+ANSWERS = 3
+"""… or so many times its `connect_timeout`, which is for reaching it, for the log-in and for an answer each."""
 
 
 def connectors() -> Iterator[Finding]:
@@ -66,7 +70,8 @@ def keyring() -> Iterator[Finding]:
 
 
 def sources() -> Iterator[Finding]:
-    """Each saved connection, tried at once with the others, for so many seconds."""
+    """Each saved connection, tried at once with the others. A server that is silent is told by the connection's own
+    limit; ours is for what has none."""
     from workbench.catalog import Catalog
 
     catalog = Catalog()
@@ -82,15 +87,21 @@ def sources() -> Iterator[Finding]:
     for name in names:
         threading.Thread(target=ask, args=(name,), daemon=True).start()
     found: dict[str, Finding] = {}
-    deadline = time.monotonic() + PATIENCE
+    begun = time.monotonic()
     for name in names:
-        subject = f"connection {name}"
+        subject, patience = f"connection {name}", _patience(_saved(catalog, name))
+        deadline = begun + patience
         with contextlib.suppress(queue.Empty):
             while subject not in found:
                 finding = answers.get(timeout=max(0.01, deadline - time.monotonic()))
                 found[finding.subject] = finding
-        late = f"did not answer within {PATIENCE:g} s"
-        yield found.get(subject) or Finding(subject, State.FAULT, late, "Is the server or a firewall stuck?")
+        late = f"did not answer within {patience:g} s"
+        yield found.get(subject) or Finding(subject, State.FAULT, late, "Is the server, the disk or a firewall stuck?")
+
+
+def _patience(saved: Saved | None) -> float:
+    own = saved.parameters.get("connect_timeout") if saved is not None else None
+    return max(PATIENCE, ANSWERS * own) if isinstance(own, int | float) else PATIENCE
 
 
 def _asked(catalog: Catalog, name: str) -> Finding:
