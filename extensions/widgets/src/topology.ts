@@ -25,6 +25,8 @@ const COLUMNS: [string, string, (counts: Counts) => string][] = [
   ['acked', 'Acked: of a spout, trees that are complete', one => whole(one.acked)],
   ['failed', 'Failed or timed out', one => whole(one.failed)],
   ['pending', 'Emitted, and neither acked nor failed yet', one => whole(one.pending)],
+  ['errors', 'Exceptions', one => (one.errors ? whole(one.errors) : '')],
+  ['dead', 'Rows given up', one => (one.dead ? whole(one.dead) : '')],
   ['transferred', 'Tuples emitted, times the tasks that took each', one => whole(one.transferred)],
   ['mean ms', 'Mean latency in ms: of a spout until its tree is complete, of a bolt within execute', one => ms(one.ms)],
   ['p50', 'So long takes the half of them', one => ms(one.p50)],
@@ -34,9 +36,7 @@ const COLUMNS: [string, string, (counts: Counts) => string][] = [
   ['capacity', 'Share of the time that its busiest task was inside of execute', one => (one.capacity === null ? '' : `${(100 * one.capacity).toFixed(0)} %`)],
   ['late', 'Rows that came after their windows were out', one => (one.late === null ? '' : whole(one.late))],
   ['held', 'Rows that wait in windows', one => (one.held === null ? '' : whole(one.held))],
-  ['behind', 'So far is its watermark behind the clock', one => (one.behind === null ? '' : span(one.behind))],
-  ['errors', 'Exceptions', one => (one.errors ? whole(one.errors) : '')],
-  ['dead', 'Rows given up', one => (one.dead ? whole(one.dead) : '')]
+  ['behind', 'So far is its watermark behind the clock', one => (one.behind === null ? '' : span(one.behind))]
 ];
 
 const SPEEDS = [['', 'as before'], ['1', 'as it was'], ['60', '× 60: an hour a minute'], ['600', '× 600'], ['3600', '× 3,600: an hour a second'], ['86400', '× 86,400: a day a second']];
@@ -57,8 +57,8 @@ class TopologyView {
     this.log = h('pre', { class: 'wb-Log', tabindex: 0, 'aria-label': 'Log' });
     this.node = h('section', { class: 'wb-Live wb-Topology', 'data-lm-suppress-shortcuts': 'true' },
       h('style', {}, uplot + style),
-      h('header', {}, this.title, this.badge, this.figures, h('span', { class: 'wb-Space' }), 
-        ...(model.get('controls') ? [this.speed, this.again, this.pause, this.stop] : [])),
+      h('header', {}, this.title, this.badge, this.figures, h('span', { class: 'wb-Space' }),
+        model.get('controls') && h('span', { class: 'wb-Controls' }, this.speed, this.again, this.pause, this.stop)),
       this.notice, this.drawing.node,
       h('div', { class: 'wb-Charts' }, this.throughput.node, this.latency.node),
       h('div', { class: 'wb-Scroll' }, h('table', { class: 'wb-Counts' }, head, this.body)),

@@ -7,6 +7,8 @@ import { Component, Edge, Seen } from './topology';
 const WIDTH = 148;
 const HEIGHT = 58;
 const WIDEST = 7;
+/** So much of its size it has at least, for its letters are to be read: where there is less room, it is scrolled. */
+const SMALLEST = 0.8;
 
 /** The topology's graph: boxes by what they do and how busy they are, edges as wide as what goes along them. */
 export class Drawing {
@@ -54,7 +56,7 @@ export class Drawing {
     const [width, height] = components.length ? [said.width ?? 0, said.height ?? 0] : [0, 0];
     this.edges = edges.map(edge => this.arrow(graph, edge));
     this.boxes = new Map(components.map(component => [component.id, this.box(graph, component, shown)]));
-    const view = svg('svg', { viewBox: `0 0 ${width} ${height}`, width, role: 'img', 'aria-label': 'The topology' },
+    const view = svg('svg', { viewBox: `0 0 ${width} ${height}`, width, style: `min-width: ${Math.round(SMALLEST * width)}px`, role: 'img', 'aria-label': 'The topology' },
       svg('defs', {}, svg('marker', { id: 'wb-arrow', viewBox: '0 0 8 8', refX: 7, refY: 4, markerWidth: 8, markerHeight: 8, markerUnits: 'userSpaceOnUse', orient: 'auto' },
         svg('path', { d: 'M0,0 L8,4 L0,8 Z', class: 'wb-Arrow' }))),
       ...this.edges.flatMap(({ path, label }) => [path, label]),
@@ -65,9 +67,12 @@ export class Drawing {
   private arrow(graph: Graph, { source, target, stream, grouping }: Edge): { path: SVGPathElement; label: SVGTextElement } {
     const { points, x, y } = graph.edge(source, target, stream) as { points: { x: number; y: number }[]; x?: number; y?: number };
     const title = svg('title', {}, `${source} → ${target}${stream === 'default' ? '' : `, stream ${stream}`}, by ${grouping}`);
-    const middle = points[points.length >> 1];
+    const [first, last] = [points[0], points[points.length - 1]];
+    const straight = points.length < 4;
+    const middle = straight ? { x: (first.x + last.x) / 2, y: (first.y + last.y) / 2 } : { x: x ?? first.x, y: y ?? first.y };
+    const steep = straight ? Math.min(10, (30 * Math.abs(last.y - first.y)) / Math.max(1, last.x - first.x)) : 0;
     const path = svg('path', { class: 'wb-Edge', d: curve(points), 'marker-end': 'url(#wb-arrow)' }, title);
-    return { path, label: svg('text', { class: 'wb-EdgeRate', x: x ?? middle.x, y: (y ?? middle.y) - 6 }) };
+    return { path, label: svg('text', { class: 'wb-EdgeRate', x: middle.x, y: middle.y - 7 - steep }) };
   }
 
   private box(graph: Graph, { id, kind, tasks }: Component, shown: (component: string) => void): Box {

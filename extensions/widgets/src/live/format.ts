@@ -15,6 +15,9 @@ export function ms(value: number | null | undefined): string {
   if (value === null || value === undefined) {
     return '';
   }
+  if (value === 0) {
+    return '0';
+  }
   return value >= 100 ? value.toFixed(0) : value >= 1 ? value.toFixed(1) : value.toPrecision(2);
 }
 
