@@ -11,8 +11,9 @@ from playwright.sync_api import Locator, expect
 from tests.browser.jupyter import JupyterServer, LabPage
 from tests.browser.panel import Panel, hits
 from tests.services.mysql.server import Server
-from workbench.catalog import Catalog
+from workbench.catalog import Catalog, places
 from workbench.contract.secret import Secret
+from workbench.runs import Register
 
 PASSWORD = "typed into a form"
 CANARY = "<img src=x onerror=window.__hit=1>"
@@ -274,5 +275,14 @@ def test_names_comments_and_errors_are_text(panel: Panel, mariadb: Server, tmp_p
     panel.row(CANARY).first.hover()
     panel.page.get_by_label(f"First rows of {CANARY}").click()
     expect(panel.page.locator(".wb-Table th")).to_have_text(CANARY)
-    panel.page.screenshot(path=tmp_path / "canary.png")
+    register = Register(places.register(panel.lab.server.folder / "workbench"))
+    try:
+        run = register.begin("topology", f"topology {CANARY}", f"select '{CANARY}'", connections=(CANARY,))
+        expect(panel.runs().filter(has_text=CANARY)).to_be_visible(timeout=30_000)
+        panel.page.screenshot(path=tmp_path / "canary.png")
+        run.finish("failed", f"it broke: {CANARY}")
+        panel.node.get_by_label("Search the history").fill("onerror")
+        expect(panel.history().filter(has_text=f"it broke: {CANARY}").first).to_be_visible(timeout=30_000)
+    finally:
+        register.close()
     assert hits(panel.page) == 0

@@ -203,3 +203,73 @@ def test_a_topology_that_does_not_run_is_said_by_name(register: Register, runnin
     assert find("shop", register=register).id == running.id
     with pytest.raises(UnknownName, match="Did you mean `shop`"):
         find("shp", register=register)
+
+
+IMG, SCRIPT = "<img src=x onerror=window.hacked=1>", "</script><script>window.hacked=1</script>"
+HOSTILE = (
+    IMG, SCRIPT, '"><svg onload="window.hacked=1">', "javascript:window.hacked=1", "<!--", "${window.hacked=1}{{7*7}}",
+    '<iframe srcdoc="<script>parent.hacked=1</script>">', "\x1b[31mred\x1b[0m", "\u202egnp.exe\u2066", "x" * 50_000,
+    "__proto__", "constructor", "\ud800", "nul\0", "' onmouseover='window.hacked=1",
+)  # fmt: skip
+SHOWN = f"""import workbench as wb
+from workbench.streams import *
+odd = wb.streams.find("odd")
+IMG, SCRIPT = {IMG!r}, {SCRIPT!r}
+wb.view([
+    Series(odd, "watch", x="at", y="n", by="text", title=IMG, unit=SCRIPT, lines=12),
+    Gauge(odd, "watch", y="n", title=IMG, unit=IMG),
+    TopN(odd, "watch", by="text", y="n", n=20, title=SCRIPT, unit=IMG), LiveTable(odd, "watch"),
+    FunnelNow(odd, "watch", step="text", steps=(IMG, SCRIPT, "__proto__")), odd,
+])"""
+
+
+def test_nothing_that_is_told_runs_in_the_page(
+    viewer: ViewerServer, register: Register, chromium: Browser, tmp_path: Path
+) -> None:
+    """Rows, their fields, titles, errors and what is printed, in every view."""
+
+    @spout("text", "n", "at", IMG)
+    def rows() -> Iterator[tuple[str, int, int, str]]:
+        for number, one in enumerate(HOSTILE * 2):
+            yield one, 1_000 - number, number * 60_000, one
+        gate.wait(60)
+        raise ValueError(f"it broke {IMG}{SCRIPT}")
+
+    class Odd(Bolt):
+        def execute(self, tuple: Any) -> None:  # noqa: A002
+            print(tuple.text)
+            raise ValueError(tuple.text)
+
+    gate = threading.Event()
+    topology = Topology("odd", max_retries=0).spout("rows", rows).bolt("watch", LiveSink(), inputs="rows")
+    running = topology.bolt("odd", Odd, inputs="rows").run(register=register)
+    page = chromium.new_page(viewport={"width": 1200, "height": 900})
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    try:
+        page.goto(viewer.publish("odd", "# \\" + IMG, SHOWN), wait_until="commit")
+        views, graph = page.locator(".wb-Streams"), page.locator(".wb-Topology")
+        expect(views.locator("[data-kind=table] tbody tr")).to_have_count(20, timeout=90_000)
+        expect(views.locator("[data-kind=table] thead th").last).to_have_text(IMG)
+        expect(views.locator("[data-kind=top] th").get_by_text(IMG, exact=True)).to_be_visible()
+        expect(views.locator("[data-kind=series] .u-legend").get_by_text("onload").first).to_be_attached()
+        graph.locator("summary").click()
+        expect(graph.locator(".wb-Log")).to_contain_text(IMG)
+        gate.set()
+        expect(graph.locator(".wb-Badge")).to_have_text("failed", timeout=60_000)
+        expect(graph.locator(".wb-Refused")).to_contain_text(f"it broke {IMG}{SCRIPT}")
+        expect(views.locator(".wb-Refused")).to_contain_text("it broke")
+        page.screenshot(path=tmp_path / "odd.png", full_page=True)
+        assert page.evaluate("() => window.hacked") is None
+        assert page.evaluate("() => Object.prototype.hasOwnProperty.call({}, 'n')") is False
+        assert page.evaluate("() => document.documentElement.scrollWidth - innerWidth") <= 0
+        wide = "cells => cells.filter(cell => cell.scrollWidth > cell.clientWidth).map(cell => cell.dataset.kind)"
+        assert views.locator("[data-kind=series], [data-kind=gauge], [data-kind=table]").evaluate_all(wide) == []
+        page.goto(f"{viewer.url}/")
+        expect(page.get_by_role("link", name="window.hacked")).to_be_visible()
+        assert page.evaluate("() => window.hacked") is None
+    finally:
+        page.close()
+        gate.set()
+        running.stop()
+    assert errors == []
