@@ -102,3 +102,16 @@ def test_a_server_that_takes_no_more_is_asked_again(run: Run) -> None:
     with pytest.raises(SourceFull, match="shop: here:1 takes no more connections"):
         list(Scan(ever.source(), run, wait=lambda _: False))
     assert ever.reads[0] == 31
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_one_whose_rows_nobody_takes_does_not_hold_others_up_for_ever(workers: int, run: Run) -> None:
+    script = Script([[[rows(0, at, 1) for at in range(50)]]])
+    source, slots = bounded(script, 1)
+    asleep = Scan(source, run, workers=workers, queue_batches=2)  # type: ignore[arg-type]
+    assert next(asleep).num_rows == 1
+    assert sum(batch.num_rows for batch in Scan(source, run)) == 50  # type: ignore[arg-type]
+    assert sum(batch.num_rows for batch in asleep) == 49
+    assert asleep.drained(10)
+    eventually(lambda: slots.busy == 0)
+    assert not slots._asleep

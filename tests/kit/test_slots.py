@@ -60,6 +60,40 @@ def test_more_than_there_are_is_all_that_there_are() -> None:
     assert Slots(2).ticket(5).granted
 
 
+def test_more_leaves_a_quarter_to_others() -> None:
+    slots = Slots(4)
+    slots.ticket()
+    assert slots.more() is not None
+    assert slots.more() is not None
+    assert slots.more() is None
+    assert slots.ticket().granted
+
+
+def test_where_all_sleep_the_next_is_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    slots = Slots(2)
+    tickets = [slots.ticket(), slots.ticket()]
+    slots.sleeps(1)
+    slots.sleeps(2)
+    waiting = slots.ticket(2)
+    assert not waiting.wait(never, 0.1)  # they have only just begun to
+    monkeypatch.setattr(kit, "ASLEEP", 0.0)
+    slots.wakes(2)
+    assert not waiting.wait(never, 0.1)
+    slots.sleeps(2)
+    assert waiting.wait(never, 60)
+    assert slots.busy == 4
+    late = slots.ticket()
+    assert not late.wait(never, 0.1)  # not all sleep: two work
+    waiting.leave()
+    waiting.leave()
+    assert late.granted or late.wait(never, 60)
+    late.leave()
+    for who, ticket in enumerate(tickets, 1):
+        slots.wakes(who)
+        ticket.leave()
+    assert slots.busy == 0
+
+
 def test_forced_ones_do_not_wait_and_are_counted() -> None:
     slots = Slots(1)
     held, forced, waiting = slots.ticket(), slots.forced(), slots.ticket()

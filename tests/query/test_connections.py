@@ -122,3 +122,34 @@ def test_a_long_read_takes_more_connections_only_while_nobody_waits(shop: World)
     assert rest > 0
     assert found == [[(ROWS,)]]
     eventually(lambda: slots.busy == 0, 30)
+
+
+@pytest.mark.parametrize("most", [1, 2, 12])
+def test_readers_whose_rows_nobody_takes_do_not_stop_other_statements(most: int, shop: World) -> None:
+    """As in a notebook that looks things up while it goes through the rows of another statement."""
+    slots = limited(shop, "one", most)
+    readers = [shop.session.sql("select * from one.a").batches() for _ in range(3)]
+    for reader in readers[:most]:
+        next(reader)
+    found: list[object] = []
+    texts = ["select count(*) from one.b", "select count(*) from one.a join one.b using (id)"]
+    thread = threading.Thread(target=lambda: found.extend(shop.rows(text) for text in texts), daemon=True)
+    thread.start()
+    thread.join(60)
+    assert found == [[(ROWS,)]] * 2
+    for reader in readers:
+        reader.close()  # type: ignore[attr-defined]
+    eventually(lambda: slots.busy == 0, 30)
+
+
+def test_a_statement_over_a_result_of_the_same_connection_comes_to_its_end(shop: World) -> None:
+    """The result is asked for while the other table's reader has the only slot."""
+    slots = limited(shop, "one", 1)
+    shop.variables["r"] = shop.session.sql("select * from one.a")
+    found: list[object] = []
+    text = "select count(*) from r join one.b using (id)"
+    thread = threading.Thread(target=lambda: found.append(shop.rows(text)), daemon=True)
+    thread.start()
+    thread.join(60)
+    assert found == [[(ROWS,)]]
+    eventually(lambda: slots.busy == 0, 30)

@@ -87,6 +87,7 @@ class Crew:
         self._open: dict[int, _Seat] = {}
         self._threads: list[threading.Thread] = []
         self._slots = slots_of(source.connector)
+        self._held = False
         self._working = self._begun = 0
         self._said = ""
         self._turn = threading.Lock()
@@ -187,11 +188,15 @@ class Crew:
     def _read_on(self, steps: Iterator[None]) -> None:
         """The work of the one who has no workers, until there is something for it, or no more."""
         with self._turn:
+            if self._slots is not None:
+                self._slots.wakes(id(self))
             while True:
                 with self._lock:
                     if self.flow.batches or self.flow.stopped or self.flow.over:
-                        return
+                        break
                 next(steps, None)
+            if self._held and self._slots is not None:
+                self._slots.sleeps(id(self))  # until the next batch is wanted
 
     def _steps(self, ticket: Ticket | None, first: bool = True) -> Generator[None]:
         """All the work of one worker; a step puts one batch."""
@@ -200,6 +205,7 @@ class Crew:
         try:
             if ticket is not None and not ticket.granted:
                 self._await(ticket)
+            self._held = ticket is not None
             self._protect()
             while (first or not self._yields()) and (split := self._take()) is not None:
                 yield from self._read_split(split)
@@ -217,9 +223,12 @@ class Crew:
         except BaseException as error:  # noqa: BLE001  # it is raised again where the batches are wanted
             self._fail(error)
         finally:
+            self._held = False
             with self._lock:
                 self._working -= 1
             if ticket is not None:
+                if self._workers == 0:
+                    ticket.slots.wakes(id(self))
                 ticket.leave()
 
     def _await(self, ticket: Ticket) -> None:
@@ -334,8 +343,8 @@ class Crew:
     def _put(self, piece: pa.RecordBatch, size: int) -> None:
         limit = self._source.plan.request.limit
         with self._lock:
-            while not self.flow.room(size) and not self.flow.stopped:
-                self._room.wait()
+            if not self.flow.room(size) and not self.flow.stopped:
+                self._sleep(size)
             if self.flow.stopped:
                 raise _Stopped
             if limit is not None:
@@ -348,6 +357,16 @@ class Crew:
             self._some.notify()
         if enough:
             self._end_work()
+
+    def _sleep(self, size: int) -> None:
+        """Until there is room. Under the lock."""
+        me = threading.get_ident()
+        if self._slots is not None:
+            self._slots.sleeps(me)
+        while not self.flow.room(size) and not self.flow.stopped:
+            self._room.wait()
+        if self._slots is not None:
+            self._slots.wakes(me)
 
     def _leave(self, seat: _Seat) -> None:
         """Closes the reader; what it has not ended at the source is ended there, and then taken off the register."""

@@ -8,7 +8,10 @@ quarter of the slots is for questions alone, so that these wait for each other o
 slots and wait for it. So whoever reads several asks for a slot for each before it reads any (`all_of`): those of one
 source in one `Ticket`, which is granted whole or not at all, in the order of asking; several sources in one order,
 everywhere the same. Then each table has a reader that waits for nothing but who takes its rows. What makes a scan
-faster only (more readers of one table) is had by `more`, which never waits.
+faster only (more readers of one table) is had by `more`, which never waits and leaves a quarter to others.
+
+**No hang.** A reader whose rows nobody takes (`sleeps`) keeps its slot, for it keeps its connection. Where all slots
+are held by such ones for `ASLEEP` seconds, who waits is let in beyond the bound: he may be the one they wait for.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ PATIENCE = 60.0
 """Seconds that a small question waits for others, or for a server that takes no more connections."""
 WAITS = "waits for a connection"
 """What is said of it."""
+ASLEEP = 1.0
 TICK = 0.05
 _LONGEST_DELAY = 2.0
 _WAY_OUT = "The server answers no question in time: ask again, or connect with a larger `connections`."
@@ -47,10 +51,11 @@ class Slots:
         self._changed = threading.Condition()
         self._busy = 0
         self._queue: deque[Ticket] = deque()
+        self._asleep: dict[int, float] = {}
 
     @property
     def busy(self) -> int:
-        """May be more than `most`, by what was `forced`."""
+        """May be more than `most`, by what was `forced` or let in beside those that sleep."""
         return self._busy
 
     @property
@@ -77,18 +82,34 @@ class Slots:
     def more(self) -> Ticket | None:
         """One more, where one is free and nobody waits for it."""
         with self._changed:
-            if self._queue or self._busy >= self.most:
+            if self._queue or self._busy >= self.most - self.most // 4:
                 return None
             self._busy += 1
         made = Ticket(self, 1)
         made.granted = True
         return made
 
+    def sleeps(self, who: int) -> None:
+        """One who holds a slot waits for somebody to take its rows, until it `wakes`."""
+        with self._changed:
+            self._asleep[who] = time.monotonic()
+
+    def wakes(self, who: int) -> None:
+        with self._changed:
+            self._asleep.pop(who, None)
+
     # --- for tickets
+
+    def _stuck(self) -> bool:
+        """Whether all who hold slots sleep. Under the lock."""
+        if not self._busy or len(self._asleep) < self._busy:
+            return False
+        since = time.monotonic() - ASLEEP
+        return sum(one <= since for one in self._asleep.values()) >= self._busy
 
     def _grant(self) -> None:
         some = False
-        while self._queue and self._busy + self._queue[0].count <= self.most:
+        while self._queue and (self._busy + self._queue[0].count <= self.most or self._stuck()):
             first = self._queue.popleft()
             self._busy += first.count
             first.granted = some = True
@@ -102,6 +123,7 @@ class Slots:
                 if stopped() or (deadline is not None and time.monotonic() >= deadline):
                     return False
                 self._changed.wait(TICK)
+                self._grant()
         return True
 
     def _left(self, ticket: Ticket) -> None:
