@@ -13,6 +13,12 @@ from workbench.streams import Topology
 from workbench.streams.running import Running
 
 
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What spouts keep lies there, and not with whoever runs the tests."""
+    monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path / "home"))
+
+
 @pytest.fixture
 def register(tmp_path: Path) -> Register:
     return Register(tmp_path / "runs.sqlite")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,13 +17,13 @@ from workbench.streams.configuration import seconds
 from workbench.streams.receiving import (
     Broken,
     Parsing,
-    Receiving,
     Unreadable,
     checked_headers,
     checked_url,
     revealed,
     whole,
 )
+from workbench.streams.spooling import MOST_SPOOL, Spooled
 from workbench.streams.websocket import LARGEST, OPEN_SECONDS, PASSING
 
 __all__ = ["Event", "Events", "ServerSentEvents"]
@@ -111,7 +112,7 @@ class Events:
         return event
 
 
-class ServerSentEvents(Receiving):
+class ServerSentEvents(Spooled):
     """The events of a `text/event-stream`, a row each: `event` (its type), `data` and `id`; or `fields` of what the
     data says as JSON. With `events`, those of these types alone.
 
@@ -122,8 +123,11 @@ class ServerSentEvents(Receiving):
     more than `largest` bytes is left out, counted and logged, however long it is; so is one whose data is no JSON. An
     id that is smaller than the one before is taken as it is: the server alone knows what its ids mean.
 
-    **At least once from when it has come**: what fails is emitted again. Over a cut it is as the server has it: where
-    it goes on behind an id, nothing is lost, and where it has none, what was meanwhile is.
+    **At least once from when it has come**: it is in a spool before it is given out, with its id, and what is not done
+    when the process is killed is given by the worker that takes its place, or by the next run of the topology, which
+    then asks the server for what is behind the last id there. Over a cut it is as the server has it: where it goes on
+    behind an id, nothing is lost, and where it has none, what was meanwhile is. `spool` and `queue` are those of
+    `WebSocket`.
 
     Redirects are not followed, so that headers go nowhere else. `headers` that are secrets are `env:NAME` or a Secret.
     Raises UrlRefused, InvalidParameter. A refusal for good (401, 403, 404 …), an answer that is no event stream, and a
@@ -141,7 +145,8 @@ class ServerSentEvents(Receiving):
         headers: Mapping[str, str | Secret] | None = None,
         stall: float | str = 60.0,
         largest: int = LARGEST,
-        queue: int = 1_000,
+        queue: int | None = None,
+        spool: int = MOST_SPOOL,
     ) -> None:
         self._parts, self._url = checked_url(url, ("http", "https")), url
         self._parsing, self._headers = Parsing(parse, fields), checked_headers(headers)
@@ -150,7 +155,8 @@ class ServerSentEvents(Receiving):
         if not (isinstance(last, str) and len(last) <= LONGEST_ID and not set(last) & set("\0\r\n")):
             raise InvalidParameter("last", "is the id of an event, a text of one line.")
         self._kinds, self._last, self._stall = frozenset(events), last, seconds(stall, "stall")
-        self._largest, self.queue = whole(largest, "largest", 1, 64 << 20), whole(queue, "queue", 1, 1_000_000)
+        self._largest = whole(largest, "largest", 1, 64 << 20)
+        self._kept(spool, queue)
         self._retry: float | None = None
         self._socket: Any = None
 
@@ -234,14 +240,26 @@ class ServerSentEvents(Receiving):
             return True
         if self._kinds and event.kind not in self._kinds:
             return True
+        body = json.dumps([event.kind, event.data, event.id]).encode()
         try:
-            values = self._parsing.values(event.data)
+            rows = self.unpack(body)
         except Unreadable as why:
             self.count("unreadable")
             self.collector.log(f"{why}; it is left out")
             return True
-        rows = values if self._parsing.fields else [(event.kind, value, event.id) for value in values]
-        return self.give(rows, event.size)
+        return self.hand_on(rows, event.size, body, event.id.encode())
+
+    def address(self) -> str:
+        return f"{self._url} {self._parsing}"
+
+    def unpack(self, body: bytes) -> Sequence[Any]:
+        kind, data, id = json.loads(body)  # noqa: A001
+        values = self._parsing.values(data)
+        return values if self._parsing.fields else [(kind, value, id) for value in values]
+
+    def go_on_behind(self, newest: bytes | None, note: bytes) -> None:
+        if newest is not None or note:
+            self._last = note.decode() if newest is None else str(json.loads(newest)[2])
 
     def asked_pause(self) -> float | None:
         return self._retry

@@ -22,6 +22,7 @@ from workbench.streams.recovering import LAST_NAPS, Recovery
 from workbench.streams.registers import own_register, watch
 from workbench.streams.report import Metrics
 from workbench.streams.running import Interrupted, Running, Snapshot
+from workbench.streams.spool_folders import begin_anew, left_out
 from workbench.streams.tapping import Taps
 from workbench.streams.task import Fault, Task, where
 from workbench.streams.telling import Telling
@@ -71,6 +72,7 @@ class Inline(Calling):
         forget: Iterable[str] = (),
     ) -> None:
         kept = state is not False and state is not None
+        self._anew = left_out(topology, recover, forget)
         self.recovery = Recovery(topology, state, recover, forget, clock, wall) if kept else None
         self.topology, self.log = topology, Log()
         self.error: BaseException | None = None
@@ -196,6 +198,7 @@ class Inline(Calling):
             try:
                 if self.recovery is not None:
                     self._wiring.keeper = self.recovery.open(self._lose, self._note)
+                begin_anew(self.topology.name, self._anew, str(self.recovery.path) if self.recovery else "")
                 self._wiring.open(threading.get_ident())
                 self._run = self._register.begin("topology", f"topology {self.topology.name}")
                 self.id = self._run.id

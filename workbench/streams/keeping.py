@@ -40,7 +40,7 @@ class Keeper:
         lost: Callable[[Task, Iterable[Row], str], None] = lambda task, rows, why: None,
         note: Callable[[str, str], None] = lambda component, text: None,
     ) -> None:
-        self.saved, self.epoch, self._where = saved, saved.epoch, where
+        self.saved, self.epoch, self.where = saved, saved.epoch, where
         self.units = Units(self._roots)
         self.reasons: list[str] = []
         """Why results may have something twice or not in time after all, since this run began."""
@@ -120,7 +120,7 @@ class Keeper:
     def _damaged(self, task: Task, error: Exception) -> StateRefused:
         return StateRefused(
             self._topology,
-            self._where,
+            self.where,
             f"what is kept of `{task.component}` is damaged ({type(error).__name__}: {error}). Leave it out "
             f'(forget=("{task.component}",)), or begin anew (recover=False).',
         )
@@ -185,7 +185,7 @@ class Keeper:
             yield
         except NotPlain as error:
             raise StateRefused(
-                self._topology, self._where, f"component `{task.component}` {error} Keep plain values in it."
+                self._topology, self.where, f"component `{task.component}` {error} Keep plain values in it."
             ) from None
 
     def _spout(self, task: Task, found: Collected) -> None:

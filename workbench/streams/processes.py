@@ -41,6 +41,8 @@ from workbench.streams.report import Metrics
 from workbench.streams.running import Running, Snapshot
 from workbench.streams.saving import imported, references
 from workbench.streams.sinks import Sink
+from workbench.streams.spool_folders import left_out
+from workbench.streams.state import gives_again
 from workbench.streams.task import Fault
 
 if TYPE_CHECKING:
@@ -91,6 +93,7 @@ def run(
     register = register or own_register()
     start |= {
         "state": kept,
+        "anew": left_out(topology, recover, forget),
         "register": str(register.path),
         "memory": most,
         "hang": longest,
@@ -151,7 +154,6 @@ def _guarantees(topology: Topology, state: bool) -> Guarantees:
     """What a sink may claim here. Without state a spout's worker may end and the others go on; with it all begin anew
     from the last snapshot."""
     from workbench.streams.guarantees import guarantees
-    from workbench.streams.state import gives_again
 
     if state:
         spouts = [node for node in topology.nodes.values() if node.kind == "spout"]
@@ -168,7 +170,7 @@ def _guarantees(topology: Topology, state: bool) -> Guarantees:
 
 def _goes_on(spout: Any) -> bool:
     own = type(spout).acked_position not in (Spout.acked_position, IteratorSpout.acked_position)
-    return bool(own or spout.repeats or spout.replays)
+    return bool(own or gives_again(spout))
 
 
 def _gathers(node: Node) -> bool:

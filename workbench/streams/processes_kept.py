@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from workbench.contract.errors import StateRefused
+from workbench.contract.errors import PathUnreachable, StateRefused
 from workbench.streams.printing import Log
 from workbench.streams.processes_counts import Counts
 from workbench.streams.processes_crew import Crew
 from workbench.streams.processes_saving import Saving
 from workbench.streams.processes_slot import Slot
 from workbench.streams.processes_wire import told_error
+from workbench.streams.spool_folders import begin_anew
 
 __all__ = ["KeptCrew"]
 
@@ -40,9 +41,10 @@ class KeptCrew(Crew):
         try:
             if self._saving is not None:
                 self._saving.open()
+            begin_anew(self._start["topology"]["name"], self._start["anew"], self._saving.path if self._saving else "")
             for slot in self._slots:
                 self._spawn(slot)
-        except StateRefused as error:
+        except (StateRefused, PathUnreachable) as error:
             self._fail(told_error(error))
 
     def _looked_after(self) -> None:

@@ -17,7 +17,9 @@ __all__ = ["CONTENT_TYPE", "PREFIX", "label", "lines", "merged"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PREFIX = "workbench_stream"
-GAUGES = frozenset(("connected", "queued", "queued_bytes", "partitions", "port", "behind", "nulls"))
+GAUGES = frozenset(
+    ("connected", "queued", "queued_bytes", "partitions", "port", "behind", "nulls", "spool_rows", "spool_bytes")
+)
 """Of what spouts count, that which does not only grow."""
 _WINDOW_TITLES = (
     ("late", "late_rows_total", "counter"),

@@ -23,6 +23,7 @@ from workbench.streams.component import Collector, Context, IteratorSpout
 __all__ = [
     "ENVIRONMENT",
     "Broken",
+    "Coming",
     "Incoming",
     "Parsing",
     "Receiving",
@@ -50,19 +51,48 @@ class Unreadable(ValueError):
     """What came is not what `parse` says."""
 
 
-class Incoming:
-    """A queue bounded by rows and by bytes. Thread-safe."""
+class Coming:
+    """What the runner takes rows from; `_changed` guards it."""
 
-    def __init__(self, rows: int, size: int = QUEUE_BYTES) -> None:
-        self._most, self._most_bytes = rows, size
-        self._rows: deque[tuple[Any, int]] = deque()
-        self._bytes = 0
+    def __init__(self) -> None:
         self._changed = threading.Condition()
         self._closed = self._over = False
         self._error: BaseException | None = None
-
         self.wake: Callable[[], None] = lambda: None
         """Is called when there is something to take, or no more to come."""
+
+    def take(self) -> Any:
+        """The next row; None where there is none just now. Raises what `end` was given, once all is taken."""
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Nothing more comes."""
+        self._error, self._over = error, True
+        self.wake()
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing comes any more and all is taken."""
+        return self._over and not len(self) and self._error is None
+
+    def close(self) -> None:
+        """Nobody takes any more: who waits for room is let go."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+
+class Incoming(Coming):
+    """A queue bounded by rows and by bytes. Thread-safe."""
+
+    def __init__(self, rows: int, size: int = QUEUE_BYTES) -> None:
+        super().__init__()
+        self._most, self._most_bytes = rows, size
+        self._rows: deque[tuple[Any, int]] = deque()
+        self._bytes = 0
 
     def _full(self, size: int) -> bool:
         return bool(self._rows) and (len(self._rows) >= self._most or self._bytes + size > self._most_bytes)
@@ -108,7 +138,6 @@ class Incoming:
         return True
 
     def take(self) -> Any:
-        """The next row; None where there is none just now. Raises what `end` was given, once all is taken."""
         if not self._rows:
             if self._error is not None:
                 raise self._error
@@ -119,23 +148,12 @@ class Incoming:
             self._changed.notify_all()
             return row
 
-    def end(self, error: BaseException | None = None) -> None:
-        """Nothing more comes."""
-        self._error, self._over = error, True
-        self.wake()
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing comes any more and all is taken."""
-        return self._over and not self._rows and self._error is None
-
     def close(self) -> None:
-        """Nobody takes any more: who waits for room is let go, and what waits is forgotten."""
+        """And what waits is forgotten."""
         with self._changed:
-            self._closed = True
             self._rows.clear()
             self._bytes = 0
-            self._changed.notify_all()
+        super().close()
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -167,7 +185,8 @@ class Receiving(IteratorSpout):
             why = f"of `{context.component}` is {len(context.tasks)}, and each task would receive all there is. Say 1."
             raise InvalidParameter("parallelism", why)
         self._incoming = Incoming(self.queue)
-        self._incoming.wake = context.wake
+        self._coming = self._queued()
+        self._coming.wake = context.wake
         self._stopping = threading.Event()
         self._counted: dict[str, float] = {
             **dict.fromkeys(("received", "bytes", "reconnects", "stalls", "too_large", "unreadable"), 0),
@@ -176,19 +195,23 @@ class Receiving(IteratorSpout):
         self._chance, self._again = Random(context.random.random()), 0
         super().open(config, context, collector)
 
+    def _queued(self) -> Coming:
+        """What `rows` takes from."""
+        return self._incoming
+
     def rows(self) -> Iterator[Any]:
-        incoming, name = self._incoming, f"workbench-spout-{self.context.component}"
+        coming, name = self._coming, f"workbench-spout-{self.context.component}"
         self._thread = threading.Thread(target=self._main, name=name, daemon=True)
         self._thread.start()  # not in `open`: when another component cannot be opened, this one is not closed
-        while not incoming.over:
-            yield incoming.take()
+        while not coming.over:
+            yield coming.take()
 
     def counts(self) -> Mapping[str, float]:
-        return {**self._counted, "queued": len(self._incoming)}
+        return {**self._counted, "queued": len(self._coming)}
 
     def close(self) -> None:
         self._stopping.set()
-        self._incoming.close()
+        self._coming.close()
         self.hang_up()
         if self._thread is not None:
             self._thread.join(JOIN)
@@ -206,10 +229,14 @@ class Receiving(IteratorSpout):
 
     def give(self, rows: Sequence[Any], size: int) -> bool:
         """Hands rows of one message on, and waits while the queue is full. False: nobody takes any more."""
+        self.came(size)
+        return all(self._incoming.put(row, size // len(rows)) for row in rows)
+
+    def came(self, size: int) -> None:
+        """A message of so many bytes."""
         self._again = 0  # it works: the next wait is a short one again
         self.count("received")
         self.count("bytes", size)
-        return all(self._incoming.put(row, size // len(rows)) for row in rows)
 
     def _main(self) -> None:
         error: BaseException | None = None
@@ -230,7 +257,7 @@ class Receiving(IteratorSpout):
             error = raised
         finally:
             self._counted["connected"] = 0
-            self._incoming.end(error)
+            self._coming.end(error)
 
     def _pause(self) -> float:
         """Seconds until it comes again."""
@@ -254,6 +281,10 @@ class Parsing:
         if fields and parse != "json":
             raise InvalidParameter("fields", "are looked up in JSON: say parse='json', too.")
         self.json, self.fields = parse == "json", tuple(fields)
+
+    def __str__(self) -> str:
+        """What the number of rows of a message depends on."""
+        return f"{'json' if self.json else 'text'}{' fields' if self.fields else ''}"
 
     def values(self, text: str) -> list[Any]:
         """What each row has: a tuple where there are `fields`, else the one value. Raises Unreadable."""

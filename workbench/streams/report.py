@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Metrics"]
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
-SHOWN = ("reconnects", "stalls", "too_large", "unreadable", "refused", "jumps")
+SHOWN = ("reconnects", "stalls", "too_large", "unreadable", "refused", "full", "jumps")
 """Of what spouts count, that which is said where it is not 0."""
 
 

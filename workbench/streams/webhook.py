@@ -16,7 +16,8 @@ from workbench.contract.errors import InvalidParameter
 from workbench.contract.secret import Secret
 from workbench.streams.component import Collector, Context, Outputs
 from workbench.streams.configuration import seconds
-from workbench.streams.receiving import ENVIRONMENT, Parsing, Receiving, Unreadable, revealed, whole
+from workbench.streams.receiving import ENVIRONMENT, Parsing, Unreadable, revealed, whole
+from workbench.streams.spooling import MOST_SPOOL, Spooled
 from workbench.streams.websocket import LARGEST
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Posted:
             self.done.set_result(self._dead)
 
 
-class Webhook(Receiving):
+class Webhook(Spooled):
     """What is posted to `http://127.0.0.1:<port><path>`, a row each: the field `body`, or `fields` of what JSON says
     (a list of objects gives a row each). `port=0` takes a free one: it is in the run's log, and among its counts.
 
@@ -68,17 +69,20 @@ class Webhook(Receiving):
 
     | answer | means |
     |---|---|
-    | 202 | the rows are in the queue. They are in this process alone: when it dies, they are lost |
+    | 202 | the rows are in the spool, on the disk: they are given out, whatever happens to this process |
     | 200 | with `reply="acked"`: all of the rows' trees are done |
     | 400, 413 | no JSON, or none with `fields`; or more than `largest` bytes |
     | 401, 403, 404, 405 | no or another secret; a page or another host; another path; not POST |
-    | 429 | the queue is full, none of the rows is taken: send again after `Retry-After` |
+    | 429 | so many rows wait as `queue` says, none of these is taken: send again after `Retry-After` |
     | 500 | with `reply="acked"`: some rows were given up, and are dead letters |
-    | 503 | so many requests wait by now, or the topology is stopped: send again |
+    | 503 | the spool or its disk is full, or so many requests wait by now, or it is stopped: send again |
     | 504 | with `reply="acked"`: not done within `wait`; it may be yet, so who sends again may send twice |
 
-    So it is **at least once** for whoever sends again until there is a 200, also over the end of this process; and for
-    a 202 as long as the process lives. Raises InvalidParameter, also for a port that is taken, which fails the run.
+    So it is **at least once** from a 202 on, also when this process is killed or the power fails: what is not done then
+    is given by the worker that takes its place, or by the next run of the topology. A sender that gets no answer cannot
+    know, sends again, and its rows are there twice. The spool has up to `spool` bytes (a GiB); with `spool=0` there is
+    none: up to 1,000 rows wait in memory, and a 202 holds as long as the process lives. Raises InvalidParameter, also
+    for a port that is taken, which fails the run.
     """
 
     def __init__(
@@ -93,7 +97,8 @@ class Webhook(Receiving):
         reply: str = "queued",
         wait: float | str = 30.0,
         largest: int = LARGEST,
-        queue: int = 1_000,
+        queue: int | None = None,
+        spool: int = MOST_SPOOL,
     ) -> None:
         if not isinstance(secret, Secret) and not (isinstance(secret, str) and ENVIRONMENT.fullmatch(secret)):
             raise InvalidParameter("secret", "is `env:NAME`, a variable of the environment, or Secret('…').")
@@ -103,9 +108,12 @@ class Webhook(Receiving):
             raise InvalidParameter("reply", f"is {reply!r}; it is 'queued' or 'acked'.")
         self._port, self._path, self._secret, self._signed = whole(port, "port", 0, 65_535), path, secret, signed
         self._parsing, self._waits, self._wait = Parsing(parse, fields), reply == "acked", seconds(wait, "wait")
-        self.largest, self.queue = whole(largest, "largest", 1, 64 << 20), whole(queue, "queue", 1, 1_000_000)
+        self.largest = whole(largest, "largest", 1, 64 << 20)
+        self._kept(spool, queue)
         self._posted: dict[int, Posted] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    durable = True
 
     def declared_outputs(self) -> Outputs:
         return self._parsing.fields or ("body",)
@@ -117,7 +125,20 @@ class Webhook(Receiving):
         self._counted |= {"refused": 0, "full": 0, "port": 0}
         self._acking = bool(config["acking"])
 
+    def address(self) -> str:
+        return f"{self._path} {self._parsing}"
+
+    def unpack(self, body: bytes) -> Sequence[Any]:
+        try:
+            values = self._parsing.values(body.decode())
+        except UnicodeDecodeError:
+            raise Unreadable("the body is not UTF-8") from None
+        return values if self._parsing.fields else [(value,) for value in values]
+
     def rows(self) -> Iterator[Any]:
+        if self._depot is not None:
+            yield from super().rows()
+            return
         for taken in super().rows():
             if taken is None:
                 yield None
@@ -130,15 +151,11 @@ class Webhook(Receiving):
                     posted.settle(True)
             yield values
 
-    def ack(self, message_id: Any) -> None:
-        super().ack(message_id)
-        if (posted := self._posted.pop(message_id, None)) is not None:
-            posted.settle(True)
-
-    def fail(self, message_id: Any) -> None:
-        super().fail(message_id)
-        if message_id not in self._replay.kept and (posted := self._posted.pop(message_id, None)) is not None:
-            posted.settle(False)
+    def settled(self, message_ids: Sequence[int], acked: bool) -> None:
+        super().settled(message_ids, acked)
+        for message_id in message_ids if self._posted else ():
+            if (posted := self._posted.pop(message_id, None)) is not None:
+                posted.settle(acked)
 
     # --- in the thread
 
@@ -238,24 +255,41 @@ class Webhook(Receiving):
         if self._ending.is_set():
             return 503, "the topology is stopped"
         try:
-            values = self._parsing.values(body.decode())
-        except UnicodeDecodeError:
-            self.count("unreadable")
-            return 400, "the body is not UTF-8"
+            rows = self.unpack(body)
         except Unreadable as why:
             self.count("unreadable")
             return 400, str(why)
-        loop = asyncio.get_running_loop()
-        posted = Posted(len(values), loop) if self._waits else None
-        rows = [(value if self._parsing.fields else (value,), posted) for value in values]
-        if len(rows) > self.queue:
+        if 0 < self.queue < len(rows):
             return 413, f"{len(rows):,} rows are more than the queue of {self.queue:,} holds"
-        if not self._incoming.offer_all(rows, len(body)):
+        posted = Posted(len(rows), asyncio.get_running_loop()) if self._waits else None
+        if full := await self._taken(body, rows, posted):
             self.count("full")
-            return 429, "the queue is full"
+            return full
         self.count("received")
         self.count("bytes", len(body))
         return (202, "queued") if posted is None else await self._settled(posted)
+
+    async def _taken(self, body: bytes, rows: Sequence[Any], posted: Posted | None) -> tuple[int, str] | None:
+        """What is answered where there is no room."""
+        if self._depot is None:
+            took = self._incoming.offer_all([(row, posted) for row in rows], len(body))
+            return None if took else (429, "the queue is full")
+        loop = asyncio.get_running_loop()
+        kept: asyncio.Future[bool] = loop.create_future()
+
+        def stored(first: int | None) -> None:
+            if first is not None and posted is not None:  # before anybody can ack them
+                self._posted.update(dict.fromkeys(range(first + 1, first + 1 + len(rows)), posted))
+            with contextlib.suppress(RuntimeError):  # the server has ended
+                loop.call_soon_threadsafe(_answered, kept, first is not None)
+
+        if full := self._depot.hand_in(body, len(rows), stored):
+            return {
+                "queue": (429, "the queue is full"),
+                "spool": (503, "the spool is full"),
+                "closed": (503, "the topology is stopped"),
+            }[full]
+        return None if await kept else (503, f"it cannot be kept: {self._depot.why}")
 
     async def _settled(self, posted: Posted) -> tuple[int, str]:
         over = asyncio.ensure_future(self._ending.wait())
@@ -265,6 +299,11 @@ class Webhook(Receiving):
             dead = posted.done.result()
             return (500, f"{dead:,} rows were given up") if dead else (200, "acked")
         return (503, "the topology is stopped") if self._ending.is_set() else (504, f"not done within {self._wait:g} s")
+
+
+def _answered(future: asyncio.Future[bool], value: bool) -> None:
+    if not future.done():  # whoever has asked may be gone
+        future.set_result(value)
 
 
 def answer(text: str) -> str:

@@ -6,7 +6,7 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workbench.contract.errors import AuthenticationFailed, InvalidParameter, QueryFailed, Unreachable
 from workbench.contract.secret import Secret
@@ -15,13 +15,13 @@ from workbench.streams.configuration import seconds
 from workbench.streams.receiving import (
     Broken,
     Parsing,
-    Receiving,
     Unreadable,
     checked_headers,
     checked_url,
     revealed,
     whole,
 )
+from workbench.streams.spooling import MOST_SPOOL, Spooled
 
 if TYPE_CHECKING:
     from websockets.sync.client import ClientConnection
@@ -34,7 +34,7 @@ PASSING = (408, 425, 429, 500, 502, 503, 504)
 """Answers after which it is worth while to come again."""
 
 
-class WebSocket(Receiving):
+class WebSocket(Spooled):
     """The messages of a WebSocket, a row each: the field `message`, or `fields` of what JSON says.
 
     `send` is what is said after each connecting, a text or several (a subscription). A message of more than `largest`
@@ -42,8 +42,14 @@ class WebSocket(Receiving):
     seconds is cut off, too; so is one that sends no message for `stall` seconds, where that is said. A message that is
     no JSON is counted, logged and left out.
 
-    **At least once from when it has come**: what fails is emitted again. What a server sends while there is no
-    connection is lost, for a WebSocket cannot be asked for it again; `reconnects` counts how often that was so.
+    **At least once from when it has come**: it is in a spool before it is given out, and what is not done when the
+    process is killed is given by the worker that takes its place, or by the next run of the topology; when the power
+    fails, what came in the last second may be lost. What a server sends while there is no connection is lost, for a
+    WebSocket cannot be asked for it again; `reconnects` counts how often that was so.
+
+    The spool has up to `spool` bytes (a GiB); while it is full, or `queue` rows wait, where that is said, nothing is
+    received, so the server is held up. With `spool=0` there is none: up to 1,000 rows wait in memory, and what is not
+    done when the process ends is lost.
 
     Redirects are not followed, so that headers go nowhere else. `headers` that are secrets are `env:NAME` or a Secret.
     Raises UrlRefused, InvalidParameter. A refusal for good (401, 403, 404 …) and a certificate that does not fit fail
@@ -61,7 +67,8 @@ class WebSocket(Receiving):
         ping: float | str = 20.0,
         stall: float | str | None = None,
         largest: int = LARGEST,
-        queue: int = 1_000,
+        queue: int | None = None,
+        spool: int = MOST_SPOOL,
     ) -> None:
         self._parts, self._url = checked_url(url, ("ws", "wss")), url
         self._parsing, self._headers = Parsing(parse, fields), checked_headers(headers)
@@ -70,7 +77,8 @@ class WebSocket(Receiving):
             raise InvalidParameter("send", "is a text or some texts, which are said after connecting.")
         self._ping = seconds(ping, "ping")
         self._stall = None if stall is None else seconds(stall, "stall")
-        self._largest, self.queue = whole(largest, "largest", 1, 64 << 20), whole(queue, "queue", 1, 1_000_000)
+        self._largest = whole(largest, "largest", 1, 64 << 20)
+        self._kept(spool, queue)
         self._socket: socket.socket | None = None
 
     def declared_outputs(self) -> Outputs:
@@ -80,6 +88,13 @@ class WebSocket(Receiving):
     def _where(self) -> str:
         """Without the query, which may hold a token."""
         return f"{self._parts.scheme}://{self._parts.netloc}{self._parts.path}"
+
+    def address(self) -> str:
+        return f"{self._url} {self._parsing}"
+
+    def unpack(self, body: bytes) -> Sequence[Any]:
+        rows = self._parsing.values(body.decode())
+        return rows if self._parsing.fields else [(row,) for row in rows]
 
     def receive(self) -> None:
         from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus
@@ -140,13 +155,14 @@ class WebSocket(Receiving):
                 self.count("stalls")
                 raise Broken(f"{self._where} has sent nothing for {self._stall:g} s") from None
             text = message if isinstance(message, str) else bytes(message).decode(errors="replace")
+            body = text.encode()
             try:
-                rows = self._parsing.values(text)
+                rows = self.unpack(body)
             except Unreadable as why:
                 self.count("unreadable")
                 self.collector.log(f"{why}; it is left out")
                 continue
-            if not self.give(rows if self._parsing.fields else [(row,) for row in rows], len(message)):
+            if not self.hand_on(rows, len(message), body):
                 return
 
     def hang_up(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from random import Random
@@ -69,6 +70,7 @@ class Wiring:
         self._lates: dict[int, Outlet] = {}
         self._letters: dict[int, Outlet] = {}
         self._flushes: list[Callable[[], None]] = []
+        self._opened: list[Task] = []
         number = 0
         for node in topology.nodes.values():
             made = []
@@ -79,23 +81,30 @@ class Wiring:
 
     def open(self, thread: int) -> None:
         """In the runner's thread. Raises what a component raises."""
-        self.config = {**self.config, "snapshots": self.keeper is not None}
+        kept = {"snapshots": self.keeper is not None, "state_file": self.keeper.where if self.keeper else ""}
+        self.config = {**self.config, **kept}
         # A chain of bolts is a chain of calls, and Python's own limit is for those of the components.
         deep = FRAMES * max(0, self.topology.longest_way() - SHORT_WAY)
         sys.setrecursionlimit(max(sys.getrecursionlimit(), COMPONENTS_FRAMES + deep if deep else 0))
         order = self.topology.order()
         self._consumers = self.topology.consumers()
-        for id in reversed(order):  # noqa: A001
-            node = self.topology.nodes[id]
-            outlets = self._outlets(node)
-            for task in self.tasks[id]:
-                task.thread = thread
-                self._open(node, task, outlets[task.index])
-        for id in order:  # noqa: A001
-            for task in self.tasks[id]:
-                self._flushes += task.flushes
-        if self.keeper is not None:
-            self.keeper.begun()
+        try:
+            for id in reversed(order):  # noqa: A001
+                node = self.topology.nodes[id]
+                outlets = self._outlets(node)
+                for task in self.tasks[id]:
+                    task.thread = thread
+                    self._open(node, task, outlets[task.index])
+            for id in order:  # noqa: A001
+                for task in self.tasks[id]:
+                    self._flushes += task.flushes
+            if self.keeper is not None:
+                self.keeper.begun()
+        except BaseException:
+            for task in self._opened:  # they hold what the next run needs
+                with contextlib.suppress(Exception):
+                    task.instance.close()
+            raise
 
     def all_tasks(self) -> list[Task]:
         return [task for tasks in self.tasks.values() for task in tasks]
@@ -159,6 +168,7 @@ class Wiring:
             if self.keeper is not None:
                 self.keeper.adopt(self.topology.name, task, self.tracking, source=source)
             instance.open(self.config, context, collector)
+            self._opened.append(task)
             if self.keeper is not None:
                 self.keeper.opened(task)
             task.next_tuples = getattr(instance, "next_tuples", None)
