@@ -16,6 +16,7 @@ import websocket
 from playwright.sync_api import Browser, expect
 
 from tests.dashboards.conftest import ViewerServer
+from tests.server.viewers import WAYS, Viewer
 from workbench.catalog import places
 from workbench.runs import Register, tickets
 from workbench.streams import Bolt, LiveSink, ParquetReplay, TopN, Topology, spout
@@ -194,6 +195,44 @@ def test_a_page_that_is_open_when_a_run_in_processes_ends_sees_its_last_state_an
             running.following.stop()
         running.stop()
     assert errors == []
+
+
+def test_a_ticket_is_good_across_the_end_of_a_run_in_processes_whatever_the_way(
+    viewer: ViewerServer, register: Register, tmp_path: Path, eventually: Callable[..., Any]
+) -> None:
+    pq.write_table(pa.table({"at": range(100)}), tmp_path / "a.parquet")
+    topology = Topology("tickets").spout("numbers", ParquetReplay(str(tmp_path), time="at", speed=1e-6))
+    running = topology.run("processes", workers=1, register=register)
+    engine, looking = running.engine, list[Viewer]()
+    assert engine is not None
+    viewer.publish("tickets", "print(1)")
+    page, cookies = viewer.dashboards.get("tickets").page, viewer.logged_in().cookies
+    who = {"Cookie": "; ".join(f"{one.name}={one.value}" for one in cookies)}
+
+    def look(run: str) -> list[Viewer]:
+        topic = f"runs/{run}/topology"
+        return [way(f"{viewer.url}/workbench/api/", topic, who, ticket) for way in WAYS.values()]
+
+    def seen(viewers: list[Viewer], what: Callable[[dict[str, Any]], bool]) -> bool:
+        assert not [one.error or one.frames for one in viewers if one.error or "error" in ({}, *one.frames)[-1]]
+        return all(what(one.state) for one in viewers)
+
+    try:
+        ticket = tickets.ticket(engine, f"runs/{running.id}/topology", page)
+        looking += look(running.id)
+        eventually(lambda: seen(looking, lambda state: state.get("state") == "running"), within=60)
+        running.stop()
+        looking += look(running.id)  # who comes later is let in with the same one
+        eventually(lambda: seen(looking, lambda state: state.get("state") == "stopped"), within=60)
+        following = running.replay(1_000_000)
+        eventually(lambda: seen(looking, lambda state: "next" in state), within=60)
+        then = look(following.id)  # and with the same one to where it goes on
+        looking += then
+        eventually(lambda: seen(then, lambda state: state.get("state") == "done"), within=60)
+    finally:
+        for one in looking:
+            one.close()
+        (running.following or running).stop()
 
 
 def test_a_topology_that_does_not_run_is_said_by_name(register: Register, running: Running) -> None:
