@@ -63,7 +63,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(steps)
 def test_what_is_not_done_comes_again_in_order(what: list[Any]) -> None:
     with TemporaryDirectory(dir=QUICK) as name:
@@ -77,7 +77,7 @@ def test_what_is_not_done_comes_again_in_order(what: list[Any]) -> None:
             spool.close()
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(steps, groups, st.data())
 def test_a_record_that_was_cut_short_is_left_out(what: list[Any], last: list[Any], data: Any) -> None:
     """Of what was not told to be kept there may be whole records, in order."""
@@ -123,7 +123,7 @@ def harmless(folder: Path, kept: dict[int, Row], left: list[Row]) -> None:
     assert set(left) <= set(found)
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(steps, st.data())
 def test_a_byte_that_has_changed_is_never_a_row_and_loses_none(what: list[Any], data: Any) -> None:
     with TemporaryDirectory(dir=QUICK) as name:
@@ -138,7 +138,7 @@ def test_a_byte_that_has_changed_is_never_a_row_and_loses_none(what: list[Any], 
         harmless(folder, kept, left)
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(steps, st.data())
 def test_a_file_that_has_lost_its_end_is_refused_or_loses_nothing(what: list[Any], data: Any) -> None:
     with TemporaryDirectory(dir=QUICK) as name:
@@ -217,7 +217,7 @@ def test_it_is_as_large_as_what_is_left(folder: Path) -> None:
     spool = Spool(folder, SOURCE, most, durable=False)
     body = b"x" * 10_000
     held = spool.write([(body, 1)])
-    for _ in range(2_000):  # 20 MB go through while one row is held
+    for _ in range(800):  # 8 MB go through while one row is held
         number = spool.write([(body, 1)])
         assert spool.room(len(body))
         spool.done(number, number + 1)
@@ -268,7 +268,7 @@ def iter_records(spool: Spool) -> Iterator[Any]:
 
 
 def test_one_writes_while_another_reads(folder: Path) -> None:
-    spool, many = opened(folder, durable=False), 400
+    spool, many = opened(folder, durable=False), 150
 
     def write() -> None:
         for number in range(many):

@@ -342,6 +342,43 @@ def test_an_older_snapshot_is_not_gone_on_from_in_silence(
         hook(state="kept")
 
 
+def test_an_older_snapshot_that_is_put_back_after_a_kill_has_what_came_since(
+    hook: Callable[..., Hook], home: Path, eventually: Any
+) -> None:
+    """As long as the spool has it; what is done of it by a newer snapshot does not count."""
+    file = home / "states" / "kept.sqlite"
+    site = hook(state="kept", config={"snapshot_every": "20ms"})
+    spool = home / "states" / "kept.sqlite.spool" / "in" / "0"
+    assert site.post(1, 2) == 202
+    eventually(lambda: site.counts()["spool_rows"] == 0, within=WAIT)
+    site.rests()  # nothing is written while it is copied
+    older = file.read_bytes()
+    site.running.resume()
+    assert site.post(3, 4, 5) == 202
+    eventually(lambda: site.counts()["spool_rows"] == 0, within=WAIT)
+    site.rests()
+    kept = {path.name: path.read_bytes() for path in spool.iterdir()}
+    site.running.stop()
+    file.write_bytes(older)  # as a kill leaves it, but for the copy
+    for path in spool.iterdir():
+        path.unlink()
+    for name, body in kept.items():
+        (spool / name).write_bytes(body)
+    again = hook(state="kept")
+    assert again.post(6) == 202
+    eventually(lambda: again.rows == [3, 4, 5, 6], within=WAIT)
+
+
+def test_folders_that_are_not_its_own_stay_as_they_are(hook: Callable[..., Hook], tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    project.chmod(0o775)
+    hook(state=project / "state.sqlite")
+    assert stat.S_IMODE(project.stat().st_mode) == 0o775
+    own = [project / "state.sqlite.spool", project / "state.sqlite.spool" / "in"]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in own} == {0o700}
+
+
 # --- clients
 
 
@@ -434,6 +471,40 @@ def test_a_full_disk_holds_a_server_up_and_loses_nothing(
     monkeypatch.setattr(spool_segment, "written", write)
     server.say("c")
     eventually(lambda: rows == [("a",), ("b",), ("c",)], within=WAIT)
+
+
+def test_messages_are_on_the_disk_soon_although_there_are_always_more(
+    started: Start, server: Site, eventually: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.streams.depot.SYNC", 0.05)
+    running: Any = started(taken("often", WebSocket(server.address("/ws", "ws")))[0])
+    eventually(lambda: server.there, within=WAIT)
+    depot = running._engine._wiring.tasks["in"][0].instance._depot
+    begin = depot.spool._segments[-1].mark
+
+    def told() -> bool:
+        server.say("more")
+        return bool(depot.spool._segments[-1].mark > begin)
+
+    eventually(told, within=WAIT, every=0.001)
+    size = depot.spool.size
+    eventually(lambda: depot.spool._segments[-1].mark + len(depot.spool._segments[-1].flags) >= size, within=WAIT)
+
+
+def test_what_cannot_be_opened_lets_go_of_its_spool(
+    started: Start, server: Site, monkeypatch: pytest.MonkeyPatch, eventually: Any
+) -> None:
+    def fail(self: Any, newest: Any, note: Any) -> None:
+        raise ValueError("as if it was of a newer version")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ServerSentEvents, "go_on_behind", fail)
+        with pytest.raises(ValueError, match="newer version"):
+            started(taken("sse", ServerSentEvents(server.address("/events")))[0], state=True)
+    t, rows = taken("sse", ServerSentEvents(server.address("/events")))
+    started(t, state=True)
+    server.say("data: one")
+    eventually(lambda: rows, within=WAIT)
 
 
 def test_an_option_is_kept_with_the_topology() -> None:

@@ -53,6 +53,8 @@ class Depot(Coming):
         self._ready: deque[tuple[int, Any]] = deque()
         self._writing, self._told = threading.Lock(), -TOLD
         self._finishing = False
+        self._dirty: float | None = None
+        """Since when something is written and not on the disk."""
         self._thread: threading.Thread | None = None
 
     def __len__(self) -> int:
@@ -114,13 +116,14 @@ class Depot(Coming):
     def _written(self) -> bool:
         """Writes all that has come, as one. False: nothing more will."""
         with self._changed:
-            while not self._new and not self._finishing:
-                if not self._changed.wait(None if self._durable else SYNC):
-                    break
+            while not self._new and not self._finishing and (left := self._unsynced()) != 0:
+                self._changed.wait(left)
             some, finishing = self._new[:], self._finishing
         with self._writing:
-            if not some:
+            if not some or self._unsynced() == 0:
                 self.spool.sync()
+                self._dirty = None
+            if not some:
                 return not finishing
             try:
                 self.spool.write([(body, rows) for body, rows, _, _ in some], some[-1][2], partial(self._kept, some))
@@ -136,7 +139,13 @@ class Depot(Coming):
         self.wake()
         return True
 
+    def _unsynced(self) -> float | None:
+        """Seconds until what is written is to be on the disk; None: it is."""
+        return None if self._dirty is None else max(0.0, self._dirty + SYNC - time.monotonic())
+
     def _kept(self, some: Sequence[tuple[bytes, int, bytes, Stored | None]], first: int) -> None:
+        if not self._durable and self._dirty is None:
+            self._dirty = time.monotonic()
         with self._changed:
             self.why = ""
             del self._new[: len(some)]

@@ -171,6 +171,14 @@ class Spool:
                     segment.finish(low - segment.first, high - segment.first)
                     self._drop(segment)
 
+    def begin_at(self, number: int) -> None:
+        """All before that row is done, and nothing else, whatever was said before. Before anything is read."""
+        self.done(0, number)
+        with self._lock:
+            for segment in self._segments:
+                if number < segment.end:
+                    segment.again(max(0, number - segment.first))
+
     def _drop(self, segment: Segment) -> None:
         if not segment.left and segment is not self._segments[-1]:
             self._segments.remove(segment)

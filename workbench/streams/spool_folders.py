@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from workbench.contract.errors import PathUnreachable, StateRefused
 from workbench.streams.spool import Damaged, Spool
+from workbench.streams.spool_segment import synced
 
 if TYPE_CHECKING:
     from workbench.streams.topology import Topology
@@ -55,7 +56,7 @@ def claimed(
                 raise StateRefused(topology, str(slot), f'{why} Leave it out: forget=("{folder.name}",).')
             log(f"What lies in {slot} is left alone: {why}")
         if not held:
-            held.append(_made(folder))
+            held.append(_made(folder, 1 if alone else 2))
         spool = Spool(held[0][0], source, most, durable)
         while held[1:]:
             _adopted(spool, Spool(held[1][0], source, most, durable))
@@ -119,16 +120,20 @@ def _slots(folder: Path) -> Iterator[Path]:
         yield folder / name
 
 
-def _made(folder: Path) -> tuple[Path, int]:
+def _made(folder: Path, above: int) -> tuple[Path, int]:
+    """So many folders above it are spools' own; what is higher is another's, and stays as it is."""
     from workbench.documents.private import private_folder
 
     for number in range(1_000):  # others begin and end at the same time
         try:
-            for level in (folder.parent.parent, folder.parent, folder):
+            levels = [*reversed(folder.parents[:above]), folder]
+            for level in levels:
                 private_folder(level)
             with contextlib.suppress(FileExistsError):
                 (slot := folder / str(number)).mkdir(mode=0o700)
                 if (lock := _locked(slot)) is not None:
+                    for level in (levels[0].parent, *levels):  # so that their names outlive a power cut
+                        synced(level)
                     return slot, lock
         except FileNotFoundError:
             continue
@@ -166,5 +171,6 @@ def _adopted(spool: Spool, other: Spool) -> None:
                 for place in set(range(rows)).difference(places):
                     spool.done(number + place, number + place + 1)
                 number += rows
+        spool.sync()  # before the other one is removed
     finally:
         other.close()

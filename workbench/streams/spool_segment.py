@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from zlib import crc32
 
-__all__ = ["Damaged", "Segment", "head_of", "written"]
+__all__ = ["Damaged", "Segment", "head_of", "synced", "written"]
 
 HEAD = struct.Struct("<8s16s16sQH")
 """Magic, the spool's id, its source, the first row's number, the length of the note; then the note, and a checksum."""
@@ -52,11 +52,7 @@ class Segment:
             written(made._rows, head + SUM.pack(crc32(head)), 0)
             made.start = made.size = len(head) + SUM.size
             made.sync()
-            at = os.open(folder, os.O_RDONLY)
-            try:
-                os.fsync(at)
-            finally:
-                os.close(at)
+            synced(folder)
         except BaseException:
             made.close(remove=True)
             raise
@@ -142,6 +138,14 @@ class Segment:
         with contextlib.suppress(OSError):  # the disk is full: after a kill these rows come again
             written(self._done, self.flags[low:high], MARK + low)
 
+    def again(self, low: int) -> None:
+        """Those from this place on are not done."""
+        if any(self.flags[low:]):
+            self.flags[low:] = bytes(len(self.flags) - low)
+            self.left = self.flags.count(0)
+            with contextlib.suppress(OSError):  # the disk is full: whoever knew where to begin will know it again
+                written(self._done, self.flags[low:], MARK + low)
+
     def records(self, at: int, end: int, row: int) -> Iterator[tuple[int, int, bytes]]:
         """About a chunk of them, of which the first one begins at `at` and has the row of that number; none where that
         is no whole one."""
@@ -177,6 +181,15 @@ def head_of(path: Path) -> bytes | None:
         head += file.read(length + SUM.size)
     whole = len(head) == HEAD.size + length + SUM.size and SUM.pack(crc32(head[: -SUM.size])) == head[-SUM.size :]
     return head if whole and magic == MAGIC and path.stem == f"{first:020d}" else None
+
+
+def synced(folder: Path) -> None:
+    """The names in it are on the disk."""
+    at = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(at)
+    finally:
+        os.close(at)
 
 
 def written(file: int, data: bytes | bytearray, at: int) -> None:

@@ -47,7 +47,13 @@ class Spooled(Receiving):
 
     def open(self, config: Mapping[str, Any], context: Context, collector: Collector) -> None:
         self._state = str(config.get("state_file", ""))
-        super().open(config, context, collector)
+        try:
+            super().open(config, context, collector)
+        except BaseException:
+            if self._depot is not None:
+                self._depot.spool.close()
+                released(self._depot.spool.folder, self._lock, remove=False)
+            raise
 
     def _queued(self) -> Coming:
         if not self.spool:
@@ -63,13 +69,13 @@ class Spooled(Receiving):
             durable=self.durable,
             log=log,
         )
+        self._depot = Depot(
+            store, self.unpack, self.queue or None, self.durable, log, lambda error: damaged(topology, error)
+        )
         self._given = store.begin
         self.go_on_behind(store.newest, store.note)
         if store.left and not self._state:
             log(f"{store.left:,} rows in its spool were accepted before and are not done: they come first.")
-        self._depot = Depot(
-            store, self.unpack, self.queue or None, self.durable, log, lambda error: damaged(topology, error)
-        )
         return self._depot
 
     def rows(self) -> Iterator[Any]:
@@ -133,7 +139,7 @@ class Spooled(Receiving):
         if known != store.id.hex() or not store.begin <= number <= store.end:
             remedy = f'Put that folder back as it was, or leave it out: forget=("{self.context.component}",).'
             raise PositionLost(f"row {number:,} of the spool in {store.folder}", remedy)
-        self._depot.done(0, number)
+        store.begin_at(number)  # a newer snapshot than this one, whose file was put back, may have had more
         self._given, self._depot.waiting = number, store.left
 
     def committed(self, position: Any) -> None:
