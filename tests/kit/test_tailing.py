@@ -7,9 +7,11 @@ import os
 import random
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from workbench.kit import tailing
 from workbench.kit.tail_files import family, is_rotated
 from workbench.kit.tailing import GRACE, LONGEST_LINE, BrokenFile, Follower, Place, PlaceLost
 from workbench.testing.clock import SettableClock
@@ -89,13 +91,19 @@ def test_any_history_is_read_once_and_in_order(tmp_path: Path, seed: int) -> Non
     one_history(tmp_path, seed)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_reader_that_is_many_files_behind_reads_them_once_and_in_order(tmp_path: Path, seed: int) -> None:
+    one_history(tmp_path, seed, reads=0.72)
+
+
 @pytest.mark.deep
 @pytest.mark.parametrize("seed", range(60, 3000))
 def test_many_more_histories(tmp_path: Path, seed: int) -> None:
-    one_history(tmp_path, seed)
+    one_history(tmp_path, seed, reads=0.72 if seed % 3 == 0 else 0.88)
 
 
-def one_history(tmp_path: Path, seed: int) -> None:
+def one_history(tmp_path: Path, seed: int, reads: float = 0.88) -> None:
+    """It is read in the part of what happens that is between 0.68 and `reads`."""
     chance, clock = random.Random(seed), SettableClock()
     site = Site(tmp_path, chance)
     follower = Follower(str(site.log), clock=clock)
@@ -112,11 +120,11 @@ def one_history(tmp_path: Path, seed: int) -> None:
             site.copy_and_cut()
         elif what < 0.68:
             site.pack()
-        elif what < 0.88:
+        elif what < reads:
             block = follower.read(chance.choice((40, 1 << 20)))
             if block is not None:
                 got += block.lines()
-        else:
+        elif what >= 0.88:
             place = Place.of(str(follower.place()))
             follower.close()
             follower = Follower(str(site.log), after=place, clock=clock)
@@ -277,6 +285,28 @@ def test_a_file_that_is_renamed_while_the_folder_is_read_is_not_missed(
 
     monkeypatch.setattr(os, "listdir", meanwhile)
     assert [Path(one.path).read_text() for one in family(str(log))] == ["older", "newer"]
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_thousands_of_rotated_files_are_looked_for_a_few_times(
+    ending: str, tmp_path: Path, clock: SettableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(300, 0, -1):
+        data = f"line {number}\n".encode()
+        (tmp_path / f"log.{number}{ending}").write_bytes(gzip.compress(data) if ending else data)
+        os.utime(tmp_path / f"log.{number}{ending}", (1_000 - number, 1_000 - number))
+    (tmp_path / "log").write_text("line 0\n")
+    looks = []
+
+    def look(*given: Any) -> Any:
+        looks.append(given)
+        return family(*given)
+
+    monkeypatch.setattr(tailing, "family", look)
+    follower = Follower(str(tmp_path / "log"), clock=clock)
+    assert drained(follower, clock) == [f"line {number}".encode() for number in range(300, -1, -1)]
+    follower.close()
+    assert len(looks) < 50
 
 
 def test_the_order_of_rotated_files(tmp_path: Path) -> None:

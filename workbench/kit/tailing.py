@@ -16,7 +16,8 @@ import itertools
 import os
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from workbench.kit.tail_files import HEAD, CutOff, Entry, Listings, Packed, Plain, family, opened
@@ -100,6 +101,8 @@ class Follower:
         self._read: list[Mark] = []
         """What was read to its end, or is not to be, the newest last; also of files that are not there any more."""
         self._checked: dict[int, tuple[int, int]] = {}
+        self._ahead: deque[Entry] = deque()
+        """Of the last look at the folder, what is to be read next, the oldest first: there may be thousands of them."""
         self._looked = clock() - LOOK
         for last in (False, False, True):
             try:
@@ -188,16 +191,7 @@ class Follower:
     def _holds(mark: Mark, entry: Entry) -> bool:
         if not entry.packed and entry.size < max(mark.offset, mark.head):
             return False
-        try:
-            file = opened(entry)
-        except FileNotFoundError:
-            return False
-        try:
-            return mark.holds(file)
-        except CutOff:
-            return False
-        finally:
-            file.close()
+        return _holds_any((mark,), entry)
 
     def _is_of(self, mark: Mark, entry: Entry) -> bool:
         """Whether it is the file with that mark, or was packed of it."""
@@ -245,6 +239,8 @@ class Follower:
         """Of a file of which nothing was read yet: whether it was copied before it was cut. The copy comes first."""
         now = self._now
         assert now is not None
+        if not now.entry.live and self._next_known() is not None:
+            return False  # it was the oldest one
         if not isinstance(now.file, Plain) or ((empty := not now.file.size()) and self._clock() - self._looked < LOOK):
             return False
         self._looked = self._clock()
@@ -267,6 +263,7 @@ class Follower:
         now = self._now
         assert now is not None
         self._number += 1
+        self._ahead.clear()
         for one in family(self.path):
             if one.live or one.inode == now.entry.inode or self._is_seen(one):
                 continue
@@ -331,30 +328,56 @@ class Follower:
         self._note(now.mark)
         self._now = None
         self._number += 1
-        self._looked = self._clock() - LOOK
-        self._forget()
+        if not self._ahead:
+            self._looked = self._clock() - LOOK
+            self._forget()
         return None
 
     def _has_next(self) -> bool:
         """Whether there is another file with something in it."""
-        return any(one.size for one in self._unseen())
+        return self._next_known() is not None or any(one.size for one in self._unseen())
 
     def _open_next(self) -> bool:
+        if (known := self._next_known()) is not None:
+            self._ahead.popleft()
+            return self._opens(known) is True
         if self._clock() - self._looked < LOOK / 10:
             return False
-        for one in self._unseen():
-            if not one.size and not one.live:
+        found = [one for one in self._unseen() if one.size or one.live]
+        for at, one in enumerate(found):
+            if (opened := self._opens(one)) is None:
                 continue
-            try:
-                self._open(one)
-            except FileNotFoundError:
-                continue  # moved on between the two looks; it is there at the next one
-            except CutOff:
-                _check_settled(one.path)
-                return False
-            return True
+            self._ahead.extend(older for older in found[at + 1 :] if not older.live)
+            return opened
         self._looked = self._clock()
         return False
+
+    def _opens(self, entry: Entry) -> bool | None:
+        """False: it is being packed. None: it has moved on since the folder was looked at, and comes later."""
+        try:
+            self._open(entry)
+        except FileNotFoundError:
+            return None
+        except CutOff:
+            self._ahead.clear()
+            _check_settled(entry.path)
+            return False
+        return True
+
+    def _next_known(self) -> Entry | None:
+        """The next one of the last look at the folder, if it is there as it was then; else it is looked at again."""
+        while self._ahead:
+            one = self._ahead[0]
+            if one.inode in self._seen or (self._now is not None and self._now.entry.inode == one.inode):
+                self._ahead.popleft()
+                continue
+            with contextlib.suppress(FileNotFoundError):
+                about = os.stat(one.path)
+                same = (about.st_ino, about.st_size, about.st_mtime_ns) == (one.inode, one.size, one.changed)
+                if same and not (one.packed and _holds_any((mark for mark in self._read if mark.head), one)):
+                    return one
+            self._ahead.clear()
+        return None
 
     def _unseen(self) -> Iterator[Entry]:
         """The files that were not read, the oldest first."""
@@ -426,8 +449,11 @@ class Follower:
         return None
 
     def _forget(self) -> None:
-        for inode in list(self._seen)[:-_KEPT] if len(self._seen) > 4 * _KEPT else ():
-            if not any(one.inode == inode for one in family(self.path)):
+        if len(self._seen) <= 4 * _KEPT:
+            return
+        there = {one.inode for one in family(self.path)}
+        for inode in list(self._seen)[:-_KEPT]:
+            if inode not in there:
                 del self._seen[inode]
                 self._checked.pop(inode, None)
 
@@ -438,6 +464,19 @@ class Follower:
             _check_settled(now.entry.path)
             now.file.close()
             now.file = Packed(now.entry.path)
+
+
+def _holds_any(marks: Iterable[Mark], entry: Entry) -> bool:
+    try:
+        file = opened(entry)
+    except FileNotFoundError:
+        return False
+    try:
+        return any(mark.holds(file) for mark in marks)
+    except CutOff:
+        return False
+    finally:
+        file.close()
 
 
 def _moved(entry: Entry) -> bool:
