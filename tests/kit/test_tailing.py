@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from workbench.kit import tailing
+from workbench.kit import tail_files, tailing
 from workbench.kit.tail_files import family, is_rotated
 from workbench.kit.tailing import GRACE, LONGEST_LINE, BrokenFile, Follower, Place, PlaceLost
 from workbench.testing.clock import SettableClock
@@ -285,6 +285,31 @@ def test_a_file_that_is_renamed_while_the_folder_is_read_is_not_missed(
 
     monkeypatch.setattr(os, "listdir", meanwhile)
     assert [Path(one.path).read_text() for one in family(str(log))] == ["older", "newer"]
+
+
+@pytest.mark.parametrize("which", [4, 3, 2])
+def test_files_that_are_renamed_when_their_turn_has_come_keep_their_order(
+    which: int, tmp_path: Path, clock: SettableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one is renamed by now, and the others are not yet."""
+    for number in range(4, 0, -1):
+        (tmp_path / f"log.{number}").write_text(f"{number}\n")
+        os.utime(tmp_path / f"log.{number}", (1_000 - number, 1_000 - number))
+    (tmp_path / "log").write_text("0\n")
+    moved: list[Path] = []
+
+    def opened(entry: Any) -> Any:
+        if entry.path == str(tmp_path / f"log.{which}") and not moved:
+            moved.extend(
+                (tmp_path / f"log.{number}").rename(tmp_path / f"log.{number + 1}") for number in (4, 3, 2)[: 5 - which]
+            )
+        return tail_files.opened(entry)
+
+    monkeypatch.setattr(tailing, "opened", opened)
+    follower = Follower(str(tmp_path / "log"), clock=clock)
+    assert drained(follower, clock) == [b"4", b"3", b"2", b"1", b"0"]
+    follower.close()
+    assert moved
 
 
 @pytest.mark.parametrize("ending", ["", ".gz"])

@@ -252,7 +252,7 @@ class Follower:
                 try:
                     self._open(one)
                 except FileNotFoundError:
-                    return False
+                    return True  # renamed just now: it is looked for again
                 now.file.close()
                 self._number += 1
                 return True
@@ -340,24 +340,22 @@ class Follower:
     def _open_next(self) -> bool:
         if (known := self._next_known()) is not None:
             self._ahead.popleft()
-            return self._opens(known) is True
+            return self._opens(known)
         if self._clock() - self._looked < LOOK / 10:
             return False
-        found = [one for one in self._unseen() if one.size or one.live]
-        for at, one in enumerate(found):
-            if (opened := self._opens(one)) is None:
-                continue
-            self._ahead.extend(older for older in found[at + 1 :] if not older.live)
-            return opened
+        if found := [one for one in self._unseen() if one.size or one.live]:
+            self._ahead.extend(one for one in found[1:] if not one.live)
+            return self._opens(found[0])
         self._looked = self._clock()
         return False
 
-    def _opens(self, entry: Entry) -> bool | None:
-        """False: it is being packed. None: it has moved on since the folder was looked at, and comes later."""
+    def _opens(self, entry: Entry) -> bool:
+        """False: it has moved on since the folder was looked at, or is being packed. It stays the next one."""
         try:
             self._open(entry)
         except FileNotFoundError:
-            return None
+            self._ahead.clear()
+            return False
         except CutOff:
             self._ahead.clear()
             _check_settled(entry.path)
