@@ -43,7 +43,8 @@ class HBaseWriter:
         self._columns = [_fields(mapping, field) for field in spec.schema]
         self._fields = [field for fields in self._columns for field in fields]
         self._kept = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - until close()
-        self._count = 0
+        self._count = self._given = 0
+        """Rows that are kept, and that came, since the last commit."""
         self._last = 0
         self._sequence: int | None = None
         self._rejects = Rejects()
@@ -58,8 +59,7 @@ class HBaseWriter:
             return self._rejects if sequence == self._sequence else Rejects()
         if changes.rows.schema.names != self._spec.schema.names:
             raise InvalidParameter("changes", f"have other columns than `{self._table}` was opened with")
-        refused: list[str] = []
-        count = 0
+        refused: dict[int, str] = {}
         kept: list[Change] = []
         for row, operation in zip(self._rows(changes), operations(changes, self._spec), strict=True):
             try:
@@ -67,13 +67,14 @@ class HBaseWriter:
                     raise row
                 kept.append(self._change(row, operation))
             except _Refusal as reason:
-                count += 1
-                if len(refused) < _SAMPLES:
-                    refused.append(str(reason))
+                refused[self._given] = str(reason)
+            self._given += 1
         for first in range(0, len(kept), _ROWS):
             pickle.dump(kept[first : first + _ROWS], self._kept, pickle.HIGHEST_PROTOCOL)
         self._count += len(kept)
-        self._sequence, self._rejects = sequence, Rejects(count, tuple(refused))
+        samples = tuple(itertools.islice(refused.values(), _SAMPLES))
+        each = tuple(refused.items()) if self._spec.apart else ()
+        self._sequence, self._rejects = sequence, Rejects(len(refused), samples, each)
         return self._rejects
 
     def commit(self, upto: Position | None) -> None:
@@ -90,7 +91,7 @@ class HBaseWriter:
             done += len(bulk)
         self._kept.seek(0)
         self._kept.truncate()
-        self._count, self._broken = 0, False
+        self._count, self._given, self._broken = 0, 0, False
 
     def close(self) -> None:
         self._open = False

@@ -88,6 +88,25 @@ def test_rows_that_no_key_can_say_are_refused_and_named(connector: HBaseConnecto
     assert scan(connector, ref, ("shop",)).to_pylist() == [{"shop": "d"}]
 
 
+def test_refused_rows_are_named_by_their_places_since_the_commit_before(
+    connector: HBaseConnector, tables: Tables
+) -> None:
+    """So that they are dead letters themselves, however many they are."""
+    tables["apart"] = MAPPING
+    ref, spec = TableRef("apart"), WriteSpec(SCHEMA, "upsert", ("shop", "at"), create=True, apart=True)
+    writer = connector.sinks.open(ref, spec)
+    good, odd = row("a", 0, 1, "x"), row("a|b", 0, 1, "x")
+    assert writer.write(changes(ref, [good] * 3), 1).each == ()
+    later = writer.write(changes(ref, [odd, good, *[odd] * 7]), 2)
+    assert [place for place, _ in later.each] == [3, *range(5, 12)]
+    assert all("separator" in reason for _, reason in later.each)
+    assert len(later.samples) == 5
+    assert writer.write(changes(ref, [odd]), 2) == later  # the same batch once more
+    writer.commit(None)
+    assert [place for place, _ in writer.write(changes(ref, [good, odd]), 3).each] == [1]
+    writer.close()
+
+
 def test_a_row_with_a_value_that_a_kind_cannot_hold_is_refused_alone(connector: HBaseConnector, tables: Tables) -> None:
     tables["odd_target"] = {
         "key": [{"name": "id", "type": "sorted_long"}],
