@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from workbench.contract.errors import DataError, ProtocolError, SnapshotChanged, Unsupported
 from workbench.kit import native
+from workbench_hive.printed import values
 from workbench_hive.types import HiveType
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class Rows:
 
     def __init__(self, types: Sequence[HiveType], schema: pa.Schema, table: str = "the result") -> None:
         self._schema, self._table = schema, table
+        self._nested = {index: kind for index, kind in enumerate(types) if kind.inner}
         self._spec = b"".join(kind.spec for kind in types)
 
     def reply(self, raw: Any, number: int) -> Decoded:
@@ -97,9 +99,16 @@ class Rows:
             raise RuntimeError(f"decoding rows failed with {code}: a mistake in the native core or its caller")
         if found.state != 0:
             raise self._trouble(found, raw)
-        arrays = [_array(owner, index, kind) for index, kind in enumerate(self._schema.types)]
+        arrays = [self._column(owner, index, kind) for index, kind in enumerate(self._schema.types)]
         batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema)
         return Decoded(batch, bool(found.more), int(found.offset))
+
+    def _column(self, owner: _Owner, index: int, kind: pa.DataType) -> pa.Array:
+        import pyarrow as pa
+
+        if (nested := self._nested.get(index)) is None:
+            return _array(owner, index, kind)
+        return values(_array(owner, index, pa.string()), nested, self._schema.names[index])
 
     def _trouble(self, found: _Reply, raw: Any) -> Exception:
         if found.state == _REFUSED:

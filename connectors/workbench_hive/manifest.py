@@ -100,7 +100,7 @@ _TABLE = {
             "enum": ["text", "values"],
             "default": "text",
             "description": "Whether arrays, maps and structs are text, as HiveServer2 prints them, or values, which "
-            "are read from files alone: the connection wants `files`",
+            "are read from files (the connection wants `files`), and through HiveServer2 where no text is inside",
         }
     },
 }

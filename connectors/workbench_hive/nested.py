@@ -1,5 +1,5 @@
-"""Arrays, maps and structs as what they are: in tables of which a connection says so, read from files alone, for what
-HiveServer2 prints of them cannot be read back."""
+"""Arrays, maps and structs as what they are: in tables of which a connection says so, read from files, for what
+HiveServer2 prints of them can be read back of some types only (`workbench_hive.printed`)."""
 
 from __future__ import annotations
 

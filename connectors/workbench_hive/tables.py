@@ -19,6 +19,7 @@ from workbench_hive.files import plan_files
 from workbench_hive.layouts import Refusal
 from workbench_hive.nested import refused, with_values
 from workbench_hive.predicates import fragment, hint, operand
+from workbench_hive.printed import readable
 from workbench_hive.reader import HiveReader
 from workbench_hive.session import Session
 from workbench_hive.splits import conditions, kept, parsed
@@ -204,6 +205,7 @@ def _check_columns(request: ScanRequest, known: Known) -> None:
 def _check_route(request: ScanRequest, known: Known, route: str) -> None:
     read = {column.name for predicate in request.predicates for column in columns_of(predicate)}
     nested = {name: known.types[name] for name in (*request.columns, *read) if known.types[name].inner}
+    nested = {name: kind for name, kind in nested.items() if not readable(kind)}
     if nested:
         raise refused(str(request.table), nested, route)
 

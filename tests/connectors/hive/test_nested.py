@@ -24,6 +24,7 @@ from workbench.testing.scanning import read, scan
 from workbench_hive.catalog import Known
 from workbench_hive.connector import HiveConnector
 from workbench_hive.nested import with_values
+from workbench_hive.printed import readable, values
 from workbench_hive.types import HiveType
 
 TYPES = "id int, l array<bigint>, m map<string,int>, s struct<a:int,b:string,c:array<struct<d:double>>>"
@@ -119,8 +120,8 @@ def test_files_of_others_and_of_other_times(hive: Hive) -> None:
     inside = Compare(Column(("s", "a")), ">", Literal(1, pa.int64()))
     assert scan(connector, ref, ("s",), (inside,)).num_rows == 1
     odd: list[Any] = [pa.array([{"a": "1"}]), pa.array([{"A": 1}]), pa.array([5]), pa.array([{"a": 1.5}])]
-    for values in odd:
-        pq.write_table(pa.table({"s": values}).replace_schema_metadata(marked), folder / "b.parquet")
+    for content in odd:
+        pq.write_table(pa.table({"s": content}).replace_schema_metadata(marked), folder / "b.parquet")
         with pytest.raises(DataError, match="files=false"):
             scan(connector, ref, ("s",))
     old = pa.table({"s": pa.array([{"d": dt.date(1500, 1, 1)}])})
@@ -135,14 +136,115 @@ def test_what_is_not_read_from_files_is_refused(hive: Hive, written: list[str]) 
     hive.execute("drop view if exists nested_view", f"create view nested_view as select * from {written[0]}")
     connector, ref = nested(hive, "nested_view"), TableRef("nested_view")
     assert scan(connector, ref, ("id",)).num_rows == 2
-    with pytest.raises(Unsupported, match=r"`l`, `s` of `nested_view` as values. It is .*a virtual view.*`nested`"):
-        connector.tables.plan(ScanRequest(ref, ("l", "s")))
+    with pytest.raises(Unsupported, match=r"`m`, `s` of `nested_view` as values. It is .*a virtual view.*`nested`"):
+        connector.tables.plan(ScanRequest(ref, ("l", "m", "s")))
+    assert scan(connector, ref, ("id", "l")).sort_by("id").to_pylist() == [
+        {"id": 1, "l": [1, None, 3]}, {"id": 2, "l": [2**63 - 1]}
+    ]  # fmt: skip
     connector.close()
     by_server = nested(hive, written[0], files=False)
     with pytest.raises(Unsupported, match="`m` of"):
         by_server.tables.plan(ScanRequest(TableRef(written[0]), ("id", "m")))
     by_server.close()
     hive.execute("drop view nested_view")
+
+
+PRINTED = (
+    "id int, l array<array<int>>, m map<bigint,double>, s struct<a:tinyint,b:boolean,c:decimal(20,3)>, "
+    "x array<struct<k:map<int,boolean>,v:double>>"
+)
+
+
+@pytest.fixture(scope="module")
+def printed(hive: Hive) -> Iterator[TableRef]:
+    """A table without text in it, as files that the connection may read."""
+    kind = HiveType("struct", spelled=f"struct<{PRINTED.replace(', ', ',').replace(' ', ':')}>")
+    known = with_values(Known(TableRef("t"), {"c": kind})).types["c"]
+    nan, inf = float("nan"), float("inf")
+    rows: list[dict[str, Any]] = [
+        {
+            "id": 1,
+            "l": [[1, None], [], None],
+            "m": [(-(2**63), 1e300), (5, nan), (7, -inf), (9, None), (10, 1e-7)],
+            "s": {"a": 127, "b": True, "c": Decimal("-12345678901234567.125")},
+            "x": [{"k": [(1, True), (-2, None)], "v": 1.0 / 3}, None],
+        },
+        {
+            "id": 2,
+            "l": [[2**31 - 1, -(2**31)]],
+            "m": [(0, -0.0)],
+            "s": {"a": None, "b": False, "c": Decimal("0.000")},
+            "x": [{"k": [(0, False)], "v": inf}],
+        },
+        {"id": 3, "l": None, "m": None, "s": None, "x": None},
+    ]
+    folder = hive.files("nested_printed")
+    pq.write_table(pa.table(pa.array(rows, known.arrow()).flatten(), names=list(rows[0])), folder / "a.parquet")
+    hive.execute(
+        "drop table if exists nested_printed",
+        f"create external table nested_printed ({PRINTED}) stored as parquet location 'file://{folder}'",
+    )
+    yield TableRef("nested_printed")
+    hive.execute("drop table nested_printed")
+
+
+def test_what_prints_without_doubt_is_read_back_through_the_server(
+    hive: Hive, printed: TableRef, tmp_path: Path
+) -> None:
+    by_files, by_server = nested(hive, printed.name), nested(hive, printed.name, files=False)
+    names = ("id", "l", "m", "s", "x")
+    plans = [one.tables.plan(ScanRequest(printed, names)) for one in (by_files, by_server)]
+    assert [plan.notes[0].split(" ")[2] for plan in plans] == ["1", "HiveServer2"]
+    assert plans[0].schema.equals(plans[1].schema)
+    found, wanted = (
+        read(one, plan).sort_by("id").to_pylist() for one, plan in zip((by_server, by_files), plans, strict=True)
+    )
+    assert repr(found) == repr(wanted)  # NaN, and the sign of zero
+    assert found[0]["l"] == [[1, None], [], None]
+    assert dict(found[0]["m"])[-(2**63)] == 1e300
+    assert found[0]["s"] == {"a": 127, "b": True, "c": Decimal("-12345678901234567.125")}
+    assert found[0]["x"] == [{"k": [(1, True), (-2, None)], "v": 1.0 / 3}, None]
+    assert found[2] == {"id": 3, "l": None, "m": None, "s": None, "x": None}
+    by_files.close()
+    by_server.close()
+
+    catalog, register = Catalog(tmp_path), Register(tmp_path / "runs.db")
+    usual = config(hive)
+    tables = {printed.name: {"nested": "values"}}
+    catalog.connect("h", hive.url(), secret=usual.secrets["password"], tables=tables)
+    session = Session(catalog, register)
+    text = "select id, s.a, unnest(l[1]) i from h.nested_printed where s.b and m[5] is not null order by i nulls last"
+    assert session.sql(text).polars().rows() == [(1, 127, 1), (1, 127, None)]
+    assert session.sql("select id from h.nested_printed where l is null").polars().rows() == [(3,)]
+    session.close()
+    catalog.close()
+    register.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("array<int>", "[1,"), ("array<int>", "[1.5]"), ("array<int>", '["1"]'), ("array<int>", "[true]"),
+        ("array<int>", "{1:2}"), ("array<boolean>", "[1]"), ("array<double>", "[true]"), ("array<double>", '["NaN"]'),
+        ("array<tinyint>", "[128]"), ("array<decimal(3,1)>", "[12.34]"), ("array<decimal(3,1)>", "[NaN]"),
+        ("map<int,int>", '{"a":1}'), ("map<int,int>", "[1]"), ("struct<a:int>", '{"b":1}'), ("struct<a:int>", "{1:1}"),
+        ("struct<a:int,b:int>", '{"a":1}'), ("array<int>", "[" * 100_000), ("array<int>", ""), ("array<int>", "1"),
+    ],
+)  # fmt: skip
+def test_what_is_not_printed_so_is_an_error(kind: str, text: str) -> None:
+    known = with_values(Known(TableRef("t"), {"c": HiveType(kind.partition("<")[0], spelled=kind)}))
+    assert readable(known.types["c"])
+    with pytest.raises(DataError, match="Column `c`"):
+        values(pa.array([None, text]), known.types["c"], "c")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["array<string>", "map<string,int>", "map<double,int>", "struct<a:int,b:date>", "array<float>", "map<int,binary>"],
+)
+def test_what_is_printed_with_doubt_is_not_read_back(text: str) -> None:
+    known = with_values(Known(TableRef("t"), {"c": HiveType(text.partition("<")[0], spelled=text)}))
+    assert not readable(known.types["c"])
 
 
 @pytest.mark.parametrize(
