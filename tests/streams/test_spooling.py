@@ -166,6 +166,7 @@ def test_a_full_spool_says_so_and_goes_on_when_something_is_done(
     assert answers == [202] * kept + [503] * (12 - kept)
     assert 8 <= kept <= 10
     assert (site.headers["Retry-After"], site.said) == ("1", "the spool is full")
+    assert sum(f"is full with {kept} rows that are not done" in line for line in site.running.log) == 1
     assert sum(path.stat().st_size for path in spools(home)) < 1 << 20
     assert site.counts()["full"] == 12 - kept
     site.running.resume()

@@ -8,7 +8,6 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -26,6 +25,7 @@ from tests.streams.process_help import children, gone
 from tests.streams.process_parts import written
 from workbench.catalog import Catalog
 from workbench.runs import Register
+from workbench.testing.proxy import free_port
 
 WAIT = 120
 SECRET = "geheim-7"
@@ -76,8 +76,7 @@ class Senders:
 
 @pytest.fixture
 def port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
+    return free_port()  # none of the outgoing ones: senders try it while nobody listens
 
 
 @pytest.fixture

@@ -79,7 +79,17 @@ class Depot(Coming):
     def _refused(self, size: int, rows: int) -> str:
         if self._limit is not None and len(self) and len(self) + rows > self._limit:
             return "queue"
-        return "" if self.spool.room(size + self._new_bytes) else "spool"
+        if self.spool.room(size + self._new_bytes):
+            return ""
+        rows = self.spool.left
+        self._say(f"Its spool is full with {rows:,} rows that are not done, so it takes nothing. spool= may say more.")
+        return "spool"
+
+    def _say(self, why: str) -> None:
+        """Why nothing is taken, now and then."""
+        if time.monotonic() - self._told >= TOLD:
+            self._told = time.monotonic()
+            self._log(why)
 
     def _handed(self, body: bytes, rows: int, note: bytes, stored: Stored | None) -> bool:
         if self._closed:
@@ -161,9 +171,7 @@ class Depot(Coming):
     def _is_full(self, why: str) -> None:
         """Of the disk: who can be told is told; else it is kept in memory, and no more is taken."""
         self.why = why
-        if time.monotonic() - self._told >= TOLD:
-            self._told = time.monotonic()
-            self._log(f"Its spool cannot be written ({why}), so it takes nothing until there is room.")
+        self._say(f"Its spool cannot be written ({why}), so it takes nothing until there is room.")
         with self._changed:
             if all(stored is not None for *_, stored in self._new):
                 self._let_go()
