@@ -9,6 +9,7 @@ import pytest
 
 from tests.query.support import World, eventually
 from workbench.contract.errors import Cancelled
+from workbench.execution.cluster_worker import AT_ONCE, Turn
 from workbench.kit.slots import Slots, bound, slots_of
 
 SMALL: dict[str, Any] = {"batch_rows": 10, "splits": 2}
@@ -153,3 +154,38 @@ def test_a_statement_over_a_result_of_the_same_connection_comes_to_its_end(shop:
     thread.join(60)
     assert found == [[(ROWS,)]]
     eventually(lambda: slots.busy == 0, 30)
+
+
+def test_a_cluster_reads_by_all_names_of_a_source_within_one_bound() -> None:
+    """A name with fewer connections has its own bound, within that of the source."""
+    narrow, wide = (Turn("a source of this test", most) for most in (2, AT_ONCE))
+    held = [Turn("a source of this test", 2) for _ in range(2)] + [
+        Turn("a source of this test", AT_ONCE) for _ in range(AT_ONCE - 3)
+    ]
+    for turn in held:
+        turn.__enter__()
+    let_in = list[str]()
+
+    def enter(name: str, turn: Turn) -> None:
+        with turn:
+            let_in.append(name)
+
+    threads = [threading.Thread(target=enter, args=("narrow", narrow), daemon=True)]
+    threads[0].start()
+    with wide:  # one of the source is free, none of the narrower
+        assert let_in == []
+    held.pop(0).__exit__(None, None, None)
+    threads[0].join(60)
+    assert let_in == ["narrow"]
+    held.append(Turn("a source of this test", AT_ONCE))
+    held.append(Turn("a source of this test", AT_ONCE))
+    for turn in held[-2:]:
+        turn.__enter__()
+    threads = [threading.Thread(target=enter, args=("late", Turn("a source of this test", 2)), daemon=True)]
+    threads[0].start()
+    threads[0].join(0.1)
+    assert let_in == ["narrow"]  # its own has one free, the source has none
+    for turn in held:
+        turn.__exit__(None, None, None)
+    threads[0].join(60)
+    assert let_in == ["narrow", "late"]

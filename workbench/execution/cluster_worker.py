@@ -113,19 +113,23 @@ class Called:
 
 class Turn:
     """A source's turn where a task finds out by itself where it runs: on a cluster's worker it is the cluster's. One
-    for each source in a process: Dask's refreshes its leases for ever, from when it is made."""
+    for each source in a process: Dask's refreshes its leases for ever, from when it is made. Where it lets in fewer
+    than `AT_ONCE`, these are among those of the source, by whatever other names it is read."""
 
     def __init__(self, source: str, at_once: int = AT_ONCE) -> None:
-        self._name, self._most = f"workbench-{source}-{at_once}", at_once
+        self._bounds = [(f"workbench-{source}-{most}", most) for most in sorted({at_once, max(at_once, AT_ONCE)})]
 
     def __enter__(self) -> None:
-        self._held = self._found()
-        self._held.__enter__()
+        with contextlib.ExitStack() as held:
+            for name, most in self._bounds:  # the narrower first
+                held.enter_context(self._found(name, most))
+            self._held = held.pop_all()
 
     def __exit__(self, *error: Any) -> None:
         self._held.__exit__(*error)
 
-    def _found(self) -> Any:
+    @staticmethod
+    def _found(name: str, most: int) -> Any:
         if "distributed" in sys.modules:
             from distributed import Semaphore, get_worker
 
@@ -133,11 +137,11 @@ class Turn:
                 worker = get_worker()
                 with _lock:
                     made = _semaphores.setdefault(worker, {})
-                    if self._name not in made:
-                        made[self._name] = Semaphore(self._most, name=self._name)
-                    return made[self._name]
+                    if name not in made:
+                        made[name] = Semaphore(most, name=name)
+                    return made[name]
         with _lock:
-            return _turns.setdefault(self._name, threading.Semaphore(self._most))
+            return _turns.setdefault(name, threading.Semaphore(most))
 
 
 _lock = threading.Lock()
