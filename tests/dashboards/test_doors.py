@@ -86,7 +86,7 @@ def test_what_is_let_in_is_told_when_it_is_out(dashboards: Dashboards, rounds: R
         assert len(woken) == 1
         assert rounds.why_not(page) == ""
         again = dashboards.publish(write("shop.ipynb", "2")).page
-        assert "anew" in rounds.why_not(page)  # whether it was looked or not
+        assert "newer" in rounds.why_not(page)  # whether it was looked or not
         assert rounds.why_not(again) == ""
         await rounds.look()
         dashboards.remove("shop")

@@ -147,6 +147,20 @@ def test_a_published_dashboard_shows_it_live_and_has_no_controls(
         expect(views.get_by_role("button")).to_have_count(0)
         expect(view.get_by_role("button")).to_have_count(0)
         page.screenshot(path=tmp_path / "live.png")
+        viewer.dashboards.remove("live")  # its author takes it back
+        for one in (view, views):
+            expect(one.locator(".wb-Badge")).to_have_text("not live", timeout=60_000)
+            expect(one.locator(".wb-Refused")).to_have_text("This dashboard is not published any more.")
+        expect(page.locator("#wb-gone")).to_have_text(
+            "This dashboard is not published any more. Load it again", timeout=60_000
+        )
+        page.screenshot(path=tmp_path / "gone.png")
+        page.goto(viewer.publish("later", "# Later", LIVE.replace('"shop"', '"nothing"')), wait_until="commit")
+        expect(page.locator(".wb-said")).to_have_text(
+            "The topology nothing does not run just now. Load the page again when it does.", timeout=60_000
+        )
+        expect(page.locator(".wb-failed")).to_be_hidden()
+        page.screenshot(path=tmp_path / "later.png")
     finally:
         page.close()
     assert errors == []

@@ -89,9 +89,9 @@ def looks(server: ViewerServer, publisher: Publisher, topic: str, page: str) -> 
 
 
 OUT = {
-    "renewed": "It is not for you, or it is over.",
+    "renewed": "The link that opened this page holds no more: ask for the new one.",
     "taken back": "This dashboard is not published any more.",
-    "published anew": "This dashboard was published anew, so the page is to be loaded again.",
+    "published anew": "There is a newer version of this dashboard.",
 }
 
 
@@ -145,7 +145,7 @@ def test_a_page_ends_with_its_dashboard_and_says_why(shared: ViewerServer) -> No
         else:
             shared.publish("open", "print(2)")
         eventually(lambda: session.get(address, timeout=20).status_code == 410, 60)  # noqa: B023
-        assert session.get(address, timeout=20).json()["message"] == OUT[how]
+        assert session.get(address, timeout=20).json()["why"] == OUT[how]
         assert shared.logged_in().get(address, timeout=20).status_code == 403
 
 

@@ -192,7 +192,7 @@ class Hub:
             info: RunInfo = await self._read(lambda: self._register.get(run_id))
             if not info.active and over:
                 how = f"{info.state}: {info.error}" if info.error else info.state
-                topic.end(f"`{info.title}` has ended ({how.rstrip('.')}), and who had `{topic.name}` is gone.")
+                topic.end(f"`{info.title}` has ended ({how.rstrip('.')}), and its process with it: nothing more comes.")
                 return
             over, lost = not info.active, None
             await asyncio.sleep(POLL_SECONDS)

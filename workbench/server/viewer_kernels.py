@@ -18,7 +18,7 @@ from traitlets import Integer
 from workbench.contract.errors import LimitExceeded
 from workbench.dashboards.parameters import ENVIRONMENT
 from workbench.dashboards.published import Dashboard
-from workbench.server.viewer_rounds import Rounds
+from workbench.server.viewer_rounds import OUT, Rounds
 
 __all__ = ["INCOMING", "OUTGOING", "ViewerConnection", "ViewerKernels", "incoming", "outgoing"]
 
@@ -36,7 +36,6 @@ OUTGOING = frozenset(
 _V1 = "v1.kernel.websocket.jupyter.org"
 FAILED = "This could not be computed."
 KEPT_ENDED = 1_000
-OUT = "The link that opened this page holds no more: ask for the new one."
 
 
 def incoming(raw: str | bytes, v1: bool = False) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ from workbench.server.hub import Hub, run_of
 from workbench.server.live import LiveHandler
 from workbench.server.looking import NOT_FOR_YOU, Door, Looks
 from workbench.server.pool import Busy, Pool
-from workbench.server.viewer_rounds import Rounds
+from workbench.server.viewer_rounds import OUT, Rounds
 
 __all__ = ["ViewerDoor", "ViewerEvents", "ViewerHub", "ViewerLive", "ViewerLooks", "ViewerPoll"]
 
@@ -85,7 +85,7 @@ class ViewerDoor(Door):
         rounds = self._services.rounds
         number, why = self._said.get(topic, (-1, ""))
         if number != rounds.number:
-            number, why = rounds.number, NOT_FOR_YOU
+            number, why = rounds.number, OUT
             if self._handler.still_in():
                 why = rounds.why_not(tickets.page_of(self._tickets.get(topic, "")))
             self._said[topic] = number, why

@@ -10,7 +10,7 @@ from http.client import responses
 from typing import Any
 
 import jinja2
-from jupyter_server.auth.decorator import authorized
+from jupyter_server.auth.decorator import allow_unauthenticated, authorized
 from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.services.kernels.handlers import KernelHandler
 from tornado import iostream, web
@@ -21,6 +21,7 @@ from workbench.dashboards.parameters import given
 from workbench.dashboards.published import Dashboard, Dashboards
 from workbench.dashboards.rendering import PAGES, page, voila_configuration
 from workbench.server.viewer_kernels import ViewerKernels
+from workbench.server.viewer_rounds import OUT
 
 __all__ = ["DashboardPage", "EndKernel", "List", "Nothing", "OneKernel", "Pages"]
 
@@ -193,12 +194,13 @@ class OneKernel(KernelHandler):
 
     SUPPORTED_METHODS = ("GET",)
 
-    @web.authenticated
+    @allow_unauthenticated
     async def get(self, kernel_id: str) -> None:
         kernels: ViewerKernels = self.settings["kernel_manager"]
-        if why := kernels.why_ended(kernel_id, self.current_user.username):
-            self.set_status(410)
-            self.finish(json.dumps({"message": why}))
+        user = self.current_user
+        if why := kernels.why_ended(kernel_id, user.username) if user is not None else OUT:
+            self.set_status(410 if user is not None else 403)
+            self.finish(json.dumps({"why": why}))
             return
         given: Any = super().get(kernel_id)
         await given

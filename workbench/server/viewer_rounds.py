@@ -16,7 +16,8 @@ __all__ = ["SECONDS", "Rounds"]
 _log = logging.getLogger(__name__)
 SECONDS = 1.0
 GONE = "This dashboard is not published any more."
-ANEW = "This dashboard was published anew, so the page is to be loaded again."
+ANEW = "There is a newer version of this dashboard."
+OUT = "The link that opened this page holds no more: ask for the new one."
 
 
 class Rounds:

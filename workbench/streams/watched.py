@@ -4,9 +4,11 @@ state of one that has ended."""
 from __future__ import annotations
 
 import asyncio
+import html
+import os
 from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workbench.contract.errors import InvalidParameter, UnknownName, UsageError
 from workbench.execution import threads
@@ -68,6 +70,7 @@ def shown(engine: Engine | None, run_id: str, name: str, views: Sequence[StreamV
     from workbench.runs import subscriber
 
     if engine is None:
+        tell_viewers(name)
         raise UsageError(f"Topology `{name}` cannot be watched: its process tells nothing, or has ended.")
     found, specs = Future[str](), [one.spec() for one in definitions(views)]
 
@@ -79,6 +82,17 @@ def shown(engine: Engine | None, run_id: str, name: str, views: Sequence[StreamV
 
     threads.run(ask)  # in a notebook's thread a loop is running already
     return found.result()
+
+
+def tell_viewers(name: str) -> None:
+    """On a page that viewers look at, which shows no errors: that there is nothing to be seen of it just now."""
+    if "WORKBENCH_DASHBOARD" not in os.environ:
+        return
+    from IPython.display import display
+
+    said = f"The topology {name[:80]} does not run just now. Load the page again when it does."
+    show: Any = display
+    show({"text/html": f'<p class="wb-said" role="status">{html.escape(said)}</p>', "text/plain": said}, raw=True)
 
 
 def find(name: str, *, register: Register | None = None) -> Watched:
@@ -96,6 +110,7 @@ def find(name: str, *, register: Register | None = None) -> Watched:
     for info in (*found[0], *found[1]):
         if info.title == TITLE + name:
             return Watched(register, info)
+    tell_viewers(name)
     raise UnknownTopology(name, {info.title.removeprefix(TITLE) for info in (*found[0], *found[1])})
 
 

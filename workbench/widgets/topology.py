@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.contract.errors import UsageError
 from workbench.streams.controlling import control
 from workbench.streams.running import Running
+from workbench.streams.watched import tell_viewers
 from workbench.widgets.live import LiveView, newest, script
 
 if TYPE_CHECKING:
@@ -26,7 +27,10 @@ class TopologyView(LiveView):
         self._running = running = newest(running)
         if running.topic is None:
             raise UsageError("This topology is not told to anybody, so there is nothing to show.")
-        super().__init__(running.topic, running.id, running.engine, controls)
+        engine = running.engine
+        if engine is None and not isinstance(running, Running):
+            tell_viewers(running.name)
+        super().__init__(running.topic, running.id, engine, controls)
 
     def place(self) -> Engine | None:
         found: Engine | None = self._running.engine

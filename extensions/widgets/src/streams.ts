@@ -23,7 +23,7 @@ class StreamViews {
   constructor(private readonly model: RenderProps<Model>['model']) {
     this.node = h('section', { class: 'wb-Live wb-Streams', 'data-lm-suppress-shortcuts': 'true' },
       h('style', {}, uplot + style), h('header', {}, this.title, this.badge), this.notice, this.grid);
-    this.watching = watch(model, () => this.node, { told: state => this.show(state), lost: why => this.say(why) });
+    this.watching = watch(model, () => this.node, { told: state => this.show(state), lost: why => this.lost(why) });
   }
 
   dispose(): void {
@@ -37,6 +37,7 @@ class StreamViews {
       return; // the hub is there, and its engine not yet
     }
     this.say(String(state.error ?? ''));
+    this.node.classList.remove('wb-mod-gone');
     this.title.textContent = String(state.name ?? '');
     this.badge.textContent = this.badge.dataset.state = String(state.state ?? '');
     const key = JSON.stringify([state.run, specs]);
@@ -54,6 +55,15 @@ class StreamViews {
     const rows = this.model.get('rows') ?? [];
     const nodes = this.cells.map(cell => cell.node);
     return rows.length ? rows.map(count => h('div', { class: 'wb-DashRow' }, ...nodes.splice(0, count))) : [h('div', { class: 'wb-DashRow' }, ...nodes)];
+  }
+
+  private lost(why: string): void {
+    this.say(why);
+    this.node.classList.toggle('wb-mod-gone', why !== '');
+    if (why && this.badge.textContent) {
+      this.badge.textContent = 'not live';
+      this.badge.dataset.state = 'gone';
+    }
   }
 
   private say(text: string): void {

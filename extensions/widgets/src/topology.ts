@@ -65,7 +65,7 @@ class TopologyView {
       h('details', { class: 'wb-LogBox' }, h('summary', {}, 'Log'), this.log));
     this.watching = watch(model, () => this.node, {
       told: state => this.show(new Seen(state)),
-      lost: why => this.say(why),
+      lost: why => this.lost(why),
       moved: ({ run }) => (this.run = run)
     });
     this.run = model.get('run');
@@ -80,6 +80,7 @@ class TopologyView {
   private show(seen: Seen): void {
     this.seen = seen;
     this.say(seen.error);
+    this.node.classList.remove('wb-mod-gone');
     this.title.textContent = seen.name;
     this.badge.textContent = seen.state;
     this.badge.dataset.state = seen.state;
@@ -157,6 +158,16 @@ class TopologyView {
       this.asking = false;
       this.pause.disabled = this.stop.disabled = this.seen?.over ?? true;
       this.again.disabled = false;
+    }
+  }
+
+  /** What is shown is the last that is known. */
+  private lost(why: string): void {
+    this.say(why);
+    this.node.classList.toggle('wb-mod-gone', why !== '');
+    if (why && this.badge.textContent) {
+      this.badge.textContent = 'not live';
+      this.badge.dataset.state = 'gone';
     }
   }
 
