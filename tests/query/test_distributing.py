@@ -387,8 +387,7 @@ BITS = {"tinyint": 7, "utinyint": 8, "smallint": 15, "usmallint": 16, "integer":
 def parts_and_whole(engine: duckdb.DuckDBPyConnection, sql: str) -> tuple[Any, pa.Table | None, Any]:
     relation = engine.sql(sql)
     shape = list(zip(relation.columns, map(str, relation.types), strict=True))
-    with duckdb.connect(":memory:") as parser:
-        plan = distributed(sql, parser, "t", {"t": ("k", "d")}, shape, types_of(engine, parser, {}))
+    plan = distributed(sql, engine, "t", {"t": ("k", "d")}, shape, types_of(engine, engine, {}))
     table = engine.sql("from t").to_arrow_table()
     fold, size = SqlFold(plan, table.schema), table.num_rows // 4
     parts = [fold.each(at, table.slice(at * size, size).to_batches()) for at in range(4)]
