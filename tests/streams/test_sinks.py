@@ -47,9 +47,9 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def rows(path: Path, text: str) -> list[Any]:
+def rows(path: Path, text: str, write: bool = False) -> list[Any]:
     opened = database(str(path))  # as this process has it open
-    cursor = opened.acquire(False, "test")
+    cursor = opened.acquire(write, "test")
     try:
         return cursor.execute(text).fetchall()
     finally:
@@ -484,3 +484,55 @@ def test_a_server_with_transactions_keeps_how_far_it_is(
     kept = mariadb.execute("select stream, source from _workbench_positions where stream like 't/save/0%'")
     assert len(kept) == 1 + state  # that of the run before is there, too
     mariadb.execute("drop table sink_views")
+
+
+@pytest.mark.parametrize("server", [False, True])
+@pytest.mark.parametrize(("state", "create"), [(False, False), (True, False), (False, True), (True, True)])
+def test_a_table_that_is_dropped_midway(
+    started: Start, shop: Path, mariadb: Server, eventually: Any, server: bool, state: bool, create: bool
+) -> None:
+    """Its rows are dead letters; with state the run fails, and the next one goes on when the table is there again; with
+    `create` it is made again."""
+    table = "dropped_midway"
+
+    def asked(text: str) -> list[Any]:
+        return [tuple(row) for row in mariadb.execute(text)] if server else rows(shop, text, write=True)
+
+    if server:
+        Catalog().connect("crm", mariadb.url("writer"), secret=Secret(mariadb.password), writable=True)
+        mariadb.execute(f"drop table if exists {table}")
+    asked(f"create table {table} (n bigint)")
+    go_on = threading.Event()
+
+    @spout("n", repeats=True)
+    def numbers() -> Iterator[Any]:
+        yield from range(3)
+        while not go_on.is_set():
+            yield None
+        yield from range(3, 6)
+
+    def made() -> Topology:
+        t = Topology("t", snapshot_every="100ms", max_retries=0).spout("numbers", numbers)
+        sink = Sink(f"{'crm' if server else 'shop'}.{table}", create=create, every="20ms")
+        return t.bolt("save", sink, inputs="numbers")
+
+    def there() -> list[int]:
+        return sorted(row[0] for row in asked(f"select n from {table}"))
+
+    running = started(made(), state=state)
+    eventually(lambda: there() == [0, 1, 2], within=60)
+    asked(f"drop table {table}")
+    go_on.set()
+    assert running.ended(60)
+    letters = [(letter.row, letter.error) for letter in running.dead_letters]
+    if create:
+        assert (running.state, letters, there()) == ("done", [], [3, 4, 5])
+    elif state:
+        assert (running.state, letters) == ("failed", [])
+        assert f"No table `{table}`" in running.failure
+        asked(f"create table {table} (n bigint)")
+        assert started(made(), state=state).wait(60).state == "done"
+        assert there() == [3, 4, 5]
+    else:
+        assert [row for row, _ in letters] == [(3,), (4,), (5,)]
+        assert all(f"No table `{table}`" in error for _, error in letters)

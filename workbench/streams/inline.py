@@ -26,6 +26,7 @@ from workbench.streams.spool_folders import begin_anew, left_out
 from workbench.streams.tapping import Taps
 from workbench.streams.task import Fault, Task, where
 from workbench.streams.telling import Telling
+from workbench.streams.threads import RunThread
 from workbench.streams.tuples import told
 from workbench.streams.wiring import Wiring
 
@@ -106,7 +107,7 @@ class Inline(Calling):
         self._stopping = False
         self._rests = False  # whether spouts rest, for a snapshot is due
         self._abandoned = False
-        self.thread = threading.Thread(target=self._main, name=f"workbench-stream-{topology.name}", daemon=True)
+        self.thread: threading.Thread = RunThread(self._main, f"workbench-stream-{topology.name}")
 
     _run: Any
     _last: Scrape | None

@@ -44,12 +44,13 @@ from workbench.streams.sinks import Sink
 from workbench.streams.spool_folders import left_out
 from workbench.streams.state import gives_again
 from workbench.streams.task import Fault
+from workbench.streams.threads import RunThread
 
 if TYPE_CHECKING:
     from workbench.runs import Register
     from workbench.streams.ended import Last
     from workbench.streams.guarantees import Guarantees
-    from workbench.streams.topology import Node, Topology
+from workbench.streams.topology import Node, Topology
 
 __all__ = ["MOST_WORKERS", "Elsewhere", "run"]
 
@@ -234,7 +235,7 @@ class Elsewhere:
         self._last: Metrics | None = None
         self._promises: dict[str, Any] = start["guarantees"]
         self._snapshot: list[Any] | None = None
-        self.thread = threading.Thread(target=self._main, name=f"workbench-stream-{topology.name}", daemon=True)
+        self.thread: threading.Thread = RunThread(self._main, f"workbench-stream-{topology.name}")
 
     def start(self) -> None:
         # Not in our session: what interrupts the notebook is not for them. `-c`, not `-m`: the path may be ours alone.
