@@ -11,7 +11,7 @@ import pytest
 
 from tests.dashboards.conftest import notebook
 from workbench.contract.errors import DocumentError, InvalidParameter, PathUnreachable, UsageError
-from workbench.dashboards import Dashboards, process
+from workbench.dashboards import Dashboards, process, publishing
 from workbench.dashboards.access import Access
 from workbench.dashboards.published import UnknownDashboard
 from workbench.notebook.showing import ProgressLine
@@ -140,3 +140,21 @@ def test_a_damaged_secret_lets_nobody_in_and_says_the_way_out(tmp_path: Path, te
             ask()
     access.renew()
     assert access.fits(access.token() or "")
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        (["import workbench as wb\nwb.view(wb.streams.find('shop'))"], ()),
+        (["# t = Topology('shop')", "print('Topology')"], ()),
+        (["t = Topology('shop')\nrun = t.run()\nwb.view(run)"], ("runs one of its own",)),
+        (["t = wb.streams.Topology('shop')", "t.run()", "run.wait()"], ("runs one of its own", "waits for the end")),
+    ],
+)
+def test_who_publishes_a_topology_is_told_that_each_page_runs_one(
+    tmp_path: Path, write: Write, cells: list[str], said: tuple[str, ...]
+) -> None:
+    notes = publishing._notes(Dashboards(tmp_path / "documents").publish(write("x.ipynb", *cells)))
+    assert bool(notes) == bool(said)
+    assert all(words in notes[0] for words in said)
+    assert ("waits for the end" in "".join(notes)) == ("waits for the end" in said)
