@@ -32,7 +32,7 @@ from workbench.streams import *
 pathlib.Path("apart").mkdir()
 times = range(0, 7_200_000, 500)  # two hours
 pq.write_table(pa.table({"at": times, "page": [f"/{n % 7}" for n in range(len(times))]}), "apart/a.parquet")
-t = Topology("apart").spout("views", ParquetReplay("apart", time="at", speed=60))
+t = Topology("apart").spout("views", ParquetReplay("apart", time="at", speed=20))
 t.bolt("count", Count, inputs=[("views", fields("page"))], parallelism=2)
 run = t.run("processes", workers=2)
 wb.view([run, TopN(run, "count", by="page"), Gauge(run, "count")])"""

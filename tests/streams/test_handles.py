@@ -32,9 +32,13 @@ def ticking() -> Topology:
 def test_who_interrupts_the_wait_for_a_run_does_not_end_the_run(started: Start, eventually: Any, runner: str) -> None:
     running = started(Topology("waited").spout("rate", Rate(100)), runner=runner)
     here = threading.get_ident()
-    threading.Timer(1, lambda: signal.pthread_kill(here, signal.SIGINT)).start()  # as Interrupt does
-    with pytest.raises(KeyboardInterrupt):
+
+    def waited() -> None:
+        threading.Timer(1, lambda: signal.pthread_kill(here, signal.SIGINT)).start()  # as Interrupt does
         running.wait(60)
+
+    with pytest.raises(KeyboardInterrupt):
+        waited()
     before = running.metrics().count("emitted", "rate")
     eventually(lambda: running.metrics().count("emitted", "rate") > before, within=60)
     assert running.state == "running"
