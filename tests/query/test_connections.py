@@ -189,3 +189,21 @@ def test_a_cluster_reads_by_all_names_of_a_source_within_one_bound() -> None:
         turn.__exit__(None, None, None)
     threads[0].join(60)
     assert let_in == ["narrow", "late"]
+
+
+def test_one_turn_may_be_entered_by_several_at_a_time() -> None:
+    turn, together = Turn("another source of this test", 2), threading.Barrier(2, timeout=60)
+    passed = list[int]()
+
+    def enter(number: int) -> None:
+        with turn:
+            together.wait()  # so two are in it, each time
+            passed.append(number)
+
+    for rounds in range(3):
+        threads = [threading.Thread(target=enter, args=(number,), daemon=True) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert len(passed) == 4 * (rounds + 1)

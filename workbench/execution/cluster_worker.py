@@ -118,15 +118,16 @@ class Turn:
 
     def __init__(self, source: str, at_once: int = AT_ONCE) -> None:
         self._bounds = [(f"workbench-{source}-{most}", most) for most in sorted({at_once, max(at_once, AT_ONCE)})]
+        self._held: list[contextlib.ExitStack] = []
 
     def __enter__(self) -> None:
         with contextlib.ExitStack() as held:
             for name, most in self._bounds:  # the narrower first
                 held.enter_context(self._found(name, most))
-            self._held = held.pop_all()
+            self._held.append(held.pop_all())
 
     def __exit__(self, *error: Any) -> None:
-        self._held.__exit__(*error)
+        self._held.pop().__exit__(*error)  # another thread's, it may be: they are alike
 
     @staticmethod
     def _found(name: str, most: int) -> Any:

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from workbench.runs import Register
     from workbench.streams.ended import Last
     from workbench.streams.guarantees import Guarantees
-from workbench.streams.topology import Node, Topology
+    from workbench.streams.topology import Node, Topology
 
 __all__ = ["MOST_WORKERS", "Elsewhere", "run"]
 
