@@ -87,7 +87,8 @@ def said(answer: Any) -> list[str]:
         batches = list(connector.tables.read(split_of(), control))
         connector.close()
     assert [value for batch in batches for value in batch.column(0).to_pylist()] == [1, 2, 3]
-    return [text for text, _ in control.said]
+    assert control.said[:2] == [("opens a session", None), ("", None)]
+    return [text for text, _ in control.said[2:]]
 
 
 def test_a_real_engine_says_its_vertices(hive: Hive) -> None:
