@@ -86,6 +86,8 @@ class Faults:
         """Errors of the driver inside become ours."""
         import confluent_kafka
 
+        # Where it can be found by who unpickles an error in whose context it stands, as Dask's processes do.
+        confluent_kafka.KafkaException.__module__ = confluent_kafka.__name__
         try:
             yield
         except confluent_kafka.KafkaException as error:

@@ -135,6 +135,12 @@ def test_the_tutorial(notebook: Notebook, home: Path, mariadb: Server, asked: Ca
     assert (notebook.folder / "top.parquet").exists()
 
 
+def test_many_at_once(notebook: Notebook, mariadb: Server, asked: Callable[[str], None]) -> None:
+    asked(mariadb.password)
+    notebook("import workbench as wb")
+    notebook.page("docs/connectors/index.md", {"mysql://analyst@db.example/shop": mariadb.url("reader")})
+
+
 def test_first_page_and_the_surface(notebook: Notebook, mariadb: Server, asked: Callable[[str], None]) -> None:
     asked(mariadb.password)
     tables = {

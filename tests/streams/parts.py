@@ -47,3 +47,10 @@ def short(tuple: Any) -> Any:  # noqa: A002
 
 def last_task(row: tuple[Any, ...], tasks: Any) -> list[int]:
     return [tasks[-1]]
+
+
+def giving(*values: Any, fields: tuple[str, ...] = ("page", "n"), **options: Any) -> Any:
+    def give() -> Iterator[Any]:
+        yield from values
+
+    return spout(*fields, **options)(give)

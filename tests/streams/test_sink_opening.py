@@ -7,10 +7,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import duckdb
 import pytest
 
-from workbench.catalog import Catalog
 from workbench.contract.change import Guarantee
 from workbench.contract.errors import PathUnreachable
 from workbench.streams import Sink, Topology, spout, writing
@@ -19,17 +17,6 @@ from workbench.streams.writing import Target
 from workbench_duckdb.instance import database
 
 Start = Callable[..., Running]
-
-
-@pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A DuckDB file that is connected as `shop`."""
-    monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path / "home"))
-    path = tmp_path / "shop.duckdb"
-    with duckdb.connect(path) as base:
-        base.execute("create table views (page varchar primary key, n integer)")
-    Catalog().connect("shop", path=path, writable=True)
-    return path
 
 
 def test_a_file_that_another_process_has_for_a_moment_is_waited_for(

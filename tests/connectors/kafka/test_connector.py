@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import socket
 import threading
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ from workbench.testing.control import RecordingControl
 from workbench.testing.proxy import free_port
 from workbench.testing.scanning import scan
 from workbench_kafka.connector import KafkaConnector
+from workbench_kafka.faults import Faults
 
 SCHEMA = pa.schema([("id", pa.int64()), ("v", pa.string())])
 
@@ -315,3 +317,13 @@ def test_a_broker_that_dies_is_said_and_nothing_is_lost_when_it_is_back(kafka: K
     place = found[-1].last
     found += followed(opened(kafka), topic, 1, place)
     assert ids(found) == [0, 1, 2, 3]
+
+
+def test_what_the_driver_raised_may_travel_with_our_error() -> None:
+    """Dask's processes send an error with its context."""
+    error = confluent_kafka.KafkaException(confluent_kafka.KafkaError(confluent_kafka.KafkaError._TRANSPORT, "gone"))
+    with pytest.raises(Unreachable) as caught, Faults("events", "127.0.0.1:1", "", 1.0).named():
+        raise error
+    assert caught.value.__context__ is error
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), again.args[0].name()) == (confluent_kafka.KafkaException, "_TRANSPORT")

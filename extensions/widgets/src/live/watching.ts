@@ -46,6 +46,13 @@ export function watch<T extends { topic: string; ticket: string }>(model: AnyMod
       follow(next);
     }
   };
+  const lost = (why: string): void => {
+    if (frame) { // what came before it is drawn before it
+      cancelAnimationFrame(frame);
+      draw();
+    }
+    view.lost(why);
+  };
   const heard = (message: unknown): void => {
     const said = message as { frame?: Frame };
     if (said.frame && said.frame.topic !== here.topic) {
@@ -54,7 +61,7 @@ export function watch<T extends { topic: string; ticket: string }>(model: AnyMod
     if (said.frame && !mirror.apply(said.frame)) {
       model.send({ watch: true });
     } else if (said.frame?.error !== undefined) {
-      view.lost(said.frame.error);
+      lost(said.frame.error);
     } else if (said.frame && !said.frame.end) {
       told(mirror.state);
     }
@@ -71,7 +78,7 @@ export function watch<T extends { topic: string; ticket: string }>(model: AnyMod
   const begin = (): void => {
     const page = byKernel ? null : hub();
     if (page) {
-      end = page.watch(here.topic, here.ticket, { told, lost: why => view.lost(why), alone });
+      end = page.watch(here.topic, here.ticket, { told, lost, alone });
     } else {
       alone();
     }
