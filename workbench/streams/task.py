@@ -77,7 +77,8 @@ class Task:
             began = self.clock()
             returned = execute(given)
             link.execute.add(self.clock() - began)
-            self._got(returned)
+            if returned is not None:
+                self._got(returned)
             return
         deferred: Deferred = []
         raised = returned = None
@@ -94,11 +95,12 @@ class Task:
             hand_on(what)
         if raised is not None:
             raise raised
-        self._got(returned)
+        if returned is not None:
+            self._got(returned)
 
     def _got(self, returned: object) -> None:
         """What a class's `execute` returns goes nowhere, which is told once."""
-        if returned is not None and not self._told:
+        if not self._told:
             self._told = True
             why = f"its `execute` has returned {shown(returned, 100)}, which goes nowhere."
             self.raised(EmitRefused(self.component, f"{why} Emit by self.collector.emit(…)."))
