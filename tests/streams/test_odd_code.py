@@ -133,3 +133,35 @@ def test_what_a_class_returns_is_told_once_for_it_goes_nowhere(started: Start) -
     (fault,) = running.errors
     assert fault.error.startswith("EmitRefused: Component `b`: its `execute` has returned [0], which goes nowhere.")
     assert running.metrics().count("acked", "s") == 3
+
+
+def test_what_was_opened_is_closed_when_another_component_cannot_be_and_both_errors_are_said(
+    started: Callable[..., Any],
+) -> None:
+    closed: list[str] = []
+
+    class Holds(IteratorSpout):
+        outputs = ("n",)
+
+        def rows(self) -> Iterator[Any]:
+            yield 1
+
+        def close(self) -> None:
+            closed.append("last")
+            raise OSError("its file is gone")
+
+    class Refuses(IteratorSpout):
+        outputs = ("n",)
+
+        def open(self, config: Any, context: Any, collector: Any) -> None:
+            raise RuntimeError("no room")
+
+        def rows(self) -> Iterator[Any]:
+            yield 1
+
+    # Opened from the last one on.
+    t = Topology("t").spout("first", Refuses).spout("last", Holds)
+    with pytest.raises(RuntimeError, match="no room") as caught:
+        started(t)
+    assert closed == ["last"]
+    assert caught.value.__notes__ == ["And `last` could not be closed: OSError: its file is gone"]

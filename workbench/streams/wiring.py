@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from random import Random
@@ -24,7 +23,7 @@ from workbench.streams.tapping import LiveSink, Taps
 from workbench.streams.task import Task
 from workbench.streams.topology import DEAD_LETTER, DEAD_LETTER_FIELDS, Node, Topology
 from workbench.streams.tracking import Source, Tracking
-from workbench.streams.tuples import Batch, Row, Tuple, tuple_class
+from workbench.streams.tuples import Batch, Row, Tuple, told, tuple_class
 from workbench.streams.windowing import WindowTask
 from workbench.streams.windows import LATE, LATE_FIELDS
 
@@ -100,10 +99,12 @@ class Wiring:
                     self._flushes += task.flushes
             if self.keeper is not None:
                 self.keeper.begun()
-        except BaseException:
+        except BaseException as error:
             for task in self._opened:  # they hold what the next run needs
-                with contextlib.suppress(Exception):
+                try:
                     task.instance.close()
+                except Exception as other:  # noqa: BLE001  # it may be anything, and is said with the first one
+                    error.add_note(f"And `{task.component}` could not be closed: {told(other)}")
             raise
 
     def all_tasks(self) -> list[Task]:
